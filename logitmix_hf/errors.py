@@ -1,0 +1,53 @@
+"""The user's mistakes: one class, one wording for "no such name", one for "not a number in this range"."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """A mistake of the user: the message is one line that names what was given, what exists and what to do.
+
+    The commands print it as ``error: …`` and exit with 2; in Python it is a ``ValueError``.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` for the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def pick(table: Mapping[str, T], name: str, what: str) -> T:
+    """The row of ``table`` called ``name``.
+
+    Raises:
+        UserError: naming what was asked, the nearest known name and every known name.
+    """
+    if name in table:
+        return table[name]
+    raise UserError(f"No {what} is called {name!r}.{nearest(name, table)} Known: {', '.join(sorted(table))}.")
+
+
+def check_number(
+    name: str, value: object, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> None:
+    """Require a finite number in [low, high], or in (low, high] with ``open_low``.
+
+    Raises:
+        UserError: naming the argument, its value and the range.
+    """
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if number and (low < value if open_low else low <= value) and value <= high:  # type: ignore[operator]
+        return
+    above = f"above {low:g}" if open_low else f"at least {low:g}"
+    if high == math.inf:
+        expected = "a finite number" if low == -math.inf else f"a number {above}"
+    else:
+        expected = f"a number {above} and at most {high:g}"
+    raise UserError(f"{name} must be {expected}, got {value!r}.")
