@@ -1,0 +1,158 @@
+"""From predictions to the numbers of a report: task scores by scikit-learn and SciPy, then calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from logitmix_hf.errors import UserError, pick
+from logitmix_hf.evaluation import calibration
+from logitmix_hf.evaluation.calibration import Bins
+from logitmix_hf.evaluation.predictions import MULTI, PROBLEMS, REGRESSION, SINGLE, Predictions
+
+Metric = Callable[[np.ndarray, np.ndarray], float]  # (predictions, labels) -> score
+
+
+def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import accuracy_score
+
+    return accuracy_score(labels, predictions)
+
+
+def _f1(average: str) -> Metric:
+    def score(predictions: np.ndarray, labels: np.ndarray) -> float:
+        from sklearn.metrics import f1_score
+
+        if average == "binary" and max(predictions.max(), labels.max()) > 1:
+            raise UserError("f1 is the score of class 1 of two; with more classes ask for f1_macro or f1_micro.")
+        return float(f1_score(labels, predictions, average=average, zero_division=0))
+
+    return score
+
+
+def _matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import matthews_corrcoef
+
+    return matthews_corrcoef(labels, predictions)
+
+
+def _correlation(name: str) -> Metric:
+    def score(predictions: np.ndarray, labels: np.ndarray) -> float:
+        from scipy import stats
+
+        if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
+            return math.nan  # no correlation with a constant: undefined, not 0
+        return getattr(stats, name)(predictions, labels).statistic
+
+    return score
+
+
+def _mse(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean((predictions - labels) ** 2))
+
+
+def _mae(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(np.abs(predictions - labels)))
+
+
+METRICS: dict[str, dict[str, Metric]] = {
+    SINGLE: {
+        "accuracy": _accuracy,
+        "f1": _f1("binary"),
+        "f1_macro": _f1("macro"),
+        "f1_micro": _f1("micro"),
+        "matthews_correlation": _matthews,
+    },
+    MULTI: {
+        "f1_micro": _f1("micro"),
+        "f1_macro": _f1("macro"),
+        "subset_accuracy": _accuracy,  # a row counts when all of its labels are right
+    },
+    REGRESSION: {"pearson": _correlation("pearsonr"), "spearmanr": _correlation("spearmanr"), "mse": _mse, "mae": _mae},
+}
+"""The task scores of each problem by name: (predictions, labels) -> float, both as in :class:`Predictions`."""
+
+DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
+    SINGLE: ("accuracy",),
+    MULTI: ("f1_micro", "f1_macro", "subset_accuracy"),
+    REGRESSION: ("pearson", "spearmanr", "mse"),
+}
+"""What is scored when no metric is named; the first is the headline."""
+
+GLUE_METRICS: Mapping[str, tuple[str, ...]] = {
+    "cola": ("matthews_correlation",),
+    "sst2": ("accuracy",),
+    "mrpc": ("accuracy", "f1"),
+    "qqp": ("accuracy", "f1"),
+    "stsb": ("pearson", "spearmanr"),
+    "mnli": ("accuracy",),
+    "mnli_matched": ("accuracy",),
+    "mnli_mismatched": ("accuracy",),
+    "qnli": ("accuracy",),
+    "rte": ("accuracy",),
+    "wnli": ("accuracy",),
+    "hans": ("accuracy",),
+    "ax": ("matthews_correlation",),
+}
+"""The scores of each GLUE task (Wang et al., 2019, arXiv:1804.07461) under the names that ``evaluate`` gives them."""
+
+
+def task_scores(problem: str, metrics: Sequence[str], predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The named scores of predicted classes, 0/1 labels or values against the true ones, as plain floats.
+
+    Raises:
+        UserError: for an unknown problem or metric, no rows, or unequal shapes.
+    """
+    pick(PROBLEMS, problem, "problem")
+    chosen = {name: pick(METRICS[problem], name, f"{problem} metric") for name in metrics}
+    if np.shape(predictions) != np.shape(labels):
+        raise UserError(f"predictions have the shape {np.shape(predictions)} but labels {np.shape(labels)}.")
+    if not len(labels):
+        raise UserError("There are no rows, so nothing can be scored; give at least one.")
+    return {name: float(score(predictions, labels)) for name, score in chosen.items()}
+
+
+def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int = 15) -> dict[str, float]:
+    """Every number of a report: the named metrics first, then calibration, as plain floats.
+
+    Args:
+        p: predictions with labels, N >= 1.
+        metrics: names in ``METRICS[p.problem]``; none means ``DEFAULT_METRICS[p.problem]``.
+        bins: number of confidence bins.
+
+    Returns:
+        The metrics; for classification then ece, oe, confidence_gap, nll, brier, and where the posterior is known
+        true_calibration_error and bayes_accuracy. The calibration of multi-label predictions is taken over all N * C
+        yes-no decisions. A correlation with a constant is NaN.
+
+    Raises:
+        UserError: without labels or rows, or for an unknown metric.
+    """
+    if p.labels is None:
+        raise UserError("These predictions have no labels (a test split?), so they cannot be scored.")
+    scores = task_scores(p.problem, tuple(metrics) or DEFAULT_METRICS[p.problem], p.predictions, p.labels)
+    if p.problem == REGRESSION:
+        return scores
+    logits, labels = calibration.decisions(p.logits, p.labels)
+    probabilities = calibration.softmax(logits)
+    scores |= calibration.calibration_scores(probabilities, labels, bins, logits)
+    if p.posterior is not None:
+        posterior = p.posterior.reshape(-1) if p.problem == MULTI else p.posterior
+        scores["true_calibration_error"] = calibration.true_calibration_error(probabilities, posterior)
+        scores["bayes_accuracy"] = calibration.bayes_accuracy(posterior)
+    return scores
+
+
+def bin_predictions(p: Predictions, bins: int = 15) -> Bins:
+    """The bins that the calibration numbers of ``evaluate_predictions`` read: what a reliability plot draws.
+
+    Raises:
+        UserError: for a regression, which has no confidence, or without labels or rows.
+    """
+    if p.problem == REGRESSION or p.labels is None:
+        what = "are of a regression" if p.problem == REGRESSION else "have no labels"
+        raise UserError(f"These predictions {what}, so their confidence cannot be judged.")
+    logits, labels = calibration.decisions(p.logits, p.labels)
+    return calibration.bin_decisions(calibration.softmax(logits), labels, bins, logits)
