@@ -1,0 +1,220 @@
+"""The LogitMix loss and its named terms.
+
+LogitMix (IJCAI 2022, eq. 3): L = w_mix L_mix + w_cls L_cls + w_sim L_sim, where the logits of a mixed example should
+equal the mixture of the logits. Every plain method is a choice of weights: Mixup is (1, 0, 0), RegMixup (1, 1, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.plan import MixPlan, blend
+
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+PROBLEMS = (SINGLE, MULTI, REGRESSION)
+
+# Under the square root of the norm form: d = 0 happens (lam = 1, or a row paired with itself), and sqrt'(0) is not finite.
+NORM_EPS = 1e-12
+
+
+def infer_problem(logits: Tensor, labels: Tensor) -> str:
+    """HF's ``problem_type`` from shapes and dtypes alone, as the HF heads infer it.
+
+    One output is regression; integer labels (B,) are classes; labels (B, C) are several yes/no decisions. Soft labels
+    (B, C) cannot be told from the last by their shape: pass ``problem_type="single_label_classification"``.
+    """
+    if logits.shape[1] == 1:
+        return REGRESSION
+    if labels.ndim == 2:
+        return MULTI
+    return REGRESSION if labels.is_floating_point() else SINGLE
+
+
+def targets_of(labels: Tensor, logits: Tensor, problem: str, smoothing: float = 0.0) -> Tensor:
+    """Labels as targets with a row per example, smoothed once: (B, C) float32.
+
+    Single-label: one-hot of (B,) int, or soft (B, C) float as given; with smoothing e: (1 - e) t + e / C.
+    Multi-label: (B, C) 0/1; with smoothing e: (1 - e) t + e / 2. Regression: (B, 1) values; smoothing is refused.
+
+    Raises:
+        UserError: when a label lies outside the classes, or the shapes do not fit.
+    """
+    rows, classes = logits.shape
+    if problem == REGRESSION:
+        if smoothing:
+            raise UserError("label smoothing needs classes, got a regression task: leave it at 0.")
+        if labels.numel() != rows * classes:
+            raise UserError(f"regression labels must be one value a row of {classes}, got shape {tuple(labels.shape)}.")
+        return labels.reshape(rows, classes).float()
+    if problem == SINGLE and labels.ndim == 1:
+        targets = F.one_hot(labels.long(), classes).float()
+    elif labels.shape == logits.shape:
+        targets = labels.float()
+    else:
+        raise UserError(
+            f"labels of shape {tuple(labels.shape)} do not fit logits of shape {tuple(logits.shape)} ({problem})."
+        )
+    return targets * (1 - smoothing) + smoothing / (classes if problem == SINGLE else 2)
+
+
+def distance(logits: Tensor, targets: Tensor, problem: str, class_weights: Tensor | None = None) -> Tensor:
+    """The task loss H(logits, targets) of each row: (B, C), (B, C) -> (B,).
+
+    Single-label: cross entropy, class c weighted by ``class_weights[c]``. Multi-label: binary cross entropy, mean over
+    labels, positives of label c weighted by ``class_weights[c]``. Regression: squared error.
+    """
+    if problem == SINGLE:
+        return F.cross_entropy(logits, targets, weight=class_weights, reduction="none")
+    if problem == MULTI:
+        return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=class_weights, reduction="none").mean(1)
+    return (logits - targets).square().mean(1)
+
+
+@dataclass(frozen=True)
+class LossOutput:
+    """What one call of :class:`LogitMixLoss` gives.
+
+    Attributes:
+        loss: scalar, the mean of ``per_example``.
+        per_example: (B,) the weighted sum of the terms.
+        terms: unweighted (B,) values under ``"mix"``, ``"cls"``, ``"sim"``; a term of weight 0 is not computed and
+            is absent.
+    """
+
+    loss: Tensor
+    per_example: Tensor
+    terms: dict[str, Tensor]
+
+
+class LogitMixLoss(nn.Module):
+    r"""``w_mix L_mix + w_cls L_cls + w_sim L_sim``, each a mean over examples.
+
+    * L_mix = :math:`\sum_k s_k H(f(\tilde x), y_k)` (eq. 2): the mixed row answers to each source's label by its share.
+    * L_cls = :math:`H(f(x), y)`: the plain task on the clean rows.
+    * L_sim: the distance of :math:`f(\tilde x)` from :math:`\sum_k s_k f(x_k)` (eq. 3).
+
+    Args:
+        w_mix, w_cls, w_sim: weights, at least 0, not all 0. The authors use 1, 1 and, for images, 1 (Mixup),
+            0.1 (CutMix), 0.5 (PuzzleMix).
+        sim_form: ``"mse"``, the mean over classes of the squared difference (the authors' code, which w_sim was tuned
+            with), or ``"l2"``, the norm of the difference (the paper's eq. 3).
+        sim_detach: which side of L_sim gets no gradient: ``"none"`` (the authors), ``"clean"``, ``"mixed"``.
+        sim_on: compare ``"logits"`` (paper) or ``"log_softmax"``.
+        cls_sum: the paper's L_cls, a sum over both sources of a pair: for a permutation exactly twice the mean.
+        problem_type: HF's word; None infers it (see :func:`infer_problem`).
+        class_weights: C factors >= 0, or None.
+        label_smoothing: e in [0, 1), applied once, to the targets.
+
+    Raises:
+        UserError: for an argument out of its range.
+    """
+
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        w_mix: float = 1.0,
+        w_cls: float = 1.0,
+        w_sim: float = 1.0,
+        sim_form: Literal["mse", "l2"] = "mse",
+        sim_detach: Literal["none", "clean", "mixed"] = "none",
+        sim_on: Literal["logits", "log_softmax"] = "logits",
+        cls_sum: bool = False,
+        problem_type: str | None = None,
+        class_weights: Sequence[float] | Tensor | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.weights = {"mix": w_mix, "cls": w_cls, "sim": w_sim}
+        check_weights(self.weights)
+        check_choice("sim_form", sim_form, ("mse", "l2"))
+        check_choice("sim_detach", sim_detach, ("none", "clean", "mixed"))
+        check_choice("sim_on", sim_on, ("logits", "log_softmax"))
+        if problem_type is not None:
+            check_choice("problem_type", problem_type, PROBLEMS)
+        check_number("label_smoothing", label_smoothing, low=0, high=1)
+        self.sim_form, self.sim_detach, self.sim_on = sim_form, sim_detach, sim_on
+        self.cls_sum, self.problem_type, self.label_smoothing = cls_sum, problem_type, label_smoothing
+        weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    @property
+    def needs_mixed(self) -> bool:
+        """Whether any term looks at mixed rows; if not, none need to be run."""
+        return self.weights["mix"] > 0 or self.weights["sim"] > 0
+
+    def forward(
+        self, clean_logits: Tensor, mixed_logits: Tensor | None, labels: Tensor, plan: MixPlan | None
+    ) -> LossOutput:
+        """The loss of one batch.
+
+        Args:
+            clean_logits: (B, C) any float dtype; computed with in float32.
+            mixed_logits: (B, C), row i the network's answer to row i of the mixture; None for a plain step.
+            labels: (B,) int classes, (B, C) float soft or 0/1 labels, or (B,) / (B, 1) float values.
+            plan: what was mixed; None for a plain step. A plain step is the task loss of the clean rows, weight 1.
+        """
+        clean = _at_least_float32(clean_logits)
+        problem = self.problem_type or infer_problem(clean, labels)
+        targets = targets_of(labels, clean, problem, self.label_smoothing).to(clean.dtype)
+        if mixed_logits is None or plan is None:
+            plain = distance(clean, targets, problem, self.class_weights)
+            return LossOutput(plain.mean(), plain, {"cls": plain})
+        mixed, plan = _at_least_float32(mixed_logits), plan.to(clean.device)
+        terms: dict[str, Tensor] = {}
+        if self.weights["mix"]:
+            terms["mix"] = self._each_source(mixed, targets, problem, plan)
+        if self.weights["cls"]:
+            own = distance(clean, targets, problem, self.class_weights)
+            terms["cls"] = own[plan.sources].sum(1) if self.cls_sum else own
+        if self.weights["sim"]:
+            terms["sim"] = self._similarity(clean, mixed, plan)
+        per_example = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum(0)
+        return LossOutput(per_example.mean(), per_example, terms)
+
+    def _each_source(self, mixed: Tensor, targets: Tensor, problem: str, plan: MixPlan) -> Tensor:
+        # Not H against the blended target: for squared errors that has another value (though the same gradient).
+        parts = [
+            plan.shares[:, k].to(mixed.dtype)
+            * distance(mixed, targets[plan.sources[:, k]], problem, self.class_weights)
+            for k in range(plan.sources.shape[1])
+        ]
+        return torch.stack(parts).sum(0)
+
+    def _similarity(self, clean: Tensor, mixed: Tensor, plan: MixPlan) -> Tensor:
+        if self.sim_on == "log_softmax":
+            if clean.shape[1] == 1:
+                raise UserError("sim_on='log_softmax' needs at least two outputs, got 1: use sim_on='logits'.")
+            clean, mixed = clean.log_softmax(1), mixed.log_softmax(1)
+        if self.sim_detach == "clean":
+            clean = clean.detach()
+        elif self.sim_detach == "mixed":
+            mixed = mixed.detach()
+        squares = (mixed - blend(clean, plan)).square()
+        return squares.mean(1) if self.sim_form == "mse" else (squares.sum(1) + NORM_EPS).sqrt()
+
+
+def check_weights(weights: dict[str, float]) -> None:
+    """Require every weight to be at least 0 and one to be above 0."""
+    for name, value in weights.items():
+        check_number(f"w_{name}", value, low=0)
+    if not any(weights.values()):
+        raise UserError("w_mix, w_cls and w_sim are all 0: nothing would be learnt; set one of them above 0.")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Require ``value`` to be one of ``choices``."""
+    if value not in choices:
+        raise UserError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    """Half precision is lifted; float64 (gradient checks) stays."""
+    return logits if logits.dtype == torch.float64 else logits.float()

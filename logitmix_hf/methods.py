@@ -1,0 +1,107 @@
+"""The methods: one row each, and the row is the method's card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named set of loss weights, mixer, site and alpha: what a flag of its own does not override.
+
+    Attributes:
+        name: what ``--method`` takes.
+        idea: what it does, in a line.
+        weights: (w_mix, w_cls, w_sim).
+        alpha: of Beta(alpha, alpha); 0 where nothing is mixed.
+        site: where a text model mixes by default.
+        source: the paper.
+        note: what to know before using it.
+    """
+
+    name: str
+    idea: str
+    weights: tuple[float, float, float]
+    alpha: float
+    site: str
+    source: str
+    note: str = ""
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(
+            "vanilla",
+            "the plain task loss on clean examples",
+            (0.0, 1.0, 0.0),
+            0.0,
+            "middle",
+            "none: the baseline",
+            "Takes the same road as every other method, so that gradient accumulation and several processes weigh"
+            " every example the same.",
+        ),
+        Method(
+            "mixup",
+            "train on mixtures of two examples, answering to both labels by their share",
+            (1.0, 0.0, 0.0),
+            0.4,
+            "embeddings",
+            "Zhang et al., mixup: Beyond Empirical Risk Minimization, ICLR 2018; on text Guo et al., 2019",
+            "Beta(0.4, 0.4) is what the LogitMix authors give their Mixup baseline.",
+        ),
+        Method(
+            "manifold_mixup",
+            "mixup after a layer drawn anew each step",
+            (1.0, 0.0, 0.0),
+            2.0,
+            "layers",
+            "Verma et al., Manifold Mixup, ICML 2019",
+        ),
+        Method(
+            "regmixup",
+            "mixup as a regulariser beside the plain loss",
+            (1.0, 1.0, 0.0),
+            10.0,
+            "middle",
+            "Pinto et al., RegMixup, NeurIPS 2022",
+            "The strongest plain rival: with alpha 10 a mixture is nearly half and half.",
+        ),
+        Method(
+            "logitmix",
+            "the logits of a mixture should equal the mixture of the logits",
+            (1.0, 1.0, 1.0),
+            3.0,
+            "middle",
+            "LogitMix, IJCAI 2022, eq. 3",
+            "At site pooled the classifier is linear, and the similarity term vanishes but for dropout: mix earlier.",
+        ),
+    )
+}
+
+
+def methods_page() -> str:
+    """The page ``docs/methods.md``, printed from :data:`METHODS`."""
+    lines = [
+        "# Methods",
+        "",
+        "Printed from `logitmix_hf.methods.METHODS`: `python -m logitmix_hf.methods > docs/methods.md`.",
+        "Every value is a default; `--site`, `--alpha`, `--w_mix`, `--w_cls`, `--w_sim` override it.",
+        "",
+    ]
+    for method in METHODS.values():
+        mix, cls, sim = method.weights
+        rows = {
+            "Loss": f"{mix:g} L_mix + {cls:g} L_cls + {sim:g} L_sim",
+            "Mixing": f"lam ~ Beta({method.alpha:g}, {method.alpha:g})" if method.alpha else "none",
+            "Site (text)": f"`{method.site}`" if method.alpha else "none",
+            "Source": method.source,
+        }
+        lines += [f"## `{method.name}`", "", f"{method.idea[0].upper()}{method.idea[1:]}.", ""]
+        lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), ""]
+        lines += [method.note, ""] if method.note else []
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(methods_page(), end="")

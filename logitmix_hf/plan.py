@@ -1,0 +1,139 @@
+"""The vocabulary of the package: who is mixed with whom, how much, and the one operation that does it.
+
+Everything that mixes (hidden states, pixels, labels, logits) goes through the same :class:`MixPlan`, so the loss
+cannot disagree with the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.special import betaincinv
+from torch import Tensor
+
+from logitmix_hf.errors import UserError, check_number
+
+
+@dataclass(frozen=True)
+class MixPlan:
+    """Row i of the mixed batch is ``sum_k shares[i, k] * x[sources[i, k]]``.
+
+    Attributes:
+        sources: (B, K) int64, rows of this batch; column 0 is the row itself.
+        shares: (B, K) float >= 0, each row sums to 1; column 0 is lam, what survives of row i.
+
+    K = 2 is Mixup and CutMix; a larger K holds Co-Mixup and networks with several inputs.
+
+    Raises:
+        ValueError: when the two shapes differ or are not two-dimensional, or ``sources`` is not int64.
+    """
+
+    sources: Tensor
+    shares: Tensor
+
+    def __post_init__(self) -> None:
+        if self.sources.ndim != 2 or self.sources.shape != self.shares.shape:
+            raise ValueError(
+                f"sources and shares must both be (B, K), got {tuple(self.sources.shape)} and {tuple(self.shares.shape)}."
+            )
+        if self.sources.dtype != torch.int64 or not self.shares.is_floating_point():
+            raise ValueError(
+                f"sources must be int64 and shares float, got {self.sources.dtype} and {self.shares.dtype}."
+            )
+
+    @property
+    def rows(self) -> int:
+        """B, the number of rows of the batch."""
+        return self.sources.shape[0]
+
+    @property
+    def lam(self) -> Tensor:
+        """(B,) the share of the row itself."""
+        return self.shares[:, 0]
+
+    def to(self, device: torch.device | str) -> MixPlan:
+        """The same plan on ``device``."""
+        return MixPlan(self.sources.to(device), self.shares.to(device))
+
+
+def blend(x: Tensor, plan: MixPlan) -> Tensor:
+    """Mix the rows of ``x`` as ``plan`` says: (B, ...) float -> (B, ...) float of the same dtype.
+
+    Pixels, hidden states, one-hot labels, regression targets and logits all mix here. ``x`` is left untouched.
+    """
+    shares = plan.shares.to(x.dtype).reshape(*plan.shares.shape, *[1] * (x.ndim - 1))
+    # One source after the other: a (B, K, ...) gather would need K times the memory of the batch.
+    mixed = shares[:, 0] * x[plan.sources[:, 0]]
+    for k in range(1, plan.sources.shape[1]):
+        mixed = mixed + shares[:, k] * x[plan.sources[:, k]]
+    return mixed
+
+
+def draw_plan(
+    rows: int,
+    alpha: float,
+    generator: torch.Generator,
+    per: Literal["batch", "example"] = "batch",
+    lam: float | None = None,
+) -> MixPlan:
+    """Pair every row with a row of a random permutation of the batch and draw the share that it keeps.
+
+    Args:
+        rows: B, at least 1. A batch of one is mixed with itself.
+        alpha: lam ~ Beta(alpha, alpha), at least 0; 0 means no mixing (lam = 1). Mixup, Zhang et al. 2018, eq. 1;
+            LogitMix, IJCAI 2022, section 5.5, takes 3.
+        generator: a CPU generator, the only source of randomness.
+        per: one lam for the whole ``"batch"`` (the papers) or one for each ``"example"``.
+        lam: a fixed share in [0, 1] in place of the draw (Mixup-Transformer takes 0.5 throughout).
+
+    Returns:
+        A plan with K = 2 on the CPU. The permutation may have fixed points, as in the authors' code.
+
+    Raises:
+        UserError: for arguments out of their range.
+    """
+    check_number("rows", rows, low=1)
+    check_number("alpha", alpha, low=0)
+    if per not in ("batch", "example"):
+        raise UserError(f"per must be 'batch' or 'example', got {per!r}.")
+    partner = torch.randperm(rows, generator=generator)
+    draws = rows if per == "example" else 1
+    # The quantile of a uniform draw: torch has no Beta that takes a generator.
+    uniform = torch.rand(draws, generator=generator, dtype=torch.float64)
+    if lam is not None:
+        check_number("lam", lam, low=0, high=1)
+        keep = torch.full((draws,), float(lam), dtype=torch.float64)
+    elif alpha == 0:
+        keep = torch.ones(draws, dtype=torch.float64)
+    else:
+        keep = torch.from_numpy(np.atleast_1d(betaincinv(alpha, alpha, uniform.numpy())))
+    keep = keep.float().expand(rows)
+    return MixPlan(torch.stack([torch.arange(rows), partner], 1), torch.stack([keep, 1 - keep], 1))
+
+
+def step_generator(seed: int, step: int, micro_step: int = 0, process: int = 0, purpose: int = 0) -> torch.Generator:
+    """The generator of one micro-batch, derived from where it stands and from nothing else.
+
+    There is no state to save: a resumed run draws the same plans, dropout and data order cannot shift them, and the
+    processes of one run draw different ones (with one seed everywhere they would all draw the same).
+
+    Args:
+        seed: the run's seed, at least 0.
+        step: optimiser steps done so far.
+        micro_step: position within the accumulated batch.
+        process: rank of the process.
+        purpose: a further stream of the same micro-batch.
+    """
+    words = np.random.SeedSequence([seed, step, micro_step, process, purpose]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
+
+
+def join_plans(plans: Sequence[MixPlan]) -> MixPlan:
+    """The plan of several micro-batches laid end to end: what makes 8 x 1, 1 x 8 and 2 processes x 4 comparable."""
+    starts = np.cumsum([0] + [plan.rows for plan in plans[:-1]])
+    sources = torch.cat([plan.sources + int(start) for plan, start in zip(plans, starts, strict=True)])
+    return MixPlan(sources, torch.cat([plan.shares for plan in plans]))

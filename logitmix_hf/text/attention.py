@@ -1,0 +1,117 @@
+"""What a mixed row attends to, and how positions mix that only one of its sources has."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.plan import MixPlan
+
+if TYPE_CHECKING:
+    from logitmix_hf.text.sites import TextSites
+
+
+@dataclass(frozen=True)
+class TokenShares:
+    """The shares of a plan, token by token.
+
+    Attributes:
+        plan: the plan.
+        length: S.
+        padded: whether the batch came with a mask.
+        shares: (B, K, S) float, what each source gives to the vector at a position: its share where it has a token
+            there, renormalised over the sources that have one. Padding never enters a mixture.
+        union: (B, S) bool, some source with a share above 0 has a token there.
+        weight: (B, S) float in [0, 1], the summed share of the sources that have a token there.
+    """
+
+    plan: MixPlan
+    length: int
+    padded: bool
+    shares: Tensor
+    union: Tensor
+    weight: Tensor
+
+    @classmethod
+    def of(cls, mask: Tensor | None, plan: MixPlan, length: int) -> TokenShares:
+        """From the batch's 2-D attention mask (B, S), or None where every position holds a token."""
+        whole = plan.shares.unsqueeze(2)
+        if mask is None:
+            ones = torch.ones(plan.rows, length, device=plan.shares.device)
+            return cls(plan, length, False, whole.expand(-1, -1, length), ones.bool(), ones)
+        if mask.ndim != 2:
+            raise UserError(f"attention_mask must be (rows, tokens), got shape {tuple(mask.shape)}.")
+        present = mask.bool()[plan.sources] & (whole > 0)
+        held = whole * present
+        weight = held.sum(1)
+        shares = torch.where(weight.unsqueeze(1) > 0, held / weight.clamp_min(1e-30).unsqueeze(1), whole)
+        return cls(plan, length, True, shares, present.any(1), weight)
+
+    def append_blend(self, hidden: Tensor) -> Tensor:
+        """(B, S, H) -> (2B, S, H): the clean rows, then their mixture."""
+        if hidden.ndim != 3 or hidden.shape[1] != self.length:
+            raise UserError(
+                f"hidden states at the site have shape {tuple(hidden.shape)}, not (rows, {self.length} tokens, width):"
+                " load the model with attn_implementation='sdpa' or mix at 'pooled'."
+            )
+        shares = self.shares.to(hidden.dtype).unsqueeze(3)
+        mixed = shares[:, 0] * hidden[self.plan.sources[:, 0]]
+        for k in range(1, shares.shape[1]):
+            mixed = mixed + shares[:, k] * hidden[self.plan.sources[:, k]]
+        return torch.cat([hidden, mixed])
+
+    def bias(self, dtype: torch.dtype) -> Tensor:
+        """(2B, 1, 1, S) added to attention scores: 0 for clean rows, log of the weight for mixed ones.
+
+        exp(score + log w) = w exp(score): a key counts by the share of the sentences that have it.
+        """
+        soft = self.weight.clamp_min(torch.finfo(dtype).tiny).log().to(dtype)
+        soft = torch.where(self.union, soft, torch.finfo(dtype).min)
+        return torch.cat([torch.zeros_like(soft), soft])[:, None, None, :]
+
+
+def takes_soft_mask(config: Any, sites: TextSites) -> bool:
+    """Whether the layers add a 4-D mask to their scores: sdpa or eager attention fed a mask by name.
+
+    DeBERTa's layers read their mask as booleans; flash and flex attention take none of this kind.
+    """
+    implementation = getattr(config, "_attn_implementation", None)
+    if sites.causal or implementation not in ("sdpa", "eager"):
+        return False
+    layer = sites.layers[0]
+    # Relative-position attention of the DeBERTa kind masks inside its own softmax.
+    relative = "rel_embeddings" in inspect.signature(layer.forward).parameters
+    return not relative and "attention_mask" in inspect.signature(layer.forward).parameters
+
+
+@lru_cache(maxsize=64)
+def _mask_position(kind: type[nn.Module]) -> int:
+    names = list(inspect.signature(kind.forward).parameters)[1:]
+    return names.index("attention_mask")
+
+
+def add_soft_bias(
+    layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], tokens: TokenShares
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A layer's arguments with the bias of ``tokens`` in its attention mask, wherever the caller put that."""
+    position = _mask_position(type(layer))
+    by_position = len(args) > position
+    mask = args[position] if by_position else kwargs.get("attention_mask")
+    hidden = args[0] if args else kwargs["hidden_states"]
+    bias = tokens.bias(hidden.dtype)
+    if mask is None:
+        mask = bias
+    elif mask.dtype == torch.bool:
+        mask = torch.where(mask, bias, torch.finfo(bias.dtype).min)
+    else:
+        # Both halves may be at the lowest number already: their sum would be -inf, and a row of those NaN.
+        mask = (mask + bias).clamp_min(torch.finfo(mask.dtype).min)
+    if by_position:
+        return (*args[:position], mask, *args[position + 1 :]), kwargs
+    return args, {**kwargs, "attention_mask": mask}

@@ -1,0 +1,305 @@
+"""The one mixed forward pass: clean and mixed rows in a single call of an unmodified Hugging Face classifier.
+
+The batch enters doubled. Hooks keep its first half up to the site, append the mixture there, and let the rest of the
+network run on both halves: a pass that mixes after k of N layers costs 1 + (N - k) / N of a plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.plan import MixPlan, blend
+from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
+from logitmix_hf.text.sites import Site, find_sites, resolve_site, unwrap
+
+
+@dataclass
+class _Pass:
+    """What the hooks of one forward pass need to know."""
+
+    rows: int
+    site: Site
+    depth: int  # layers before the mixture; -1 where the site is not between layers
+    tokens: TokenShares
+    soft: bool
+    last: Tensor | None  # (B,) position of each row's last token, for decoders
+    calls: int = 0
+    done: bool = False  # mixed rows are in
+    entered: Tensor | None = None  # the doubled embeddings that entered layer 1, and what became of them
+    mixed: Tensor | None = None
+
+
+class MixedForward:
+    """Run clean and mixed rows through a classifier together; usable in anybody's own loop.
+
+    Args:
+        model: a Hugging Face sequence classifier, also inside DDP, ``torch.compile`` or PEFT; it is left unmodified
+            but for hooks that sleep outside of a mixed pass.
+        site: where to mix (see :data:`logitmix_hf.text.sites.SITE_HELP`).
+        attention: what a mixed row may attend to. ``"union"``: every token that one of its sources has.
+            ``"soft"``: the same, each key weighed by the share of the sources that have it. None: soft where the
+            layers take an additive mask, else union.
+
+    Raises:
+        UserError: when the model has no such site, is wrapped in ``nn.DataParallel``, or cannot weigh attention.
+
+    Example:
+        >>> forward = MixedForward(model, site="layer.3")  # doctest: +SKIP
+        >>> clean_logits, mixed_logits = forward(batch, plan)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, model: nn.Module, site: str = "middle", attention: Literal["union", "soft"] | None = None
+    ) -> None:
+        self.model = model
+        base = unwrap(model)
+        self.sites = find_sites(base)
+        self.site = resolve_site(site, self.sites.depth)
+        if self.sites.causal and self.site.kind != "pooled":
+            raise UserError(
+                f"site {site!r} is not open to {type(base).__name__}: a decoder's last token stands for the sentence, and"
+                " two sentences end at different positions, so only site 'pooled' mixes what belongs together."
+            )
+        self._may_soften = takes_soft_mask(base.config, self.sites)
+        if attention == "soft" and not self._may_soften:
+            raise UserError(
+                f"mix_attention 'soft' needs layers that take an additive attention mask; those of {type(base).__name__}"
+                " do not: take 'union'."
+            )
+        self.attention = attention or ("soft" if self._may_soften else "union")
+        self._pad_id = getattr(base.config, "pad_token_id", None)
+        self._pass: _Pass | None = None
+        self._running = False
+        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self._handles = [base.register_forward_pre_hook(self._on_enter)]
+        for index, layer in enumerate(self.sites.layers):
+            self._handles.append(layer.register_forward_pre_hook(self._before_layer(index), with_kwargs=True))
+            self._handles.append(layer.register_forward_hook(self._after_layer(index)))
+        for sibling in self.sites.siblings:
+            self._handles.append(sibling.register_forward_pre_hook(self._before_sibling, with_kwargs=True))
+        if self.sites.end is not None:
+            self._handles.append(self.sites.end.register_forward_hook(self._after_end))
+        for module in self.sites.dropouts:
+            self._handles.append(module.register_forward_hook(self._after_dropout))
+        for head in self.sites.heads:
+            self._handles.append(head.register_forward_pre_hook(self._before_head))
+
+    def __call__(
+        self,
+        batch: Mapping[str, Any],
+        plan: MixPlan,
+        generator: torch.Generator | None = None,
+        model: nn.Module | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits of the clean and of the mixed rows.
+
+        Args:
+            batch: the model's inputs without labels: (B, S) token ids and what goes with them.
+            plan: who is mixed with whom, B rows.
+            generator: draws the layer where the site names several.
+            model: the wrapped model to call (DDP after ``prepare``) in place of the one given at construction.
+
+        Returns:
+            Two (B, C) tensors. Backward may run at any time before :meth:`release` or the next pass of the model.
+        """
+        rows, length, device = _shape_of(batch)
+        if plan.rows != rows:
+            raise UserError(f"the plan speaks of {plan.rows} rows, the batch has {rows}: draw the plan for this batch.")
+        depth = -1
+        if self.site.kind == "depth":
+            depths = self.site.depths
+            if len(depths) > 1 and generator is None:
+                raise UserError("this site draws a layer each step: pass generator=torch.Generator() to the call.")
+            drawn = int(torch.randint(len(depths), (1,), generator=generator)) if len(depths) > 1 else 0
+            depth = depths[drawn]
+        plan = plan.to(device)
+        tokens = TokenShares.of(batch.get("attention_mask"), plan, length)
+        # At the head of an encoder nothing but the head itself runs on mixed rows: one copy of the batch is enough.
+        double = self.site.kind != "pooled" or self.sites.causal
+        inputs = {
+            name: torch.cat([value, value]) if double and _has_rows(value, rows) else value
+            for name, value in batch.items()
+        }
+        if double and not self.sites.causal and tokens.padded:
+            own = inputs["attention_mask"]
+            inputs["attention_mask"] = torch.cat([own[:rows], tokens.union.to(own.dtype)])
+        last = _last_tokens(batch, self._pad_id) if self.sites.causal else None
+        self._kept.clear()
+        soft = self.attention == "soft" and tokens.padded and depth >= 0
+        self._pass = _Pass(rows, self.site, depth, tokens, soft, last)
+        self._running = True
+        try:
+            output = (model or self.model)(**inputs)
+        finally:
+            self._running = False
+        logits = output[0] if isinstance(output, tuple) else output["logits"]
+        if not self._pass.done or logits.shape[0] != 2 * rows:
+            # A model may run its layers past their hooks (SqueezeBERT calls layer.forward): never train on that.
+            raise UserError(
+                f"{type(unwrap(self.model)).__name__} does not pass its hidden states through the modules found at this"
+                f" site ({logits.shape[0]} rows came back for {rows} clean and {rows} mixed): take site 'pooled'."
+            )
+        return logits[:rows], logits[rows:]
+
+    def release(self) -> None:
+        """Let the hooks sleep; they stay installed for the next call."""
+        self._pass = None
+        self._kept.clear()
+
+    def remove(self) -> None:
+        """Take the hooks out of the model for good."""
+        self.release()
+        for handle in self._handles:
+            handle.remove()
+
+    # --- hooks -----------------------------------------------------------------------------------------------------
+
+    def _on_enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        # Gradient checkpointing runs layers again during backward, never the whole model: a call of the model that
+        # is not ours (an evaluation) ends the last mixed pass.
+        if not self._running:
+            self.release()
+
+    def _before_layer(self, index: int):
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
+            now = self._pass
+            if now is None:
+                return None
+            number = now.calls if self.sites.shared else index
+            if self.sites.shared:
+                now.calls += 1
+            if now.depth < 0 or number < now.depth:
+                return _first_half(args, now), _first_half(kwargs, now)
+            hidden = args[0] if args else kwargs["hidden_states"]
+            if number == now.depth:
+                entered, hidden = hidden, now.tokens.append_blend(hidden[: now.rows])
+                now.done = True
+                if number == 0:
+                    now.entered, now.mixed = entered, hidden
+                args, kwargs = _put_hidden(args, kwargs, hidden)
+            return add_soft_bias(module, args, kwargs, now.tokens) if now.soft else (args, kwargs)
+
+        return hook
+
+    def _after_layer(self, index: int):
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any):
+            now = self._pass
+            if now is None or self.sites.depth not in (now.depth, self._cls_depth(now)):
+                return None
+            number = now.calls - 1 if self.sites.shared else index
+            if number != self.sites.depth - 1:
+                return None
+            now.done = True
+            return _replace_first(output, now.tokens.append_blend)
+
+        return hook
+
+    def _cls_depth(self, now: _Pass) -> int | None:
+        """After the last layer, where nothing follows it that still belongs to the last hidden state."""
+        return self.sites.depth if now.site.kind == "cls" and self.sites.end is None else None
+
+    def _before_sibling(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
+        now = self._pass
+        if now is None:
+            return None
+        if now.depth != 0:
+            return None if now.done else (_first_half(args, now), _first_half(kwargs, now))
+        if now.entered is None:
+            return None
+        # It is handed the embeddings as they were before layer 1's hook mixed them.
+        args = tuple(now.mixed if value is now.entered else value for value in args)
+        return args, {name: now.mixed if value is now.entered else value for name, value in kwargs.items()}
+
+    def _after_end(self, module: nn.Module, args: tuple[Any, ...], output: Any):
+        now = self._pass
+        if now is None or now.site.kind != "cls":
+            return None
+        now.done = True
+        return _replace_first(output, now.tokens.append_blend)
+
+    def _after_dropout(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        if self._pass is not None and self._pass.site.kind == "pooled":
+            self._kept[id(module)] = (args[0], output)
+
+    def _before_head(self, module: nn.Module, args: tuple[Any, ...]):
+        now = self._pass
+        if now is None or now.site.kind != "pooled":
+            return None
+        pooled, again = args[0], None
+        for dropout in self.sites.dropouts:
+            raw, dropped = self._kept.get(id(dropout), (None, None))
+            if dropped is pooled:
+                # The head's own dropout: mixed rows are dropped out anew, as the authors do; with the masks shared,
+                # L_sim would be zero even in training.
+                pooled, again = raw, dropout
+        assert pooled is not None
+        mixed = blend(pooled, now.tokens.plan) if now.last is None else _blend_last(pooled, now)
+        if again is not None:
+            mixed = again.forward(mixed)
+        now.done = True
+        return (torch.cat([args[0], mixed]), *args[1:])
+
+
+def _shape_of(batch: Mapping[str, Any]) -> tuple[int, int, torch.device]:
+    if "labels" in batch:
+        raise UserError("the batch of a mixed pass must come without labels: pop them and give them to the loss.")
+    for name in ("input_ids", "inputs_embeds"):
+        if batch.get(name) is not None:
+            return batch[name].shape[0], batch[name].shape[1], batch[name].device
+    raise UserError(f"the batch needs input_ids or inputs_embeds, got {', '.join(sorted(batch))}.")
+
+
+def _has_rows(value: Any, rows: int) -> bool:
+    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == rows
+
+
+def _first_half(value: Any, now: _Pass) -> Any:
+    """``value`` with every doubled tensor in it cut to the clean rows."""
+    if isinstance(value, Tensor):
+        # (2B, S) masks and everything larger; a table of relative positions (positions, H) is no batch.
+        batched = value.ndim >= 3 or (value.ndim == 2 and value.shape[1] == now.tokens.length)
+        return value[: now.rows] if batched and value.shape[0] == 2 * now.rows else value
+    if isinstance(value, tuple):
+        return tuple(_first_half(part, now) for part in value)
+    if isinstance(value, dict):
+        return {name: _first_half(part, now) for name, part in value.items()}
+    return value
+
+
+def _put_hidden(args: tuple[Any, ...], kwargs: dict[str, Any], hidden: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+
+def _replace_first(output: Any, change: Any) -> Any:
+    """Change the hidden states in what a module returned: a tensor, a tuple, or a ModelOutput."""
+    if isinstance(output, Tensor):
+        return change(output)
+    if isinstance(output, tuple):
+        return (change(output[0]), *output[1:])
+    last = output["last_hidden_state"]
+    output["last_hidden_state"] = change(last)
+    every = output.get("hidden_states")
+    if every is not None and every[-1] is last:  # DeBERTa reads the last of all
+        output["hidden_states"] = (*every[:-1], output["last_hidden_state"])
+    return output
+
+
+def _last_tokens(batch: Mapping[str, Any], pad_id: int | None) -> Tensor:
+    """The position that a decoder's head reads, as transformers' generic head picks it."""
+    ids = batch.get("input_ids")
+    if ids is None or pad_id is None:
+        raise UserError("a decoder mixes at 'pooled' by its last token: it needs input_ids and config.pad_token_id.")
+    return (torch.arange(ids.shape[1], device=ids.device) * (ids != pad_id)).argmax(-1)
+
+
+def _blend_last(hidden: Tensor, now: _Pass) -> Tensor:
+    """Blend each sentence's last token and put the result at every position: the head then picks it anywhere."""
+    rows = torch.arange(now.rows, device=hidden.device)
+    pooled = blend(hidden[rows, now.last], now.tokens.plan)
+    return pooled.unsqueeze(1).expand_as(hidden)

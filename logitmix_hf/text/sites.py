@@ -1,0 +1,204 @@
+"""Where a text model may mix: sites by name, found in a model by its structure and never by its family's name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+from torch import nn
+
+from logitmix_hf.errors import UserError, nearest
+
+SITE_HELP = (
+    "embeddings, layer.K (after the K-th layer), middle (after half of the layers), layers or layers:1,3,5 (one of "
+    "them drawn each step; 0 is the embeddings), cls (the last hidden state), pooled (the input of the last linear layer)"
+)
+_WORDS = ("embeddings", "middle", "layers", "cls", "pooled")
+_NUMBERED = re.compile(r"layer\.(\d+)|layers:(\d+(?:,\d+)*)")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place to mix.
+
+    Attributes:
+        kind: ``"depth"`` (after ``depths[0]`` layers), ``"cls"`` or ``"pooled"``.
+        depths: for ``"depth"`` the numbers of layers to choose from: 0 is the embeddings, N the last layer.
+    """
+
+    kind: str
+    depths: tuple[int, ...] = ()
+
+
+def check_site(name: str) -> None:
+    """Require a site's spelling to be right; whether its layer exists, :func:`resolve_site` says.
+
+    Raises:
+        UserError: naming every spelling.
+    """
+    if name not in _WORDS and not _NUMBERED.fullmatch(name):
+        raise UserError(f"No site is called {name!r}.{nearest(name, _WORDS)} Known: {SITE_HELP}.")
+
+
+def resolve_site(name: str, layers: int) -> Site:
+    """The site called ``name`` in a network of ``layers`` layers.
+
+    Raises:
+        UserError: for an unknown spelling or a layer that does not exist, naming those that do.
+    """
+    check_site(name)
+    if name in ("cls", "pooled"):
+        return Site(name)
+    words = {"embeddings": (0,), "middle": (layers // 2,), "layers": tuple(range(1, layers + 1))}
+    if name in words:
+        return Site("depth", words[name])
+    match = _NUMBERED.fullmatch(name)
+    assert match is not None  # check_site has seen it
+    depths = tuple(int(number) for number in (match[1] or match[2]).split(","))
+    lowest = 1 if match[1] else 0
+    for depth in depths:
+        if not lowest <= depth <= layers:
+            raise UserError(
+                f"site {name!r} asks for layer {depth}, but this model has layers {lowest} to {layers}: take one of them."
+            )
+    return Site("depth", depths)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The HF model inside DDP, a compiled module or a PEFT model.
+
+    Raises:
+        UserError: for ``nn.DataParallel``, which would split the batch under a plan that speaks of all of it.
+    """
+    while True:
+        if isinstance(model, nn.DataParallel):
+            raise UserError(
+                "nn.DataParallel splits the batch that a plan indexes as a whole: start one process per GPU with"
+                " `accelerate launch` (or set CUDA_VISIBLE_DEVICES to one GPU)."
+            )
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod  # type: ignore[assignment]
+        elif hasattr(model, "get_base_model"):
+            model = model.get_base_model()  # type: ignore[operator]
+        else:
+            return model
+
+
+@dataclass(frozen=True)
+class TextSites:
+    """The places of one model.
+
+    Attributes:
+        layers: the distinct layer modules in order of their first use.
+        depth: N, how many layers a forward pass runs (more than ``len(layers)`` where layers are shared, as in ALBERT).
+        siblings: modules beside the stack that may see hidden states before a layer does (DeBERTa-v2's convolution).
+        end: the module whose output is the last hidden state; None where that is the last layer.
+        heads: the final linear layer; several candidates where an adapter keeps copies, of which one is called.
+        dropouts: dropout modules outside the stack: the one right before the head is run again for mixed rows.
+        causal: a decoder, whose last token stands for the sentence.
+    """
+
+    layers: tuple[nn.Module, ...]
+    depth: int
+    siblings: tuple[nn.Module, ...]
+    end: nn.Module | None
+    heads: tuple[nn.Module, ...]
+    dropouts: tuple[nn.Module, ...]
+    causal: bool
+
+    @property
+    def shared(self) -> bool:
+        """Whether one module serves several layers, so that only counting calls tells them apart."""
+        return self.depth != len(self.layers)
+
+
+def find_sites(model: nn.Module) -> TextSites:
+    """Find stack, head and pooling of an HF sequence classifier.
+
+    Raises:
+        UserError: when there is no single stack of attention layers or no final linear layer: what was looked for
+            and which modules exist.
+    """
+    config = model.config
+    if getattr(config, "is_encoder_decoder", False):
+        raise UserError(
+            f"{type(model).__name__} has an encoder and a decoder; mixing needs one stack of layers:"
+            " take an encoder such as BERT, RoBERTa, DeBERTa-v2 or ModernBERT."
+        )
+    backbone: nn.Module = model.base_model  # type: ignore[assignment]
+    parent, stack = _find_stack(backbone)
+    layers = tuple(stack)
+    depth = int(getattr(config, "num_hidden_layers", len(layers)))
+    if len(layers) > depth or not layers:
+        depth = len(layers)
+    inside = {id(module) for layer in layers for module in layer.modules()}
+    # What holds the stack may normalise after it (ModernBERT, ESM): its output is the last hidden state. A backbone that
+    # holds the stack itself and pools too is left before that: there the last layer's output has to do.
+    end = parent if parent is not backbone or not hasattr(backbone, "pooler") else None
+    return TextSites(
+        layers=layers,
+        depth=depth,
+        siblings=tuple(child for child in parent.children() if child is not stack) if parent is not backbone else (),
+        end=end,
+        heads=_find_heads(model, backbone),
+        dropouts=tuple(
+            module for module in model.modules() if "Dropout" in type(module).__name__ and id(module) not in inside
+        ),
+        causal=any(getattr(module, "is_causal", False) is True for module in layers[0].modules()),
+    )
+
+
+def _find_stack(backbone: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
+    """The only list of equal attention layers that does not lie within another, and the module that holds it."""
+    found: list[tuple[nn.Module, nn.ModuleList]] = []
+    within: set[int] = set()
+    for parent in backbone.modules():
+        if id(parent) in within:
+            continue
+        for child in parent.children():
+            if isinstance(child, nn.ModuleList) and _is_stack(child):
+                found.append((parent, child))
+                within.update(id(module) for module in child.modules())
+    if len(found) == 1:
+        return found[0]
+    kinds = Counter(type(module).__name__ for module in backbone.modules())
+    shown = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
+    raise UserError(
+        f"{type(backbone).__name__} has {len(found) or 'no'} lists of equal layers with attention and a feed-forward part;"
+        f" mixing inside the network needs exactly one. Modules that exist: {shown}."
+    )
+
+
+def _is_stack(modules: nn.ModuleList) -> bool:
+    kinds = {type(module) for module in modules}
+    if len(kinds) != 1 or kinds == {nn.ModuleList}:
+        return False
+    layer = modules[0]
+    attention = {
+        id(part)
+        for name, module in layer.named_modules()
+        if name and "attention" in type(module).__name__.lower()
+        for part in module.modules()
+    }
+    return bool(attention) and any(list(m.parameters(recurse=False)) for m in layer.modules() if id(m) not in attention)
+
+
+def _find_heads(model: nn.Module, backbone: nn.Module) -> tuple[nn.Module, ...]:
+    """The outermost modules outside the backbone that give ``num_labels`` outputs."""
+    labels = model.config.num_labels
+    skip = {id(module) for module in backbone.modules()} if backbone is not model else set()
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        width = getattr(module, "out_features", getattr(module, "nf", None))
+        if width == labels and id(module) not in skip and not any(name.startswith(f"{outer}.") for outer in found):
+            found[name] = module
+    if not found:
+        names = ", ".join(name for name, _ in model.named_children())
+        raise UserError(
+            f"{type(model).__name__} has no final linear layer with {labels} outputs outside {type(backbone).__name__};"
+            f" parts that exist: {names}. Load it with AutoModelForSequenceClassification."
+        )
+    return tuple(found.values())
