@@ -2,18 +2,25 @@
 
 The confidence of a row is the largest of its class probabilities, and the row is right when that class is its label.
 Everything is computed in float64, whatever the precision of the logits. Several decisions a row (multi-label) are
-flattened first: see :func:`decisions`.
+flattened first: see ``decisions.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation.decisions import (
+    decisions,
+    log_softmax,
+    probability_decisions,
+    require,
+    require_finite,
+    require_probabilities,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +69,8 @@ def bin_confidences(confidence: ArrayLike, correct: ArrayLike, bins: int = 15) -
     right = _rows("correct", correct, ndim=1)
     if len(right) != len(values):
         raise UserError(f"confidence has {len(values)} rows but correct has {len(right)}; give one of each a decision.")
-    _require((values >= 0) & (values <= 1), "confidence", values, "in [0, 1]")
-    _require((right == 0) | (right == 1), "correct", right, "0 or 1")
+    require((values >= 0) & (values <= 1), "confidence", values, "in [0, 1]")
+    require((right == 0) | (right == 1), "correct", right, "0 or 1")
     # m / M is rounded once, so that a confidence written as 0.3 is the edge 3/10; linspace would miss it by one bit.
     edges = np.arange(bins + 1) / bins
     index = np.clip(np.searchsorted(edges, values, side="left") - 1, 0, bins - 1)
@@ -104,76 +111,23 @@ def confidence_gap(bins: Bins) -> float:
     return float(np.sum(bins.share * bins.gap))
 
 
-def softmax(logits: ArrayLike) -> np.ndarray:
-    """(N, C) logits to (N, C) float64 probabilities; one column, or (N,), is a binary model (see two_columns).
+def nll(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Mean negative log-likelihood of the labels in nats, at least 0; finite for any finite logits.
 
-    Raises:
-        UserError: for no rows, or a NaN or infinite logit (naming the row).
+    logits (N, C) and labels (N,) in [0, C); (N, C) labels of 0/1 are multi-label, averaged over all N * C decisions.
     """
-    z = two_columns(logits)
-    # a quotient, not exp(log_softmax): C equal logits give 1 / C to the last bit, which may be an edge of the bins
-    e = np.exp(z - z.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def log_softmax(logits: ArrayLike) -> np.ndarray:
-    """(N, C) logits to (N, C) float64 log-probabilities, finite for logits of any size. Raises as softmax does."""
-    z = two_columns(logits)
-    z = z - z.max(axis=1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
-
-
-def two_columns(logits: ArrayLike) -> np.ndarray:
-    """Logits as (N, C) float64 with C >= 2: a single logit z, (N,) or (N, 1), becomes (0, z).
-
-    softmax(0, z) = (1 - sigmoid(z), sigmoid(z)), so one formula serves the binary model with one output too.
-    """
-    z = np.asarray(logits, dtype=np.float64)
-    z = require_finite("logits", z[:, None] if z.ndim == 1 else z)
-    if z.ndim != 2 or z.shape[1] == 0:
-        raise UserError(f"logits must have the shape (rows, classes), got {z.shape}.")
-    return np.concatenate([np.zeros_like(z), z], axis=1) if z.shape[1] == 1 else z
-
-
-def decisions(logits: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """One row a decision: logits (M, C) float64 and labels (M,) int64.
-
-    Single-label: labels (N,), the rows stay as they are. Multi-label: labels (N, C) of 0/1; each of the N * C labels
-    is a yes-no decision of its own, with the logits (0, z), in the order row 0 label 0, row 0 label 1, …
-
-    Raises:
-        UserError: when shapes do not fit or a label is not a class (naming the row).
-    """
-    return _one_a_row(require_finite("logits", np.asarray(logits, dtype=np.float64)), labels, two_columns)
-
-
-def probability_decisions(probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """As :func:`decisions`, for probabilities: multi-label (N, C) holds the probability of each label on its own."""
-    p = require_finite("probabilities", np.asarray(probabilities, dtype=np.float64))
-    if np.ndim(labels) == 2:
-        _require(((p >= 0) & (p <= 1)).reshape(len(p), -1).all(axis=1), "probabilities", p, "in [0, 1]")
-    return _one_a_row(p, labels, lambda values: require_probabilities("probabilities", values))
-
-
-def nll(log_probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Mean negative log-likelihood in nats, at least 0: log_probabilities (N, C), labels (N,) in [0, C).
-
-    Infinite when a label was given the probability 0, which logits cannot do.
-    """
-    log_p = np.asarray(log_probabilities, dtype=np.float64)
-    # 0.0 - x rather than -x: a perfect score is 0, not -0.
-    return float(np.mean(0.0 - log_p[np.arange(len(log_p)), class_numbers(labels, log_p.shape[1])]))
+    z, y = decisions(logits, labels)
+    return _mean_surprise(log_softmax(z), y)
 
 
 def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
     """Brier's score in [0, 2]: the squared error of the probabilities, summed over classes, averaged over rows.
 
     This is Brier's own (1950) sum over all classes. For two classes it is twice scikit-learn's default, which halves.
-    probabilities (N, C), labels (N,) in [0, C).
+    probabilities (N, C) and labels (N,) in [0, C); (N, C) labels of 0/1 are multi-label: N * C two-class decisions.
     """
-    p = np.asarray(probabilities, dtype=np.float64)
-    target = np.eye(p.shape[1])[class_numbers(labels, p.shape[1])]
-    return float(np.mean(np.sum((p - target) ** 2, axis=1)))
+    p, y = probability_decisions(probabilities, labels)
+    return float(np.mean(np.sum((p - np.eye(p.shape[1])[y]) ** 2, axis=1)))
 
 
 def true_calibration_error(probabilities: ArrayLike, posterior: ArrayLike) -> float:
@@ -215,7 +169,8 @@ def calibration_scores(
 ) -> dict[str, float]:
     """ece, oe, confidence_gap, nll and brier, in this order, as plain floats. Arguments as :func:`bin_decisions`.
 
-    With logits the likelihood is taken from them, which is exact where a probability rounds to 0.
+    With logits the likelihood is taken from them, which is exact where a probability rounds to 0; without, a label
+    that was given the probability 0 makes it infinite.
     """
     counted = bin_decisions(probabilities, labels, bins, logits)
     with np.errstate(divide="ignore"):
@@ -224,74 +179,14 @@ def calibration_scores(
         "ece": ece(counted),
         "oe": oe(counted),
         "confidence_gap": confidence_gap(counted),
-        "nll": nll(log_p, labels),
+        "nll": _mean_surprise(log_p, labels),
         "brier": brier(probabilities, labels),
     }
 
 
-def class_numbers(labels: ArrayLike, classes: int, per_row: int = 1) -> np.ndarray:
-    """Labels as (N,) int64, each in [0, classes).
-
-    Raises:
-        UserError: naming the row of the first label that is no class; per_row labels belong to one row.
-    """
-    y = np.asarray(labels)
-    if y.dtype.kind not in "iubf":
-        raise UserError(f"Labels must be class numbers, got {y.dtype} (such as {y.reshape(-1)[:1].tolist()}).")
-    whole = np.where(np.isfinite(y), y, -1).astype(np.int64)
-    bad = np.flatnonzero((whole != y) | (whole < 0) | (whole >= classes))
-    if len(bad):
-        known = "0 or 1" if classes == 2 else f"0 to {classes - 1}"
-        raise UserError(f"The label of row {bad[0] // per_row} is {y[bad[0]]}; known classes: {known}.")
-    return whole
-
-
-def require_finite(name: str, values: np.ndarray) -> np.ndarray:
-    """The array itself, if it has rows and no NaN or infinity.
-
-    Raises:
-        UserError: naming the first bad row.
-    """
-    if values.ndim == 0 or len(values) == 0:
-        raise UserError(f"{name}: there are no rows, so nothing can be measured; give at least one.")
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    _require(finite, name, values, "finite (a model that gives NaN or infinity has diverged: lower its learning rate)")
-    return values
-
-
-def require_probabilities(name: str, values: ArrayLike) -> np.ndarray:
-    """(N, C) float64 in [0, 1] with rows that sum to 1; (N,) or (N, 1) is the probability of class 1 of two.
-
-    Rounding of single precision is forgiven (1e-6 a value, 1e-3 a sum).
-
-    Raises:
-        UserError: naming the first row that is no distribution.
-    """
-    p = np.asarray(values, dtype=np.float64)
-    p = require_finite(name, p[:, None] if p.ndim == 1 else p)
-    if p.shape[1:] == (1,):
-        p = np.concatenate([1 - p, p], axis=1)
-    if p.ndim != 2 or p.shape[1] == 0:
-        raise UserError(f"{name} must have the shape (rows, classes), got {p.shape}.")
-    fits = ((p >= -1e-6) & (p <= 1 + 1e-6)).all(axis=1) & (np.abs(p.sum(axis=1) - 1) <= 1e-3)
-    _require(fits, name, p, "probabilities in [0, 1] that sum to 1 (are these logits?)")
-    return np.clip(p, 0.0, 1.0)
-
-
-def _one_a_row(
-    scores: np.ndarray, labels: ArrayLike, to_columns: Callable[[np.ndarray], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    y = np.asarray(labels)
-    if y.ndim == 2:
-        if scores.shape != y.shape:
-            raise UserError(
-                f"predictions have the shape {scores.shape}, multi-label labels {y.shape}; make them equal."
-            )
-        return to_columns(scores.reshape(-1)), class_numbers(y.reshape(-1), 2, per_row=y.shape[1])
-    columns = to_columns(scores)
-    if y.shape != (len(columns),):
-        raise UserError(f"There are {len(columns)} rows of predictions but labels of the shape {y.shape}.")
-    return columns, class_numbers(y, columns.shape[1])
+def _mean_surprise(log_p: np.ndarray, labels: np.ndarray) -> float:
+    # 0.0 - x rather than -x: a perfect score is 0, not -0
+    return float(np.mean(0.0 - log_p[np.arange(len(log_p)), labels]))
 
 
 def _rows(name: str, values: ArrayLike, ndim: int) -> np.ndarray:
@@ -299,10 +194,3 @@ def _rows(name: str, values: ArrayLike, ndim: int) -> np.ndarray:
     if array.ndim != ndim:
         raise UserError(f"{name} must have {ndim} axis, got the shape {array.shape}.")
     return array
-
-
-def _require(good: ArrayLike, name: str, values: np.ndarray, expected: str) -> None:
-    bad = np.flatnonzero(np.logical_not(good))
-    if len(bad):
-        shown = np.array2string(values[bad[0]], precision=4, threshold=6, max_line_width=10_000).replace("\n", " ")
-        raise UserError(f"{name} of row {bad[0]} must be {expected}, got {shown}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.evaluation import calibration
+from logitmix_hf.evaluation.decisions import class_numbers, require_finite, softmax, two_columns
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 PROBLEMS = {name: name for name in (SINGLE, MULTI, REGRESSION)}
@@ -59,9 +59,9 @@ class Predictions:
         if self.problem == REGRESSION and logits.shape[1] != 1:
             raise UserError(f"Regression has one output a row, got logits of the shape {logits.shape}.")
         if len(logits):
-            calibration.require_finite("logits", logits)
+            require_finite("logits", logits)
             if self.problem == SINGLE:
-                logits = calibration.two_columns(logits)
+                logits = two_columns(logits)
         rows, classes = logits.shape
         # frozen is for the users of the object; here it is still being made
         object.__setattr__(self, "logits", logits.astype(np.float32))
@@ -84,12 +84,12 @@ class Predictions:
         labels = np.asarray(self.labels)
         if self.problem == MULTI:
             labels = _shaped("labels", labels, (rows, classes))
-            return calibration.class_numbers(labels.reshape(-1), 2, per_row=classes).reshape(rows, classes)
+            return class_numbers(labels.reshape(-1), 2, per_row=classes).reshape(rows, classes)
         labels = _shaped("labels", labels, (rows,))
         if self.problem == SINGLE:
-            return calibration.class_numbers(labels, classes)
+            return class_numbers(labels, classes)
         labels = labels.astype(np.float64)
-        return calibration.require_finite("labels", labels) if rows else labels
+        return require_finite("labels", labels) if rows else labels
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -100,8 +100,8 @@ class Predictions:
         if self.problem == REGRESSION:
             raise UserError("A regression has no probabilities; its predictions are values.")
         if self.problem == MULTI:
-            return calibration.softmax(self.logits.reshape(-1))[:, 1].reshape(self.logits.shape)
-        return calibration.softmax(self.logits)
+            return softmax(self.logits.reshape(-1))[:, 1].reshape(self.logits.shape)
+        return softmax(self.logits)
 
     @property
     def predictions(self) -> np.ndarray:
@@ -151,7 +151,8 @@ class Predictions:
             raise UserError(f"There is no predictions file {os.fspath(path)!r}; a run writes predictions/*.parquet.")
         try:
             # of one file and nothing around it: a folder called key=value must not become a column
-            table = pq.ParquetFile(path).read()
+            with pq.ParquetFile(path) as file:
+                table = file.read()
             facts = json.loads((table.schema.metadata or {})[_METADATA])
         except (pa.ArrowInvalid, KeyError, OSError) as error:
             raise UserError(f"{os.fspath(path)!r} is not a file that Predictions.save wrote.") from error

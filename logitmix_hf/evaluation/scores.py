@@ -8,8 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.evaluation import calibration
-from logitmix_hf.evaluation.calibration import Bins
+from logitmix_hf.evaluation.calibration import (
+    Bins,
+    bayes_accuracy,
+    bin_decisions,
+    calibration_scores,
+    true_calibration_error,
+)
+from logitmix_hf.evaluation.decisions import decisions, softmax
 from logitmix_hf.evaluation.predictions import MULTI, PROBLEMS, REGRESSION, SINGLE, Predictions
 
 Metric = Callable[[np.ndarray, np.ndarray], float]  # (predictions, labels) -> score
@@ -27,7 +33,7 @@ def _f1(average: str) -> Metric:
 
         if average == "binary" and max(predictions.max(), labels.max()) > 1:
             raise UserError("f1 is the score of class 1 of two; with more classes ask for f1_macro or f1_micro.")
-        return float(f1_score(labels, predictions, average=average, zero_division=0))
+        return float(f1_score(labels, predictions, average=average, zero_division=0))  # type: ignore[arg-type]
 
     return score
 
@@ -135,13 +141,13 @@ def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int 
     scores = task_scores(p.problem, tuple(metrics) or DEFAULT_METRICS[p.problem], p.predictions, p.labels)
     if p.problem == REGRESSION:
         return scores
-    logits, labels = calibration.decisions(p.logits, p.labels)
-    probabilities = calibration.softmax(logits)
-    scores |= calibration.calibration_scores(probabilities, labels, bins, logits)
+    logits, labels = decisions(p.logits, p.labels)
+    probabilities = softmax(logits)
+    scores |= calibration_scores(probabilities, labels, bins, logits)
     if p.posterior is not None:
         posterior = p.posterior.reshape(-1) if p.problem == MULTI else p.posterior
-        scores["true_calibration_error"] = calibration.true_calibration_error(probabilities, posterior)
-        scores["bayes_accuracy"] = calibration.bayes_accuracy(posterior)
+        scores["true_calibration_error"] = true_calibration_error(probabilities, posterior)
+        scores["bayes_accuracy"] = bayes_accuracy(posterior)
     return scores
 
 
@@ -154,5 +160,5 @@ def bin_predictions(p: Predictions, bins: int = 15) -> Bins:
     if p.problem == REGRESSION or p.labels is None:
         what = "are of a regression" if p.problem == REGRESSION else "have no labels"
         raise UserError(f"These predictions {what}, so their confidence cannot be judged.")
-    logits, labels = calibration.decisions(p.logits, p.labels)
-    return calibration.bin_decisions(calibration.softmax(logits), labels, bins, logits)
+    logits, labels = decisions(p.logits, p.labels)
+    return bin_decisions(softmax(logits), labels, bins, logits)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from logitmix_hf.evaluation import calibration
+from logitmix_hf.evaluation.decisions import decisions
 
 Logits = TypeVar("Logits")
 
@@ -63,7 +63,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
     """
     from scipy.optimize import minimize_scalar
 
-    z, y = calibration.decisions(logits, labels)
+    z, y = decisions(logits, labels)
     margins = z - z[np.arange(len(z)), y][:, None]  # (N, C), 0 at the label: -log p = logsumexp(margins / T)
 
     def loss(log_t: float) -> float:

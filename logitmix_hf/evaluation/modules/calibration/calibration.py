@@ -7,7 +7,8 @@ import evaluate
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.evaluation.calibration import calibration_scores, decisions, probability_decisions, softmax
+from logitmix_hf.evaluation.calibration import calibration_scores
+from logitmix_hf.evaluation.decisions import decisions, probability_decisions, softmax
 
 _DESCRIPTION = """
 Can the confidence be believed? Expected calibration error (equal-width bins, open on the left, closed on the right),
