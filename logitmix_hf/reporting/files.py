@@ -1,0 +1,76 @@
+"""Files that are there whole or not at all, and values as JSON can hold them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from logitmix_hf.reporting.redact import is_secret_key, scrub
+
+
+def write_atomic(target: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a machine that stops, sees the old content or the new one: a temporary file
+    beside it, flushed to the disk, renamed over it. Parents are made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(target.parent)
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """A JSON object as text; see ``plain`` for what becomes of the values."""
+    return json.dumps(plain(values), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: finite floats or null, numpy scalars and arrays as Python's, paths and enums as
+    text; entries whose key holds a secret are left out, tokens inside text hidden."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items() if not is_secret_key(str(key))}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=str)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    to_list = getattr(value, "tolist", None)  # numpy and torch, scalars and arrays, without importing either
+    if callable(to_list):
+        return plain(to_list())
+    return scrub(str(value))
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file's content to the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Flush a folder's list of names to the disk, where the system can (elsewhere a rename is as safe as it gets)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

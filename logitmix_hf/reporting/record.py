@@ -1,0 +1,212 @@
+"""``run.json``: how a run came about, so that it can be understood, repeated and resumed.
+
+| key | |
+|---|---|
+| ``format`` | the mark of a run folder |
+| ``status`` | ``running``, ``done``, ``interrupted`` or ``failed`` |
+| ``command`` | what to type to repeat it, tokens hidden |
+| ``arguments`` | every argument as resolved |
+| ``seeds`` | name to number |
+| ``model`` | ``base`` (id or path it started from), ``type``, ``parameters`` … |
+| ``data`` | ``name``, ``source``, ``fingerprint``, ``problem``, ``label_names``, ``columns``, ``metrics`` (first = headline), ``train_rows``, ``splits``, ``subset`` |
+| ``method`` | ``name``, ``site``, weights … as trained |
+| ``environment`` | ``versions``, ``platform``, ``cpu``, ``cores``, ``threads``, ``device``, ``processes`` |
+| ``started``, ``finished`` | UTC, ISO 8601 |
+| ``seconds`` | of the whole run |
+| ``examples_per_second`` | training examples |
+| ``peak_memory`` | ``process_mb`` (resident), ``device_mb`` (allocated on the accelerator), of 10^6 bytes |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+from importlib import metadata
+from typing import Any
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.reporting.files import plain
+from logitmix_hf.reporting.folder import FORMAT
+from logitmix_hf.reporting.redact import command_line
+
+STATUSES = ("running", "done", "interrupted", "failed")
+
+_PACKAGES = (
+    *("logitmix_hf", "torch", "transformers", "accelerate", "datasets", "tokenizers", "huggingface_hub"),
+    *("safetensors", "numpy", "scipy", "scikit-learn"),
+)
+
+MAY_DIFFER = (
+    "output_dir",
+    "resume",
+    "resume_from_checkpoint",
+    "overwrite",
+    "do_train",
+    "do_eval",
+    "do_predict",
+    "push_to_hub",
+    "hub_*",
+    "logging_*",
+    "log_*",
+    "report_to",
+    "run_name",
+    "project",
+    "trackio_*",
+    "disable_tqdm",
+    "save_*",
+    "eval_delay",
+    "eval_steps",
+    "eval_strategy",
+    "eval_on_start",
+    "eval_accumulation_steps",
+    "per_device_eval_batch_size",
+    "dataloader_num_workers",
+    "dataloader_pin_memory",
+    "dataloader_persistent_workers",
+    "dataloader_prefetch_factor",
+    "local_rank",
+    "ddp_timeout",
+    "skip_memory_metrics",
+)
+"""Arguments that a resumed run may change, as patterns: they move no weight of the model."""
+
+
+def new_record(
+    *,
+    argv: Sequence[str],
+    arguments: Mapping[str, Any],
+    seeds: Mapping[str, int],
+    model: Mapping[str, Any],
+    data: Mapping[str, Any],
+    method: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The content of ``run.json`` at the start of a run (status ``running``); the table above says what goes where.
+
+    ``argv``: the words of the command. ``arguments``: all of them, resolved; tokens are left out.
+    """
+    return plain(
+        {
+            "format": FORMAT,
+            "status": "running",
+            "command": command_line(argv),
+            "arguments": arguments,
+            "seeds": seeds,
+            "model": model,
+            "data": data,
+            "method": method,
+            "environment": describe_environment(),
+            "started": now(),
+            "finished": None,
+            "seconds": None,
+            "examples_per_second": None,
+            "peak_memory": None,
+        }
+    )
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, processor, threads and accelerator of this process. Imports torch."""
+    import torch
+
+    device: dict[str, Any] = {"type": "cpu"}
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(torch.cuda.current_device())
+        device = {
+            "type": "cuda",
+            "name": properties.name,
+            "memory_gb": round(properties.total_memory / 1e9, 1),
+            "visible": torch.cuda.device_count(),
+        }
+    elif torch.backends.mps.is_available():
+        device = {"type": "mps"}
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    versions |= {package: _version(package) for package in _PACKAGES}
+    return {
+        "versions": versions,
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "device": device,
+    }
+
+
+def peak_memory() -> dict[str, float | None]:
+    """The most memory that this process has held so far: ``process_mb``, and ``device_mb`` on a CUDA device."""
+    process = None
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        process = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    device = None
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        device = round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    return {"process_mb": process, "device_mb": device}
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_same_arguments(
+    old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Collection[str] = MAY_DIFFER
+) -> None:
+    """Require that a run goes on with the arguments it began with.
+
+    ``old`` is ``arguments`` of ``run.json``, ``new`` the resolved arguments now; only names that both have are
+    compared (a newer library may have added one), and names that match a pattern of ``may_differ`` are not.
+
+    Raises:
+        UserError: naming each argument that differs with both values.
+    """
+    before, after = plain(old), plain(new)
+    differing = [
+        f"--{name} was {_shown(before[name])}, is now {_shown(after[name])}"
+        for name in sorted(before.keys() & after.keys())
+        if before[name] != after[name] and not any(fnmatchcase(name, pattern) for pattern in may_differ)
+    ]
+    if differing:
+        raise UserError(
+            f"--resume needs the arguments that the run began with: {'; '.join(differing)}. Give the old values, or "
+            "start another run with another --output_dir."
+        )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        # A checkout that was never installed still knows its own version.
+        return getattr(sys.modules.get(package), "__version__", None)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value)
+    return "not set" if value is None else str(value)
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
