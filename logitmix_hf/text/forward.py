@@ -138,7 +138,7 @@ class MixedForward:
             output = (model or self.model)(**inputs)
         finally:
             self._running = False
-        logits = output[0] if isinstance(output, tuple) else output["logits"]
+        logits = logits_of(output)
         if not self._pass.done or logits.shape[0] != 2 * rows:
             # A model may run its layers past their hooks (SqueezeBERT calls layer.forward): never train on that.
             raise UserError(
@@ -244,6 +244,11 @@ class MixedForward:
             mixed = again.forward(mixed)
         now.done = True
         return (torch.cat([args[0], mixed]), *args[1:])
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits in what an HF classifier returns, as a dictionary or as a tuple without loss."""
+    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
 
 
 def _shape_of(batch: Mapping[str, Any]) -> tuple[int, int, torch.device]:

@@ -1,0 +1,152 @@
+"""Checkpoints that are complete or absent, and signals that save one before the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
+
+# Below the output folder; not a name that a search for checkpoints finds.
+STAGING = ".saving"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint could not be written; the message names the last good one."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush every file of ``folder`` and the folders themselves to the disk."""
+    for root, _, files in os.walk(folder):
+        for path in [*(os.path.join(root, name) for name in files), root]:
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+class AtomicCheckpoints(Trainer):
+    """A ``Trainer`` whose ``checkpoint-N`` folders appear whole: written aside, flushed, then renamed.
+
+    A process killed at any moment, or a full disk, leaves the last good checkpoint as it was.
+    """
+
+    _staging: str | None = None
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._staging or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        if self.args.push_to_hub:
+            # Trainer's own push reads the checkpoint while it saves it, under its final name.
+            return super()._save_checkpoint(model, trial)
+        folder = Path(super()._get_output_dir(trial))
+        name = f"checkpoint-{self.state.global_step}"
+        final, staged = folder / name, folder / STAGING / name
+        if self.is_world_process_zero():
+            shutil.rmtree(folder / STAGING, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self._staging = str(folder / STAGING)
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                self._publish(staged, final)
+        except Exception as problem:
+            shutil.rmtree(folder / STAGING, ignore_errors=True)
+            raise CheckpointError(_failure(folder, final, problem)) from problem
+        finally:
+            self._staging = None
+        if self.state.best_model_checkpoint == str(staged):
+            self.state.best_model_checkpoint = str(final)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            rotate_checkpoints(
+                output_dir=str(folder),
+                save_total_limit=self.args.save_total_limit,
+                best_model_checkpoint=self.state.best_model_checkpoint,
+                use_mtime=True,
+            )
+
+    def _publish(self, staged: Path, final: Path) -> None:
+        if self.state.best_model_checkpoint == str(staged):
+            self.state.best_model_checkpoint = str(final)
+            self.state.save_to_json(str(staged / "trainer_state.json"))
+        sync_folder(staged)
+        if final.exists():  # a resumed run may save the same step again
+            shutil.rmtree(final)
+        staged.rename(final)
+        shutil.rmtree(staged.parent, ignore_errors=True)
+        handle = os.open(final.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _failure(folder: Path, final: Path, problem: Exception) -> str:
+    good = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    kept = f"the last good checkpoint is {good[-1]}" if good else "there is no earlier checkpoint"
+    free = shutil.disk_usage(folder).free / 2**20
+    return (
+        f"{final.name} could not be saved ({type(problem).__name__}: {problem}); {free:.0f} MiB are free in {folder};"
+        f" {kept}. Make room and go on with --resume."
+    )
+
+
+class Interrupted(SystemExit):
+    """SIGTERM or SIGINT came; its code is 143 or 130."""
+
+
+class SaveOnSignal(TrainerCallback):
+    """On SIGTERM or SIGINT: finish the step, save a checkpoint, stop. A second signal ends at once.
+
+    Attributes:
+        received: the signal's number, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> SaveOnSignal:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._previous[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise Interrupted(128 + number)
+        self.received = number
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if self._anyone_stopped(args):
+            control.should_save = control.should_training_stop = True
+            control.should_evaluate = False
+        return control
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # An evaluation saves nothing that could be lost: what was trained is in the last checkpoint.
+        if self.received is not None and args.world_size == 1:
+            raise Interrupted(128 + self.received)
+
+    def _anyone_stopped(self, args: Any) -> bool:
+        if args.world_size == 1:
+            return self.received is not None
+        # The processes get the signal at different steps but must stop after the same one.
+        flag = torch.tensor(self.received or 0, device=args.device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        self.received = int(flag) or None
+        return self.received is not None

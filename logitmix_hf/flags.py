@@ -1,0 +1,132 @@
+"""From a command line to dataclasses: Hugging Face's parser, with mistakes that end in one line.
+
+Every flag is a field of a dataclass. A recipe is a file of flags that stands before those of the command line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import HfArgumentParser
+
+from logitmix_hf.errors import UserError, nearest, pick
+
+# What version 4 of transformers called things, and what to write now.
+RENAMED = {
+    "warmup_ratio": "--warmup_steps takes a share too (0.1)",
+    "evaluation_strategy": "it is --eval_strategy now",
+    "no_cuda": "it is --use_cpu now",
+    "group_by_length": "it is --train_sampling_strategy group_by_length now",
+    "overwrite_output_dir": "it is --overwrite here",
+    "resume_from_checkpoint": "it is --resume here, from the last checkpoint of the output folder",
+    "logging_dir": "trackers take their folder from their own settings now",
+    "save_safetensors": "weights are always saved as safetensors",
+    "fp16_backend": "use --fp16 or --bf16 alone",
+    "push_to_hub_model_id": "it is --hub_model_id now",
+    "push_to_hub_token": "it is --hub_token now",
+}
+
+
+class FlagParser(HfArgumentParser):
+    """``HfArgumentParser`` that groups flags by their fields' ``group`` and raises :class:`UserError` on a mistake."""
+
+    def __init__(self, dataclass_types: Sequence[Any], **kwargs: Any) -> None:
+        self._groups: dict[str, Any] = {}
+        super().__init__(dataclass_types, allow_abbrev=False, **kwargs)
+
+    def _parse_dataclass_field(self, parser: Any, field: dataclasses.Field) -> None:  # type: ignore[override]
+        name = field.metadata.get("group")
+        if name is not None:
+            field = copy.copy(field)
+            field.metadata = {key: value for key, value in field.metadata.items() if key != "group"}  # type: ignore[misc]
+            if name not in self._groups:
+                self._groups[name] = self.add_argument_group(name)
+            parser = self._groups[name]
+        super()._parse_dataclass_field(parser, field)
+
+    def error(self, message: str) -> Any:
+        """Argparse's own complaints, without its usage block."""
+        raise UserError(f"{message.rstrip('.')}. See `{self.prog} --help`.")
+
+    def parse(self, argv: Sequence[str]) -> list[Any]:
+        """One instance of each dataclass, in their order.
+
+        Raises:
+            UserError: for an unknown flag (with the nearest one), a word without a flag, or a value that does not fit.
+        """
+        namespace, rest = self.parse_known_args(list(argv))
+        for word in rest:
+            if not word.startswith("--"):
+                raise UserError(f"{word!r} belongs to no flag: every value needs its flag. See `{self.prog} --help`.")
+            name = word.split("=")[0][2:].replace("-", "_")
+            if name in RENAMED:
+                raise UserError(f"There is no flag --{name}: {RENAMED[name]}.")
+            known = {flag for flag in self._option_string_actions if flag.startswith("--") and "-" not in flag[2:]}
+            raise UserError(f"There is no flag --{name}.{nearest(f'--{name}', known)} See `{self.prog} --help`.")
+        given = vars(namespace)
+        made = []
+        for kind in self.dataclass_types:
+            values = {field.name: given[field.name] for field in dataclasses.fields(kind) if field.init}
+            try:
+                made.append(kind(**values))
+            except UserError:
+                raise
+            except (ValueError, TypeError, ImportError) as problem:
+                raise UserError(" ".join(str(problem).split())) from problem
+        return made
+
+
+def formatter(prog: str) -> argparse.HelpFormatter:
+    """Help with defaults, wide enough for the names of the training flags."""
+    return argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=34, width=110)
+
+
+def recipes_folder() -> Path:
+    """Where the recipes lie: within an installed package, beside it in a checkout."""
+    inside = Path(__file__).parent / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "recipes"
+
+
+def with_recipe(argv: Sequence[str]) -> list[str]:
+    """``argv`` with the flags of its ``--recipe`` put before the user's own, which override them.
+
+    Raises:
+        UserError: for a recipe that does not exist or is no JSON object of flags.
+    """
+    words = list(argv)
+    name = None
+    for index, word in enumerate(words):
+        if word == "--recipe" and index + 1 < len(words):
+            name = words[index + 1]
+        elif word.startswith("--recipe="):
+            name = word.partition("=")[2]
+    if name is None:
+        return words
+    return [*recipe_flags(name), *words]
+
+
+def recipe_flags(name: str) -> list[str]:
+    """A recipe's flags as words of a command line; ``name`` is a name in ``recipes/`` or the path of a JSON file."""
+    known = {path.stem: path for path in sorted(recipes_folder().glob("*.json"))}
+    path = Path(name) if name.endswith(".json") else pick(known, name, "recipe")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
+        raise UserError(f"The recipe {str(path)!r} cannot be read as JSON: {problem}.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"The recipe {str(path)!r} must be one JSON object of flags, not a {type(values).__name__}.")
+    words: list[str] = []
+    for flag, value in values.items():
+        if flag.startswith("_"):  # "_source": where its numbers come from
+            continue
+        if isinstance(value, dict) or value is None:
+            raise UserError(f"The recipe {str(path)!r} gives {flag!r} the value {value!r}; flags take words and numbers.")
+        several = value if isinstance(value, list) else [value]
+        words += [f"--{flag}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in several)]
+    return words

@@ -1,0 +1,220 @@
+"""``MixTrainer``: a one-class swap for ``transformers.Trainer``.
+
+It overrides what is computed (the loss) and what is counted (examples), and nothing of the training loop.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+
+from logitmix_hf.arguments import MixArguments
+from logitmix_hf.checkpoints import AtomicCheckpoints
+from logitmix_hf.errors import UserError
+from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, infer_problem
+from logitmix_hf.plan import MixPlan, draw_plan, step_generator
+from logitmix_hf.terms import TermLog
+from logitmix_hf.text.forward import MixedForward, logits_of
+from logitmix_hf.text.sites import unwrap
+from logitmix_hf.text.span_forward import SpanForward
+
+__all__ = ["MixArguments", "MixTrainer", "TrainingDiverged"]
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer finite: the message names the step and the term that went first."""
+
+
+class MixTrainer(AtomicCheckpoints):
+    """``Trainer`` with mixing inside the network and the LogitMix loss.
+
+    Args:
+        *args, **kwargs: as for ``Trainer``.
+        mix: what to mix and how to weigh it; default ``MixArguments()``, that is LogitMix.
+
+    Differences from ``Trainer``:
+        * Losses of single examples are summed and divided by the number of examples of the whole accumulated,
+          all-process batch: 8 x 1, 1 x 8 and 2 processes x 4 give the same gradient. (Stock ``Trainer`` with a
+          BERT-like head counts the loss once per accumulation step.)
+        * ``loss_mix``, ``loss_cls``, ``loss_sim`` and ``lam`` are logged beside ``loss``.
+        * Evaluation runs the untouched model, in the order of the data also with length grouping.
+        * A loss that is not finite ends the training (:class:`TrainingDiverged`).
+
+    Raises:
+        UserError: for ``compute_loss_func`` (the loss is set by ``mix``) and for ``nn.DataParallel``.
+    """
+
+    # What newer versions of Trainer ask; the older ones are told by model_accepts_loss_kwargs below.
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args: Any, mix: MixArguments | None = None, **kwargs: Any) -> None:
+        self.mix = (mix or MixArguments()).filled()
+        self.term_log = TermLog()
+        self._micro_step = 0
+        self._passes: MixedForward | SpanForward | None = None
+        self._loss: LogitMixLoss | None = None
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = True
+        if self.compute_loss_func is not None:
+            raise UserError("compute_loss_func was given, but MixTrainer computes its own loss: set it by mix=MixArguments.")
+        if self.args.n_gpu > 1:
+            raise UserError(
+                f"{self.args.n_gpu} GPUs in one process would be used by nn.DataParallel: start with `accelerate launch`,"
+                " or set CUDA_VISIBLE_DEVICES to one."
+            )
+
+    # --- what is counted ---------------------------------------------------------------------------------------------
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor]:
+        """The micro-batches of one optimiser step, and how many examples they and those of all processes hold."""
+        samples = list(itertools.islice(epoch_iterator, num_batches))
+        self._micro_step = 0
+        examples = torch.tensor(sum(_rows(batch) for batch in samples), device=device)
+        if self.args.world_size > 1:
+            examples = self.accelerator.gather(examples).sum()  # type: ignore[union-attr]
+        return samples, examples
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        # Stock sorts evaluation by length too when training does; predictions must keep the order of the data.
+        if self.args.world_size <= 1 and hasattr(eval_dataset, "__len__"):
+            return SequentialSampler(eval_dataset)
+        return None if hasattr(eval_dataset, "__len__") else super()._get_eval_sampler(eval_dataset)
+
+    # --- what is computed --------------------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """The loss of one micro-batch; in evaluation the plain task loss of the untouched model.
+
+        Args:
+            num_items_in_batch: examples in the whole accumulated batch of all processes; None means this batch alone.
+        """
+        batch = dict(inputs)
+        labels = batch.pop("labels", None)
+        if labels is None:
+            raise UserError(f"the batch has no 'labels', only {', '.join(sorted(batch))}: the loss needs them.")
+        if not model.training:
+            outputs = model(**batch)
+            loss = self.loss_of(model, logits_of(outputs), None, labels, None).loss
+            return (loss, outputs) if return_outputs else loss
+        out, clean = self._mixed_step(model, batch, labels)
+        self._micro_step += 1
+        if num_items_in_batch is None:
+            loss = out.loss
+        else:
+            # DDP averages over processes; the sum over all of them is what the count stands for.
+            loss = out.per_example.sum() * (self.accelerator.num_processes / num_items_in_batch)
+        return (loss, {"loss": loss, "logits": clean}) if return_outputs else loss
+
+    def _mixed_step(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> tuple[LossOutput, Tensor]:
+        step, process = self.state.global_step, self.accelerator.process_index
+        generator = step_generator(self.args.seed, step, self._micro_step, process)
+        plan = self.draw(_rows({**batch, "labels": labels}), generator)
+        if plan is None:
+            clean, mixed = logits_of(model(**batch)), None
+        else:
+            passes = self._passes_of(model)
+            if isinstance(passes, SpanForward):
+                clean, mixed, plan = passes(batch, plan, generator, model, labels)
+            else:
+                clean, mixed = passes(batch, plan, generator, model)
+        out = self.loss_of(model, clean, mixed, labels, plan)
+        self.term_log.add(out.terms if plan is None else {**out.terms, "lam": plan.lam.to(clean.device)}, step + 1)
+        if clean.device.type == "cpu":
+            self._check_finite()  # costs nothing there; elsewhere a read would hold up every step
+        return out, clean
+
+    def draw(self, rows: int, generator: torch.Generator) -> MixPlan | None:
+        """The plan of this micro-batch, or None for a plain step."""
+        mix = self.mix
+        begun = self.state.global_step >= int(mix.mix_start * (self.state.max_steps or 0))
+        chosen = float(torch.rand((), generator=generator)) < mix.mix_prob
+        if not (mix.mixes and begun and chosen):
+            return None
+        assert mix.alpha is not None
+        return draw_plan(rows, mix.alpha, generator, per=mix.lam_per, lam=mix.lam)
+
+    def loss_of(
+        self, model: nn.Module, clean: Tensor, mixed: Tensor | None, labels: Tensor, plan: MixPlan | None
+    ) -> LossOutput:
+        """The loss by ``mix``, for the kind of problem that the model's config names; smoothing in training only."""
+        if self._loss is None:
+            mix, config = self.mix, getattr(unwrap(model), "config", None)
+            problem = getattr(config, "problem_type", None) or infer_problem(clean, labels)
+            weights = mix.class_weights
+            if weights is not None and (problem == REGRESSION or len(weights) != clean.shape[1]):
+                raise UserError(f"class_weights has {len(weights)} values for {clean.shape[1]} outputs ({problem}).")
+            if mix.w_sim and mix.mixer == "linear" and mix.site == "pooled":
+                warnings.warn(
+                    "site 'pooled' lies right before a linear layer, where mixed logits are the mixture of logits already:"
+                    " L_sim is zero there but for dropout. Mix earlier (for example --site middle) to give it work.",
+                    stacklevel=2,
+                )
+            self._loss = LogitMixLoss(
+                **{f"w_{name}": weight for name, weight in mix.weights.items()},  # type: ignore[arg-type]
+                sim_form=mix.sim_form,
+                sim_detach=mix.sim_detach,
+                sim_on=mix.sim_on,
+                cls_sum=mix.cls_sum,
+                problem_type=problem,
+                class_weights=weights,
+            ).to(clean.device)
+        self._loss.label_smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        return self._loss(clean, mixed, labels, plan)
+
+    def _passes_of(self, model: nn.Module) -> MixedForward | SpanForward:
+        base = unwrap(model)
+        if self._passes is None or unwrap(self._passes.model) is not base:
+            if self._passes is not None:
+                self._passes.remove()
+            if self.mix.mixer == "spans":
+                self._passes = SpanForward(base, self.processing_class, self.mix.span_choice)
+            else:
+                assert self.mix.site is not None
+                self._passes = MixedForward(base, self.mix.site, self.mix.mix_attention)
+        return self._passes
+
+    # --- what is told ------------------------------------------------------------------------------------------------
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As ``Trainer``; a training line also carries the loss terms since the last one."""
+        if "loss" in logs and "learning_rate" in logs:
+            self._check_finite()
+            logs.update(self.term_log.drain(self.accelerator))
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._check_finite()
+        super()._save_checkpoint(model, trial)
+
+    def _check_finite(self) -> None:
+        bad = self.term_log.first_bad()
+        if bad is not None:
+            step, terms = bad
+            names = " and ".join(f"L_{name}" for name in terms)
+            raise TrainingDiverged(
+                f"{names} stopped being finite at step {step}: nothing after that was saved. Lower the learning rate, or"
+                " the weight of that term."
+            )
+
+
+def _rows(batch: Mapping[str, Any]) -> int:
+    for name in ("labels", "input_ids", "inputs_embeds", "pixel_values"):
+        if isinstance(batch.get(name), Tensor):
+            return batch[name].shape[0]
+    return next(value.shape[0] for value in batch.values() if isinstance(value, Tensor) and value.ndim)
+
+
