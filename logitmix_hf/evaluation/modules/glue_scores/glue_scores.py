@@ -47,8 +47,8 @@ class GlueScores(evaluate.Metric):
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_INPUTS,
+            # no format: as lists the values stay float64, with format="numpy" datasets would round them to float32
             features=datasets.Features({"predictions": value, "references": value}),
-            format="numpy",
         )
 
     def _compute(self, predictions, references) -> dict[str, float]:  # type: ignore[override]

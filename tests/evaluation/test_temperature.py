@@ -1,0 +1,170 @@
+"""Temperature scaling against a fine grid, scikit-learn, a known truth, and its laws."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import fit_temperature, nll
+
+
+def noisy(rows=400, classes=3, scale=3.0, seed=0):
+    """Logits that are too large for the labels drawn: the classifier is over-confident by about ``scale``."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(rows, classes)) * 2
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (p.cumsum(1) > rng.random((rows, 1))).argmax(1)
+    return logits * scale, labels
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 4.0])
+def test_against_a_fine_grid(classes, scale):
+    logits, labels = noisy(classes=classes, scale=scale)
+    fitted = fit_temperature(logits, labels)
+    # three grids, each inside the best cell of the one before, down to steps of 1e-7
+    low, high = 0.05, 20.0
+    for _ in range(4):
+        grid = np.geomspace(low, high, 61)
+        best = int(np.argmin([nll(logits / t, labels) for t in grid]))
+        low, high = grid[max(best - 1, 0)], grid[min(best + 1, 60)]
+    assert fitted.value == pytest.approx(grid[best], rel=1e-4)
+    assert fitted.nll_after <= nll(logits / grid[best], labels) + 1e-12
+    assert fitted.nll_after == pytest.approx(nll(logits / grid[best], labels), abs=1e-6)
+    assert fitted.bound == ""
+    assert fitted.warning == ""
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_gradient_vanishes_at_the_temperature(classes):
+    """At the minimum the mean logit of the label equals the mean expected logit: the derivative in 1/T, exactly."""
+    logits, labels = noisy(classes=classes)
+    scaled = logits / fit_temperature(logits, labels).value
+    p = np.exp(scaled - scaled.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    slope = np.mean((p * logits).sum(1) - logits[np.arange(len(labels)), labels])
+    assert abs(slope) < 1e-6
+
+
+def test_finds_the_scale_that_spoilt_the_logits():
+    logits, labels = noisy(rows=20_000, scale=3.0)
+    assert fit_temperature(logits, labels).value == pytest.approx(3.0, rel=0.05)
+    logits, labels = noisy(rows=20_000, scale=0.5)
+    assert fit_temperature(logits, labels).value == pytest.approx(0.5, rel=0.05)
+
+
+def test_against_scikit_learn():
+    calibration = pytest.importorskip("sklearn.calibration")
+    base = pytest.importorskip("sklearn.base")
+    frozen = pytest.importorskip("sklearn.frozen")
+    if "temperature" not in (calibration.CalibratedClassifierCV.__doc__ or ""):
+        pytest.skip("this scikit-learn has no temperature calibration")
+
+    class Logits(base.ClassifierMixin, base.BaseEstimator):
+        """A fitted classifier whose features are its logits."""
+
+        classes_ = np.arange(3)
+
+        def fit(self, x, y):
+            return self
+
+        def decision_function(self, x):
+            return x
+
+        def predict(self, x):
+            return x.argmax(1)
+
+        def __sklearn_is_fitted__(self):
+            return True
+
+    logits, labels = noisy()
+    theirs = calibration.CalibratedClassifierCV(frozen.FrozenEstimator(Logits()), method="temperature")
+    p = theirs.fit(logits, labels).predict_proba(logits)
+    scaled = fit_temperature(logits, labels).apply(logits)
+    ours = np.exp(scaled) / np.exp(scaled).sum(1, keepdims=True)
+    assert ours == pytest.approx(p, abs=1e-4)
+    assert fit_temperature(logits, labels).nll_after <= -np.mean(np.log(p[np.arange(len(labels)), labels])) + 1e-9
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(st.integers(1, 15), st.integers(1, 4)), elements=st.floats(-50, 50)),
+    st.randoms(use_true_random=False),
+)
+@settings(max_examples=80, deadline=None)
+def test_never_worse_than_one_and_never_another_class(logits, random):
+    labels = np.array([random.randrange(max(logits.shape[1], 2)) for _ in logits])
+    fitted = fit_temperature(logits, labels)
+    assert fitted.nll_after <= fitted.nll_before
+    assert fitted.nll_before == pytest.approx(nll(logits, labels), abs=1e-9)
+    assert nll(fitted.apply(logits), labels) == pytest.approx(fitted.nll_after, abs=1e-9)
+    assert 0.01 <= fitted.value <= 100
+    scaled = fitted.apply(logits)
+    assert np.array_equal(scaled.argmax(1), logits.argmax(1))
+
+
+def test_scaling_the_logits_scales_the_temperature():
+    logits, labels = noisy()
+    once, twice = fit_temperature(logits, labels), fit_temperature(logits * 2, labels)
+    assert twice.value == pytest.approx(2 * once.value, rel=1e-6)
+    # and after scaling there is nothing left to find
+    assert fit_temperature(once.apply(logits), labels).value == pytest.approx(1.0, rel=1e-6)
+
+
+def test_one_wrong_of_four_by_hand():
+    """Logit margin 4, three of four right: the best is p = 3/4, so 4 / T = log 3."""
+    fitted = fit_temperature([[4.0, 0.0]] * 4, [0, 0, 0, 1])
+    assert fitted.value == pytest.approx(4 / math.log(3), rel=1e-6)
+    assert fitted.nll_after == pytest.approx(0.75 * math.log(4 / 3) + 0.25 * math.log(4))
+    # the same model with one output
+    assert fit_temperature([-4.0] * 4, [0, 0, 0, 1]).value == pytest.approx(fitted.value, rel=1e-9)
+
+
+def test_bounds_are_named():
+    all_right = fit_temperature([[1.0, 0.0], [0.0, 1.0]], [0, 1])
+    assert all_right.bound == "lower"
+    assert all_right.value == 0.01
+    assert "lower bound 0.01" in all_right.warning
+    worse_than_chance = fit_temperature([[1.0, 0.0], [0.0, 1.0]], [1, 0])
+    assert worse_than_chance.bound == "upper"
+    assert worse_than_chance.value == 100
+    assert "upper bound 100" in worse_than_chance.warning
+
+
+def test_without_information_the_temperature_stays_one():
+    assert fit_temperature(np.zeros((5, 3)), [0, 1, 2, 0, 1]).value == 1
+    perfect = fit_temperature([[1e6, 0.0]], [0])  # the likelihood is 1 already
+    assert (perfect.value, perfect.bound, perfect.nll_before) == (1, "", 0)
+
+
+def test_several_labels_share_one_temperature():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(4000, 3)) * 2
+    labels = (rng.random(z.shape) < 1 / (1 + np.exp(-z))).astype(int)
+    assert fit_temperature(z * 2, labels).value == pytest.approx(2.0, rel=0.1)
+
+
+def test_apply_takes_tensors():
+    torch = pytest.importorskip("torch")
+    fitted = fit_temperature(*noisy())
+    logits = torch.ones(2, 3)
+    assert torch.allclose(fitted.apply(logits), logits / fitted.value)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "words"),
+    [
+        (np.zeros((0, 2)), [], "no rows"),
+        ([[0.0, 1.0], [0.0, math.nan]], [0, 1], "row 1"),
+        ([[0.0, 1.0]], [3], "row 0 is 3"),
+        ([[0.0, 1.0]] * 2, [0], "2 rows"),
+    ],
+)
+def test_mistakes(logits, labels, words):
+    with pytest.raises(UserError, match=words):
+        fit_temperature(logits, labels)
