@@ -28,7 +28,7 @@ GREY, INK = "#6E6E6E", "#222222"
 
 _GAPS = {1: (VERMILION, "////"), -1: (GREEN, "....")}  # sign of confidence minus accuracy
 
-_STYLE = {
+_STYLE: Any = {
     "font.size": 13,
     "axes.titlesize": 14,
     "axes.labelsize": 13,

@@ -1,0 +1,73 @@
+"""Words of the model card that never change: names of scores, what the base model has seen, whom to cite."""
+
+from __future__ import annotations
+
+BUILTIN_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
+"""The Hub's name of the weights that ``--model builtin`` installs (the same file, byte for byte)."""
+
+TASK_NAMES = {"text-classification": "Text Classification", "image-classification": "Image Classification"}
+
+SCORE_NAMES = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "f1_micro": "F1 (micro)",
+    "f1_macro": "F1 (macro)",
+    "subset_accuracy": "Accuracy of whole rows",
+    "matthews_correlation": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearmanr": "Spearman correlation",
+    "mse": "Mean squared error",
+    "mae": "Mean absolute error",
+    "ece": "Expected calibration error (ECE)",
+    "oe": "Over-confidence error (OE)",
+    "confidence_gap": "Confidence gap",
+    "nll": "Negative log-likelihood (NLL)",
+    "brier": "Brier score",
+    "true_calibration_error": "True calibration error",
+    "bayes_accuracy": "Bayes accuracy",
+}
+"""Every score of a report, in its order, and how it is called."""
+
+METRIC_IDS = {"pearson": "pearsonr", "brier": "brier_score", "subset_accuracy": "accuracy"}
+"""Where the Hub calls a metric otherwise than we do."""
+
+TRAINING_ARGUMENTS = (
+    "alpha",
+    "learning_rate",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "weight_decay",
+    "max_length",
+)
+"""The arguments of a run that its card shows; all of them are in run.json."""
+
+PAIR_TASKS_SEEN = {
+    "mnli": "MultiNLI is the very source of this task, so its scores may be better than those of an untouched model",
+    "qqp": "QQP is this very task, so its scores may be better than those of an untouched model",
+    "rte": "they pose the same question as RTE (does one sentence entail the other), so its scores may profit",
+}
+"""What the contrastive training of the builtin model has to do with a task, by the task's first word."""
+
+CITATIONS = {
+    "logitmix": """\
+@inproceedings{bang2022logitmix,
+  title     = {Logit Mixing Training for More Reliable and Accurate Prediction},
+  author    = {Bang, Duhyeon and Baek, Kyungjune and Kim, Jiwoo and Jeon, Yunho and Kim, Jin-Hwa and
+               Kim, Jiwon and Lee, Jongwuk and Shim, Hyunjung},
+  booktitle = {Proceedings of the Thirty-First International Joint Conference on Artificial Intelligence (IJCAI)},
+  year      = {2022}
+}""",
+    "mixup_transformer": """\
+@inproceedings{sun2020mixup,
+  title     = {Mixup-Transformer: Dynamic Data Augmentation for {NLP} Tasks},
+  author    = {Sun, Lichao and Xia, Congying and Yin, Wenpeng and Liang, Tingting and Yu, Philip S. and He, Lifang},
+  booktitle = {Proceedings of the 28th International Conference on Computational Linguistics (COLING)},
+  pages     = {3436--3440},
+  year      = {2020},
+  url       = {https://aclanthology.org/2020.coling-main.305}
+}""",
+}
