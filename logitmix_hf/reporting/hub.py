@@ -114,11 +114,10 @@ def check_access(
     if role == "read":
         raise UserError(f"The token of {name!r} may only read; pushing to {repo_id!r} needs one that may write.")
     no_right = f"The token of {name!r} may not write to {where}: give a --hub_model_id that it may, or another token"
+    full = repo_id if "/" in repo_id else f"{name}/{repo_id}"
     try:
-        full = _retrying(
-            lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token), wait=1.0
-        ).repo_id
-        # create_repo is content with a repository that exists, also with somebody else's: ask for the right itself.
+        _make(api, full, private, token)
+        # A repository that exists may be somebody else's: ask for the right itself.
         _retrying(lambda: api.auth_check(full, token=token, write=True))
     except HfHubHTTPError as error:
         raise refused(error, no_right) from None
@@ -170,8 +169,9 @@ def push_run(
 
     full = repo_id
     try:
-        made = _retrying(lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token), wait, tries=5)
-        full = made.repo_id
+        if "/" not in full:
+            full = f"{_retrying(lambda: api.whoami(token=token), wait, tries=5)['name']}/{repo_id}"
+        _make(api, full, private, token, wait, tries=5)
         if revision not in (None, "main"):
             _retrying(lambda: api.create_branch(full, branch=revision, exist_ok=True, token=token), wait, tries=5)
         return _retrying(once, wait, tries=5)
@@ -206,6 +206,13 @@ def _api(endpoint: str | None, token: str | None) -> tuple[HfApi, str | None]:
     return HfApi(endpoint=endpoint, token=token), token
 
 
+def _make(api: HfApi, repo_id: str, private: bool | None, token: str, wait: float = 1.0, tries: int = 3) -> None:
+    # Asked first, because create_repo(exist_ok=True) hides a refusal where the repository exists, and then trips over
+    # the address of a Hub other than HF_ENDPOINT.
+    if not _retrying(lambda: api.repo_exists(repo_id, token=token), wait, tries):
+        _retrying(lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token), wait, tries)
+
+
 def _retrying(call: Callable[[], T], wait: float = 1.0, tries: int = 3) -> T:
     for pause in (wait * 2**k for k in range(tries - 1)):
         try:
@@ -223,11 +230,14 @@ def _is_passing(error: Exception) -> bool:
     A large file that failed comes as RuntimeError; the client has tried it five times already.
     """
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import httpx
 
     if isinstance(error, HfHubHTTPError):
         return error.response.status_code == 429 or error.response.status_code >= 500
-    return isinstance(error, httpx.TransportError)
+    # The client's network errors are httpx's before huggingface_hub 2 and httpx2's since, and derive from no built-in.
+    return any(
+        kind.__name__ == "TransportError" and kind.__module__.split(".")[0] in ("httpx", "httpx2")
+        for kind in type(error).__mro__
+    )
 
 
 def _reason(error: BaseException) -> str:
