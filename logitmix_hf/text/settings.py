@@ -66,6 +66,7 @@ class ModelSettings:
     model: str = _flag("model", BERT, "Hub id, local folder, or builtin (MiniLM-L6 from a package)", "--model_name_or_path")
     model_revision: str = _flag("model", "main", "branch, tag or commit of a Hub model")
     tokenizer: str | None = _flag("model", None, "another tokenizer than the model's", "--tokenizer_name")
+    ignore_mismatched_sizes: bool = _flag("model", False, "replace a head that does not fit the data's labels")
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class RunSettings:
     recipe: str | None = _flag("run", None, "flags of a published row, by its name in recipes/ or the path of a JSON file")
     resume: bool = _flag("run", False, "go on from the last checkpoint in the output folder")
     overwrite: bool = _flag("run", False, "replace the run that the output folder holds")
+    early_stopping: int | None = _flag("run", None, "stop after this many evaluations without a better score")
     bins: int = _flag("run", 15, "equal-width bins of ECE and OE")
 
     def __post_init__(self) -> None:

@@ -1,0 +1,57 @@
+"""How a command ends: 0 done, 2 a mistake of the user in one line, 3 trained but not pushed, 130/143 interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from logitmix_hf.errors import UserError
+
+
+def is_main_process() -> bool:
+    """Whether this process speaks for all: rank 0, or the only one."""
+    return int(os.environ.get("RANK", "0") or 0) == 0
+
+
+def guarded(command: Callable[[], int | None]) -> int:
+    """Run a command and turn how it ended into an exit code.
+
+    ``LOGITMIX_TRACEBACK=1`` shows the traceback of a mistake. What is neither a mistake nor an interruption keeps its
+    traceback: the interpreter prints it and exits with 1.
+    """
+    try:
+        return command() or 0
+    except UserError as mistake:
+        if is_main_process():
+            if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
+                traceback.print_exc()
+            print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr, flush=True)
+        return 2
+    except KeyboardInterrupt:
+        if is_main_process():
+            print("interrupted", file=sys.stderr, flush=True)
+        return 130
+
+
+def use_all_cores() -> None:
+    """Undo the one thread that ``accelerate launch`` sets on machines without a GPU; say so in one line.
+
+    A number of threads that the user chose (``OMP_NUM_THREADS`` or ``--num_cpu_threads_per_process`` above 1) stays.
+    """
+    import torch
+
+    launched = any(name.startswith("ACCELERATE_") for name in os.environ)
+    if torch.cuda.is_available() or not launched or os.environ.get("OMP_NUM_THREADS") != "1":
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+    if threads > 1:
+        torch.set_num_threads(threads)
+        if is_main_process():
+            print(
+                f"Using {threads} threads: accelerate launch had set one (another number:"
+                " --num_cpu_threads_per_process).",
+                file=sys.stderr,
+            )

@@ -1,0 +1,12 @@
+"""Fine-tune one text classifier, judge it, write its report: `accelerate launch run_glue.py --task rte`."""
+
+import sys
+from pathlib import Path
+
+# The checkout works without being installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from logitmix_hf.text.run import glue_script
+
+if __name__ == "__main__":
+    glue_script()

@@ -1,0 +1,122 @@
+"""Plans and blending: laws that hold for every plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.plan import MixPlan, blend, draw_plan, join_plans, step_generator
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+plans = st.builds(
+    lambda rows, alpha, seed, per: draw_plan(rows, alpha, seeded(seed), per=per),
+    st.integers(1, 17),
+    st.floats(0, 50),
+    st.integers(0, 10**6),
+    st.sampled_from(["batch", "example"]),
+)
+
+
+@given(plans)
+@settings(max_examples=60, deadline=None)
+def test_shares_are_a_distribution_over_rows_of_the_batch(plan):
+    assert torch.equal(plan.sources[:, 0], torch.arange(plan.rows))
+    assert sorted(plan.sources[:, 1].tolist()) == list(range(plan.rows))  # a permutation
+    assert (plan.shares >= 0).all()
+    torch.testing.assert_close(plan.shares.sum(1), torch.ones(plan.rows))
+
+
+@given(plans, st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+def test_blend_is_the_sum_written_out(plan, seed):
+    x = torch.randn(plan.rows, 3, 2, generator=seeded(seed), dtype=torch.float64)
+    before = x.clone()
+    expected = np.stack(
+        [
+            sum(float(s) * x[int(k)].numpy() for s, k in zip(plan.shares[i], plan.sources[i], strict=True))
+            for i in range(plan.rows)
+        ]
+    )
+    np.testing.assert_allclose(blend(x, plan).numpy(), expected, rtol=1e-12)
+    assert torch.equal(x, before)
+
+
+def test_blend_commutes_with_linear_maps_and_keeps_half_precision():
+    plan = draw_plan(6, 3.0, seeded(), per="example")
+    x, weight = torch.randn(6, 4, dtype=torch.float64), torch.randn(4, 2, dtype=torch.float64)
+    torch.testing.assert_close(blend(x @ weight, plan), blend(x, plan) @ weight)
+    assert blend(x.bfloat16(), plan).dtype == torch.bfloat16
+
+
+def test_three_sources_mix():
+    plan = MixPlan(torch.tensor([[0, 1, 2]]).expand(3, 3).contiguous(), torch.tensor([[0.5, 0.25, 0.25]] * 3))
+    assert blend(torch.tensor([[4.0], [8.0], [16.0]]), plan).tolist() == [[8.0], [8.0], [8.0]]
+
+
+def test_lam_is_beta_distributed():
+    lam = draw_plan(4000, 3.0, seeded(1), per="example").lam.numpy()
+    assert stats.kstest(lam, stats.beta(3, 3).cdf).pvalue > 0.01
+    assert stats.kstest(lam, stats.beta(1, 1).cdf).pvalue < 1e-6
+
+
+def test_one_lam_a_batch_or_one_an_example():
+    assert len(set(draw_plan(8, 1.0, seeded()).lam.tolist())) == 1
+    assert len(set(draw_plan(8, 1.0, seeded(), per="example").lam.tolist())) == 8
+
+
+def test_alpha_zero_and_fixed_lam():
+    assert draw_plan(4, 0, seeded()).lam.tolist() == [1.0] * 4
+    assert draw_plan(4, 3.0, seeded(), lam=0.25).lam.tolist() == [0.25] * 4
+
+
+def test_a_draw_reads_its_generator_and_nothing_else():
+    torch.manual_seed(0)
+    np.random.seed(0)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    first = draw_plan(8, 3.0, seeded(5), per="example")
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert np.array_equal(before[1], np.random.get_state()[1])
+    torch.manual_seed(99)
+    again = draw_plan(8, 3.0, seeded(5), per="example")
+    assert torch.equal(first.sources, again.sources)
+    assert torch.equal(first.shares, again.shares)
+
+
+def test_every_place_of_a_run_draws_its_own_stream():
+    places = [(s, t, m, p, u) for s in (0, 1) for t in (0, 1) for m in (0, 1) for p in (0, 1) for u in (0, 1)]
+    draws = [float(torch.rand((), generator=step_generator(*place), dtype=torch.float64)) for place in places]
+    assert len(set(draws)) == len(places)
+    assert draws == [float(torch.rand((), generator=step_generator(*p), dtype=torch.float64)) for p in places]
+
+
+def test_joined_plans_speak_of_the_joined_batch():
+    parts = [draw_plan(3, 3.0, seeded(1)), draw_plan(2, 3.0, seeded(2))]
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(
+        blend(x, join_plans(parts)), torch.cat([blend(x[:3], parts[0]), blend(x[3:], parts[1])])
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [((0, 3.0), "rows"), ((4, -1.0), "alpha"), ((4, float("nan")), "alpha"), ((4, "3"), "alpha")],
+)
+def test_a_draw_out_of_range_is_named(arguments, named):
+    with pytest.raises(UserError, match=named):
+        draw_plan(*arguments, seeded())
+
+
+def test_a_plan_checks_its_shapes():
+    with pytest.raises(ValueError, match=r"\(B, K\)"):
+        MixPlan(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2, 3))
+    with pytest.raises(ValueError, match="int64"):
+        MixPlan(torch.zeros(2, 2), torch.ones(2, 2))
