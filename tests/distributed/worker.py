@@ -1,0 +1,54 @@
+"""What each of two processes runs: one optimiser step of MixTrainer, its gradients and plans written to a folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import torch
+from test_trainer import Gradients, trainer_of
+
+from logitmix_hf import MixArguments, MixTrainer
+
+
+def main() -> None:
+    folder, steps = Path(sys.argv[1]), int(sys.argv[2])
+    plans = []
+
+    class Watched(MixTrainer):
+        def draw(self, rows, generator):
+            plans.append(super().draw(rows, generator))
+            return plans[-1]
+
+    seen = Gradients()
+    trainer = trainer_of(
+        folder,
+        kind=MixTrainer,
+        mix=MixArguments(site="layer.1"),
+        rows=8 * steps,
+        per_device_train_batch_size=4,
+        train_sampling_strategy="sequential",
+        max_grad_norm=0.0,
+        callbacks=[seen],
+    )
+    trainer.draw = Watched.draw.__get__(trainer)  # same class otherwise
+    trainer.__class__ = Watched
+    trainer.train()
+    rank = trainer.accelerator.process_index
+    output = trainer.predict(torch.utils.data.Subset(trainer.eval_dataset, range(8 * steps - 1)))
+    torch.save(
+        {
+            "gradients": seen.first,
+            "plans": [(plan.sources, plan.shares) for plan in plans],
+            "weights": [parameter.detach() for parameter in trainer.accelerator.unwrap_model(trainer.model).parameters()],
+            "log": trainer.state.log_history,
+            "order": output.label_ids.tolist(),
+        },
+        folder / f"rank{rank}.pt",
+    )
+
+
+if __name__ == "__main__":
+    main()
