@@ -165,7 +165,7 @@ def _use(data: Record, location: str) -> str:
     columns = data.get("columns") or ("text",)
     example = {"text": "The first text.", "text_pair": "The second text."} if len(columns) == 2 else "Some text."
     # Regression must not be squashed into (0, 1); several labels need the sigmoid, which the config asks for.
-    extra = ', function_to_apply="none"' if data.get("problem") == REGRESSION else ", top_k=None"
+    extra = ", top_k=None" + (', function_to_apply="none"' if data.get("problem") == REGRESSION else "")
     shown = repr(example).replace("'", '"')
     return (
         "```python\nfrom transformers import pipeline\n\n"

@@ -245,13 +245,18 @@ def _reason(error: BaseException) -> str:
     chain = [error]
     while (cause := chain[-1].__cause__) is not None and cause not in chain:
         chain.append(cause)
-    texts = [" ".join(str(link).split()) for link in chain]
-    words = [text or type(link).__name__ for text, link in zip(texts, chain, strict=True)]
-    status = next((link.response.status_code for link in chain if hasattr(link, "response")), None)  # type: ignore
-    reason = words[0] if len(words) == 1 else f"{words[0].rstrip('.')} ({words[-1].rstrip('.')})"
+    words = []
+    for link in chain:
+        response = getattr(link, "response", None)
+        if response is None:
+            words.append(" ".join(str(link).split()) or type(link).__name__)
+        else:  # the client's own text goes over several lines, with addresses and a request's id
+            said = getattr(link, "server_message", None) or response.reason_phrase
+            words.append(f"HTTP {response.status_code}: {' '.join(said.split())}")
+    reason = words[0].rstrip(".") + (f" ({words[-1].rstrip('.')})" if words[-1] != words[0] else "")
     if type(error) is ConnectionError:
         reason += " (uploads by Xet? HF_HUB_DISABLE_XET=1 uploads without it)"
-    return (f"HTTP {status}: {reason}" if status and str(status) not in reason else reason).rstrip(".")
+    return reason
 
 
 def _out_of_reach(api: HfApi, error: Exception, token: str | None) -> UserError:

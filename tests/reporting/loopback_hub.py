@@ -54,7 +54,7 @@ class LoopbackHub:
         return failing
 
 
-class _Refusal(Exception):
+class RefusalError(Exception):
     pass
 
 
@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def refuse(self, status, why, code=None):
         self.answer(status, {"error": why}, {"X-Error-Message": why, **({"X-Error-Code": code} if code else {})})
-        raise _Refusal
+        raise RefusalError
 
     def body(self):
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.commit(data, hub.repos[f"{owner}/{name}"][revision], f"{owner}/{name}")
                 case _:
                     self.refuse(404, f"No route {self.command} {self.path}")
-        except _Refusal:
+        except RefusalError:
             pass
 
     do_GET = do_POST = do_PUT = do_HEAD = handle_request  # noqa: N815
@@ -168,10 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         if files is None:
             self.refuse(404, "Revision not found", "RevisionNotFound")
         large = (".safetensors", ".parquet", ".png")
-        self.answer(200, {"files": [
-            {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(large) else "regular", "shouldIgnore": False}
-            for file in asked["files"]
-        ]})  # fmt: skip
+        modes = {file["path"]: "lfs" if file["path"].endswith(large) else "regular" for file in asked["files"]}
+        found = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
+        self.answer(200, {"files": found})
 
     def batch(self, asked):
         hub = self.hub()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from loopback_hub import LoopbackHub
 
 from logitmix_hf.errors import UserError
@@ -126,7 +123,7 @@ def test_a_commit_that_the_server_fails_is_tried_again(run):
         if path.suffix in (".parquet", ".png"):
             path.unlink()
     with LoopbackHub() as hub:
-        digest = __import__("hashlib").sha256(b"weights").hexdigest()
+        digest = hashlib.sha256(b"weights").hexdigest()
         hub.blobs[digest] = b"weights"
         hub.fail_uploads = 3
         push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint, wait=0.001)
@@ -141,7 +138,7 @@ def test_a_push_that_fails_says_how_to_push_later(run, large, monkeypatch):
     with LoopbackHub() as hub:
         if not large:  # all large files are there already: it is the commit that fails
             for data in PUBLIC.values():
-                hub.blobs[__import__("hashlib").sha256(data).hexdigest()] = data
+                hub.blobs[hashlib.sha256(data).hexdigest()] = data
         hub.fail_uploads = 1000
         with pytest.raises(PushFailed) as caught:
             push_run(run, "ada/rte", TOKEN, revision="two", endpoint=hub.endpoint, wait=0.001)

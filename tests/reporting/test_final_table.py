@@ -1,0 +1,67 @@
+"""The table at the end of a command."""
+
+from __future__ import annotations
+
+import pytest
+
+from logitmix_hf.reporting.table import result_row, results_table
+
+RESULTS = {"eval_accuracy": 0.81234, "eval_ece": 0.05, "eval_oe": 0.04, "eval_nll": 0.4, "eval_mm_accuracy": 0.5}
+KNOWN = {**RESULTS, "eval_true_calibration_error": 0.03, "eval_bayes_accuracy": 0.9}
+
+
+def row(method="logitmix", results=RESULTS, folder="runs/x", **more):
+    return result_row(method, results, "accuracy", seconds=12.3, folder=folder, **more)
+
+
+def test_columns_of_the_contract_in_order():
+    head, _, line = results_table([row()]).splitlines()
+    assert head.split() == ["method", "accuracy", "ECE", "OE", "NLL", "seconds", "folder"]
+    assert line.split() == ["logitmix", "0.8123", "0.0500", "0.0400", "0.4000", "12", "runs/x"]
+
+
+def test_a_known_posterior_adds_its_columns():
+    head = results_table([row(results=KNOWN)]).splitlines()[0]
+    assert "true error" in head
+    assert "Bayes acc" in head
+
+
+def test_numbers_stand_under_each_other():
+    lines = results_table([row("a"), row("a much longer name")]).splitlines()
+    assert lines[2].index("0.8123") == lines[3].index("0.8123") == lines[0].index("accuracy") + 2
+
+
+@pytest.mark.parametrize("length", [10, 60, 300])
+@pytest.mark.parametrize("results", [RESULTS, KNOWN])
+def test_fits_100_columns_and_never_cuts_a_path(length, results):
+    folder = "runs/" + "x" * length
+    text = results_table([row(m, results, folder) for m in ("vanilla", "mixup", "logitmix layer.3")])
+    assert text.count(folder) == 3
+    for line in text.splitlines():
+        assert len(line) <= 100 or line.endswith(folder)
+    assert all(len(line) <= 100 for line in text.splitlines()[:5])
+
+
+def test_what_nobody_has_is_no_column_and_what_one_lacks_is_a_dash():
+    text = results_table([result_row("vanilla", {"eval_pearson": 0.8}, "pearson", seconds=None, folder="f")])
+    assert text.splitlines()[0].split() == ["method", "pearson", "folder"]
+    two = results_table([row(), row("mixup", {"eval_accuracy": 0.5, "eval_ece": float("nan")})])
+    assert two.splitlines()[3].split() == ["mixup", "0.5000", "–", "–", "–", "12", "runs/x"]
+
+
+def test_different_headlines_say_their_own_name():
+    other = result_row("vanilla", {"eval_pearson": 0.8}, "pearson", seconds=1, folder="f")
+    lines = results_table([row(), other]).splitlines()
+    assert "score" in lines[0]
+    assert "0.8123 accuracy" in lines[2]
+    assert "0.8000 pearson" in lines[3]
+
+
+def test_markdown_has_a_rule_and_as_many_cells_in_each_line():
+    lines = results_table([row(), row("a|b")], markdown=True).splitlines()
+    assert {line.replace("\\|", "").count("|") for line in lines} == {8}
+    assert set(lines[1]) <= set("|-: ")
+
+
+def test_the_second_split_of_mnli():
+    assert row(prefix="eval_mm")["score"] == 0.5
