@@ -117,6 +117,16 @@ def test_a_failed_save_leaves_the_last_good_file(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["validation.parquet"]
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed(tmp_path):
+    """The new file takes the old one's place; it is never written over it, where a crash would leave a half."""
+    path = tmp_path / "validation.parquet"
+    make(seed=1).save(path)
+    os.link(path, tmp_path / "old.parquet")
+    make(seed=2).save(path)
+    assert_equal(make(seed=1), Predictions.load(tmp_path / "old.parquet"))
+    assert_equal(make(seed=2), Predictions.load(path))
+
+
 def test_the_file_obeys_the_umask(tmp_path):
     before = os.umask(0o022)
     try:

@@ -141,6 +141,12 @@ def test_the_plot_and_the_number_read_the_same_bins(bins):
     assert scores["confidence_gap"] == pytest.approx(p.probabilities.max(1).mean() - scores["accuracy"])
 
 
+def test_likelihood_is_finite_where_the_probability_rounds_to_zero():
+    scores = evaluate_predictions(Predictions(np.array([[900.0, 0.0]]), np.array([1])))
+    assert scores["nll"] == pytest.approx(900)
+    assert scores["brier"] == 2
+
+
 def test_accuracy_and_calibration_agree_on_the_predicted_class_however_near():
     """Logits that differ by less than float64 can tell apart after the softmax still name one class."""
     p = Predictions(np.array([[0.0, 1e-30]], np.float32), np.array([1]))
