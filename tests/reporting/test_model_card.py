@@ -188,6 +188,7 @@ def test_the_lines_of_use_run(tmp_path, capsys, problem, columns, outputs):
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     exec(code, {})
     said = eval(capsys.readouterr().out)
+    said = said[0] if isinstance(said[0], list) else said  # a lone text comes back in a list of its own
     # By hand: equal logits share the probability; sigmoid(3) = 0.9526; a regression gives the 3 itself.
     expected = {SINGLE: 1 / outputs, MULTI: 0.9526, REGRESSION: 3.0}[problem]
     assert [entry["score"] for entry in said] == pytest.approx([expected] * outputs, abs=1e-3)
