@@ -54,11 +54,11 @@ class MixTrainer(AtomicCheckpoints):
     loss_is_scaled_for_ga = True
 
     def __init__(self, *args: Any, mix: MixArguments | None = None, **kwargs: Any) -> None:
-        self.mix = (mix or MixArguments()).filled()
         self.term_log = TermLog()
         self._micro_step = 0
         self._passes: MixedForward | SpanForward | None = None
         self._loss: LogitMixLoss | None = None
+        self.mix = mix or MixArguments()
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True
         if self.compute_loss_func is not None:
@@ -68,6 +68,19 @@ class MixTrainer(AtomicCheckpoints):
                 f"{self.args.n_gpu} GPUs in one process would be used by nn.DataParallel: start with `accelerate launch`,"
                 " or set CUDA_VISIBLE_DEVICES to one."
             )
+
+    @property
+    def mix(self) -> MixArguments:
+        """What is mixed and how it is weighed, the method's values written out; may be set between trainings."""
+        return self._mix
+
+    @mix.setter
+    def mix(self, mix: MixArguments) -> None:
+        self._mix = mix.filled()
+        self._loss = None
+        if self._passes is not None:
+            self._passes.remove()
+            self._passes = None
 
     # --- what is counted ---------------------------------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ class MixedForward:
         self._pass = _Pass(rows, self.site, depth, tokens, soft, last)
         self._running = True
         try:
-            output = (model or self.model)(**inputs)
+            output = (self.model if model is None else model)(**inputs)  # a compiled module has no truth value
         finally:
             self._running = False
         logits = logits_of(output)
