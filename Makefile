@@ -1,0 +1,38 @@
+# Two commands on a fresh clone: `make demo` and `make test`. `make help` lists the rest.
+SHELL := /bin/sh
+PY := .venv/bin/python
+export PYTHON TORCH_INDEX
+
+.PHONY: help setup demo test lint format clean distclean
+.NOTPARALLEL:
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "PYTHON=python3.12 picks the interpreter; TORCH_INDEX=URL takes torch and torchvision from that index;"
+	@echo "ARGS='-k calibration' goes to pytest."
+
+setup: ## Make .venv and install the package with its tools (quick when that is done)
+	@sh scripts/setup.sh
+
+demo: setup ## Train vanilla, mixup and logitmix on built-in data and set them side by side
+	.venv/bin/logitmix demo
+
+# One thread a worker: two workers fill the two cores that the suite is measured on.
+test: lint ## Check style and types, then run the tests
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(ARGS)
+
+lint: setup ## Check style and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+
+format: setup ## Mend what ruff can mend
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean: ## Remove caches and builds; keep .venv and the runs
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean ## Remove .venv too
+	rm -rf .venv
