@@ -1,0 +1,91 @@
+"""Which columns of a data set hold the texts and the label, asked for or found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.text.files import RawSplit, listed
+from logitmix_hf.text.labels import NUMBER, row_numbers
+
+LABEL_COLUMNS = ("label", "labels")
+_OWN = ("labels", "idx", "posterior")  # names that the made splits use themselves
+
+
+def find_label_column(split: RawSplit, asked: str | None) -> str:
+    """The column asked for, else "label", else "labels".
+
+    Raises:
+        UserError: when there is none, naming the columns that exist.
+    """
+    if asked is not None:
+        return split.require(asked, "label_column")
+    found = [name for name in LABEL_COLUMNS if name in split.columns]
+    return found[0] if found else split.require(LABEL_COLUMNS[0], "label_column")
+
+
+def find_text_columns(split: RawSplit, asked: tuple[str, ...] | None, label: str) -> tuple[str, ...]:
+    """The columns asked for, else the one or two that hold texts beside the label, in the data's order.
+
+    Of CSV and TSV, where every cell is a string, a column of numbers alone holds no texts.
+
+    Raises:
+        UserError: when a column asked for is missing, or none or more than two hold texts.
+    """
+    if asked is not None:
+        for name in asked:
+            split.require(name, "text_columns")
+        columns = asked
+    else:
+        others = [name for name in split.table.column_names if name not in (label, "idx")]
+        columns = tuple(name for name in others if _holds_texts(split, name))
+        if len(columns) not in (1, 2):
+            raise UserError(
+                f"{split.where} has {len(columns)} columns of texts beside the label {label!r}, so --text_columns must"
+                f" name one or two. Columns: {listed(split.columns)}."
+            )
+    taken = [name for name in columns if name in _OWN]
+    if taken:
+        raise UserError(f"{split.where}: a text column may not be called {taken[0]!r}; rename it.")
+    return columns
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        return _is_string(kind.value_type)
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
+
+
+def _holds_texts(split: RawSplit, name: str) -> bool:
+    column = split.table.column(name)
+    if not _is_string(column.type):
+        return False
+    return not (split.cells and all(cell is None or NUMBER.fullmatch(cell) for cell in column.to_pylist()))
+
+
+def texts(split: RawSplit, columns: tuple[str, ...]) -> dict[str, Any]:
+    """The text columns as Arrow strings, none missing; an empty text is a text.
+
+    Raises:
+        UserError: for a missing column, one that holds no texts, and missing texts, counted, with the first rows.
+    """
+    made = {}
+    for name in columns:
+        split.require(name, "text_columns")
+        if name in split.mixed:
+            raise UserError(f"{split.where}: column {name!r} holds more than one kind of value; texts are expected.")
+        column = split.table.column(name)
+        if not _is_string(column.type):
+            raise UserError(f"{split.where}: column {name!r} holds {column.type}, not texts; see --text_columns.")
+        if column.null_count:
+            missing = [number for number, value in enumerate(column.to_pylist()) if value is None]
+            hint = ' (an empty text is written "")' if split.cells else ""
+            raise UserError(
+                f"{split.where}: {len(missing)} of {len(split)} rows have no text in column {name!r}"
+                f" ({row_numbers(missing)}); fill them{hint} or leave these rows out."
+            )
+        made[name] = pc.cast(column, pa.string()) if pa.types.is_dictionary(column.type) else column
+    return made

@@ -1,0 +1,265 @@
+"""One request for text data (a GLUE task, own files, any data set of the Hub) to splits that are ready to tokenise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
+from logitmix_hf.evaluation.scores import DEFAULT_METRICS
+from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
+from logitmix_hf.text.files import RawSplit
+from logitmix_hf.text.labels import Labels, read_labels
+from logitmix_hf.text.sources import GLUE, Request, Source, open_source
+from logitmix_hf.text.split import hold_out_rows, keep_rows
+from logitmix_hf.text.tokens import tokenize
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+__all__ = ["GLUE", "TextData", "check_data", "load_text_data", "tokenize"]
+
+
+@dataclass(frozen=True)
+class TextData:
+    """The splits of one data set, and what its labels mean.
+
+    train, validation, test: raw rows with the text ``columns``, ``labels`` in their final form (int in [0, C), float,
+        or C floats of 0/1), ``idx``, and ``posterior`` where the generator knows it. ``validation`` and ``test`` are
+        by the name of their predictions file. A split without ``labels`` has unknown ones (test splits of GLUE).
+        ``idx`` is the row's number in the split that it was read from, counted from 0: for a validation share of
+        train, and after ``max_train_samples``, the number in the whole train split.
+    label_names: in the order of the label numbers; empty for a regression.
+    problem: the word of ``config.problem_type``. metrics: the headline first.
+    name: the task, the file's stem, or the data set's last word. source: what a card prints, never a local path;
+        ``kind`` says whether it is "hub", "folder", "file" or "builtin".
+    fingerprint: SHA-256 (16 hex digits) of all rows and label names as they are here, the same on every machine.
+    validation_note: where validation comes from, in words: a split, a file, or the share and seed held out of train.
+    """
+
+    train: Dataset | None
+    validation: dict[str, Dataset]
+    test: dict[str, Dataset]
+    columns: tuple[str, ...]
+    label_names: tuple[str, ...]
+    problem: str
+    metrics: tuple[str, ...]
+    name: str
+    source: str
+    kind: str
+    fingerprint: str
+    validation_note: str = ""
+
+    def renumbered(self, label_names: Sequence[str]) -> TextData:
+        """The same data with its classes in another order, for a model that numbers them so already.
+
+        Raises:
+            UserError: when these are not the names that the data has.
+        """
+        names = tuple(map(str, label_names))
+        if names == self.label_names:
+            return self
+        if sorted(names) != sorted(self.label_names):
+            raise UserError(f"The data's labels are {', '.join(self.label_names)}, the model's are {', '.join(names)}.")
+        old = [self.label_names.index(name) for name in names]  # new number -> old number
+        change = lambda split: _renumber(split, old, self.problem)  # noqa: E731
+        return replace(
+            self,
+            train=None if self.train is None else change(self.train),
+            validation={key: change(split) for key, split in self.validation.items()},
+            test={key: change(split) for key, split in self.test.items()},
+            label_names=names,
+        )
+
+
+def check_data(
+    *,
+    task: str | None = None,
+    dataset_name: str | None = GLUE,
+    dataset_config: str | None = None,
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    test_file: str | Path | None = None,
+    text_columns: str | Sequence[str] | None = None,
+    label_column: str | None = None,
+    regression: bool = False,
+    validation_share: float = 0.1,
+    seed: int = 42,
+    max_train_samples: int | None = None,
+    max_eval_samples: int | None = None,
+    need_test: bool = False,
+) -> Request:
+    """The checks of :func:`load_text_data` that cost nothing, for the first second of a command.
+
+    Raises:
+        UserError: as there, as far as arguments and the first bytes of files tell.
+    """
+    check_number("validation_share", validation_share, low=0, high=0.9)
+    for name, value in (("max_train_samples", max_train_samples), ("max_eval_samples", max_eval_samples)):
+        if value is not None:
+            check_number(name, value, low=1)
+            if not isinstance(value, int):
+                raise UserError(f"{name} must be a whole number, got {value!r}.")
+    given = {"train": train_file, "validation": validation_file, "test": test_file}
+    files = {key: path for key, path in given.items() if path is not None}
+    if files and need_test and test_file is None:
+        raise UserError("Predictions for a test split need a --test_file.")
+    if isinstance(text_columns, str):
+        text_columns = [column.strip() for column in text_columns.split(",")]
+    columns = None if text_columns is None else tuple(text_columns)
+    return Request(task, dataset_name, dataset_config, files, columns, label_column, regression)
+
+
+def load_text_data(
+    *,
+    task: str | None = None,
+    dataset_name: str | None = GLUE,
+    dataset_config: str | None = None,
+    train_file: str | Path | None = None,
+    validation_file: str | Path | None = None,
+    test_file: str | Path | None = None,
+    text_columns: str | Sequence[str] | None = None,
+    label_column: str | None = None,
+    regression: bool = False,
+    validation_share: float = 0.1,
+    seed: int = 42,
+    max_train_samples: int | None = None,
+    max_eval_samples: int | None = None,
+    need_test: bool = False,
+    known_labels: Sequence[str] = (),
+) -> TextData:
+    """Read, check and number the data that the arguments mean.
+
+    Args:
+        task: a name in ``TASKS``, read from ``dataset_name``: the Hub's ``nyu-mll/glue``, a local folder in its
+            layout, or "builtin".
+        dataset_name: without a task, any data set of the Hub or a folder, by name and columns.
+        dataset_config: its configuration; default the task, or the only one.
+        train_file, validation_file, test_file: own data in place of both; kinds by suffix, see
+            :func:`logitmix_hf.text.files.read_file`.
+        text_columns: one or two ("a,b" or a sequence). Default: the columns that hold texts beside the label, when
+            there are one or two of them.
+        label_column: default "label", else "labels".
+        regression: take integer labels as values. Real numbers always are, see
+            :func:`logitmix_hf.text.labels.read_labels`, which also says how labels are ordered.
+        validation_share: where there is no validation split (``VALIDATION_NAMES``) or file, this share of train is held
+            out, stratified, by ``seed``; 0 for none.
+        max_train_samples: keep so many rows of train, the first of a shuffle by ``seed``.
+        max_eval_samples: keep the first rows of each validation split. Test splits are always whole.
+        need_test: read the test splits too.
+        known_labels: class names in the order of a model that exists already.
+
+    Raises:
+        UserError: for anything that the user can mend; the message is one line.
+    """
+    request = check_data(
+        task=task, dataset_name=dataset_name, dataset_config=dataset_config, train_file=train_file,
+        validation_file=validation_file, test_file=test_file, text_columns=text_columns, label_column=label_column,
+        regression=regression, validation_share=validation_share, max_train_samples=max_train_samples,
+        max_eval_samples=max_eval_samples, need_test=need_test,
+    )  # fmt: skip
+    source = open_source(request, need_test)
+    columns, tables, labels = _read(source, request, tuple(known_labels))
+    train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
+    if train is not None and not validation and validation_share > 0:
+        kept, held = hold_out_rows(train["labels"].to_pylist(), labels.problem, validation_share, seed)
+        train, validation = train.take(kept), {"validation": train.take(held)}
+        how = "a random" if labels.problem == REGRESSION else "a stratified"
+        note = f"{how} {validation_share:.3g} share of train ({len(held)} rows), seed {seed}"
+    if train is not None:
+        train = train.take(keep_rows(len(train), max_train_samples, seed))
+    validation = {key: split.take(keep_rows(len(split), max_eval_samples, None)) for key, split in validation.items()}
+    ready = {key: _dataset(split) for key, split in validation.items()}
+    test = {key: _dataset(tables[key]) for key in source.test}
+    train_ready = None if train is None else _dataset(train)
+    parts = [train_ready, *ready.values(), *test.values()]
+    return TextData(
+        train=train_ready,
+        validation=ready,
+        test=test,
+        columns=columns,
+        label_names=labels.names,
+        problem=labels.problem,
+        metrics=source.task.metrics if source.task else DEFAULT_METRICS[labels.problem],
+        name=source.name,
+        source=source.origin,
+        kind=source.kind,
+        fingerprint=_digest([part._fingerprint for part in parts if part is not None], list(labels.names)),
+        validation_note=note,
+    )
+
+
+def _read(
+    source: Source, request: Request, known: tuple[str, ...]
+) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels]:
+    """Text columns, splits with their final columns, and labels; "train" first where there is one."""
+    splits: dict[str, RawSplit] = {} if source.train is None else {"train": source.train}
+    splits |= source.validation | source.test
+    first = next(iter(splits.values()))
+    label = "label" if source.task else find_label_column(first, request.label_column)
+    columns = source.task.columns if source.task else find_text_columns(first, request.text_columns, label)
+    labelled = {
+        key: (split, split.require(label, "label_column"))
+        for key, split in splits.items()
+        if key not in source.test or _has_labels(split, label, source.task is not None)
+    }
+    names = known or (source.task.label_names if source.task else ())
+    regression = request.regression or (source.task is not None and source.task.regression)
+    labels, values = read_labels(labelled, regression=regression, known=() if regression else names)
+    tables = {}
+    for key, split in splits.items():
+        made = texts(split, columns)
+        if key in values:
+            made["labels"] = pa.array(values[key], _LABEL_TYPES[labels.problem])
+        made["idx"] = pa.array(np.arange(len(split)))
+        if source.kind == "builtin":
+            made["posterior"] = split.table.column("posterior")
+        tables[key] = pa.table(made)
+    return columns, tables, labels
+
+
+_LABEL_TYPES = {SINGLE: pa.int64(), REGRESSION: pa.float64(), MULTI: pa.list_(pa.float32())}
+
+
+def _has_labels(split: RawSplit, column: str, glue: bool) -> bool:
+    """Whether a test split tells its labels: it has the column, no row lacks one, and not all are GLUE's -1."""
+    if column not in split.columns:
+        return False
+    values = split.values(column)
+    return all(value is not None for value in values) and not (glue and all(value == -1 for value in values))
+
+
+def _dataset(table: pa.Table) -> Dataset:
+    from datasets import Dataset
+
+    rows = (table.slice(start, 10_000).to_pydict() for start in range(0, len(table), 10_000))
+    return Dataset(table, fingerprint=_digest(rows))  # type: ignore[arg-type]
+
+
+def _digest(*parts: Any) -> str:
+    """16 hex digits of the SHA-256 of values; a part may be an iterator of values."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for value in part:
+            digest.update(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()[:16]
+
+
+def _renumber(split: Dataset, old: list[int], problem: str) -> Dataset:
+    """Classes in the order ``old`` (new number -> old number), in ``labels`` and in ``posterior``."""
+    table: Mapping[str, Any] = {name: split.data.column(name) for name in split.column_names}
+    made = dict(table)
+    if "labels" in made and problem == SINGLE:
+        made["labels"] = pa.array(np.argsort(old)[made["labels"].to_numpy()])
+    for name in ("labels", "posterior"):
+        if name in made and (name == "posterior" or problem == MULTI):
+            made[name] = pa.array([[row[number] for number in old] for row in made[name].to_pylist()], made[name].type)
+    return _dataset(pa.table(made))

@@ -1,0 +1,174 @@
+"""Data sets of the Hub or of a folder in its layout, with one line for each way in which they may fail to come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from logitmix_hf.errors import UserError, nearest, pick
+from logitmix_hf.text.files import RawSplit, from_features, listed, one_line
+
+PROBE_SECONDS = 10.0
+"""How long the Hub may take to answer the first question."""
+
+_HOW_TO_GO_ON = (
+    "Give a folder in the Hub's layout as --dataset_name, or work without the Hub:"
+    " --dataset_name builtin --model builtin."
+)
+
+
+def is_folder(name: str) -> bool:
+    """True when ``name`` is a folder on this machine.
+
+    Raises:
+        UserError: for a file, and for what can only be a path but is not there.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return True
+    if path.is_file():
+        raise UserError(f"{name!r} is a file; give it as --train_file.")
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or os.sep in name.replace("/", ""):
+        raise UserError(
+            f"There is no folder {name!r}. Give a folder, or a data set's name on the Hub such as nyu-mll/glue."
+        )
+    return False
+
+
+def load_splits(name: str, config: str | None) -> dict[str, RawSplit]:
+    """Every split of a data set by its name.
+
+    A folder without configurations may keep each in a sub-folder of its name, or hold the one asked for itself.
+
+    Raises:
+        UserError: when the Hub is out of reach and nothing is cached, there is no such data set or configuration, or
+            its files cannot be read.
+    """
+    data = _from_folder(Path(name).expanduser(), config) if is_folder(name) else _from_hub(name, config)
+    return {
+        str(key): from_features(f"split {str(key)!r} of {name}", split.with_format("arrow")[:], split.features)
+        for key, split in data.items()
+    }
+
+
+def _from_folder(folder: Path, config: str | None) -> Any:
+    from datasets import get_dataset_config_names, load_dataset
+
+    with _told(str(folder), config):
+        configs = get_dataset_config_names(str(folder))
+        if config is None or config in configs:
+            return load_dataset(str(folder), config)
+        if (folder / config).is_dir():
+            return load_dataset(str(folder), data_dir=config)
+        if configs == ["default"]:
+            return load_dataset(str(folder))
+        return pick(dict.fromkeys(configs), config, f"configuration of {folder}")
+
+
+def _from_hub(name: str, config: str | None) -> Any:
+    from datasets import load_dataset
+
+    reachable, why = _probe(name)
+    if not reachable and not _cached(name):
+        raise UserError(f"The Hub is out of reach for the data set {name!r} ({why}). {_HOW_TO_GO_ON}")
+    with _told(name, config), _offline(not reachable):
+        return load_dataset(name, config)
+
+
+def _probe(name: str) -> tuple[bool, str]:
+    """Whether the Hub answers for this data set, and if not, why: ``load_dataset`` alone tries for 23 seconds.
+
+    Raises:
+        UserError: when the Hub says that there is none, or not for this user.
+    """
+    from datasets import config
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.utils import httpx
+
+    if config.HF_HUB_OFFLINE:
+        return False, "offline mode is on: HF_HUB_OFFLINE or HF_DATASETS_OFFLINE"
+    try:
+        HfApi().dataset_info(name, timeout=PROBE_SECONDS)
+    except HFValidationError as error:
+        raise UserError(f"{name!r} can be no data set's name on the Hub: {one_line(error)}") from error
+    except GatedRepoError as error:
+        raise UserError(
+            f"The data set {name!r} is gated: accept its terms on the Hub, then log in with `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UserError(
+            f"The Hub has no data set {name!r}, or it is private and the token has no right to it. {_HOW_TO_GO_ON}"
+        ) from error
+    except HfHubHTTPError as error:
+        code = getattr(error.response, "status_code", None)
+        return False, f"it answered {code}" if code else type(error).__name__
+    except (httpx.HTTPError, OSError) as error:  # in huggingface_hub 2 a failed connection is no OSError
+        return False, type(error).__name__
+    return True, ""
+
+
+def _cached(name: str) -> bool:
+    from datasets import config
+
+    return (Path(config.HF_DATASETS_CACHE) / name.replace("/", "___")).is_dir()
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Make ``datasets`` go to its cache at once instead of asking five times."""
+    from datasets import config
+
+    before = config.HF_HUB_OFFLINE
+    config.HF_HUB_OFFLINE = before or wanted
+    try:
+        yield
+    finally:
+        config.HF_HUB_OFFLINE = before
+
+
+@contextmanager
+def _told(name: str, config: str | None) -> Iterator[None]:
+    """Turn what ``datasets`` raises into the one line of a user's mistake; a full disk and the like pass through."""
+    from datasets import exceptions
+    from huggingface_hub.utils import httpx
+
+    try:
+        yield
+    except UserError:
+        raise
+    except (ConnectionError, httpx.HTTPError) as error:
+        raise UserError(f"The data set {name!r} could not be fetched: {one_line(error)}. {_HOW_TO_GO_ON}") from error
+    except FileNotFoundError as error:
+        raise UserError(f"The data set {name!r} has no data files that can be read: {one_line(error)}") from error
+    except exceptions.DatasetGenerationError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, OSError):
+            raise
+        raise UserError(f"The data set {name!r} holds files that cannot be read: {one_line(cause)}") from error
+    except RuntimeError as error:
+        if "script" not in str(error):
+            raise
+        raise UserError(f"The data set {name!r} is a script, which datasets no longer runs; choose one in Parquet, CSV or JSON.") from error  # fmt: skip  # noqa: E501
+    except ValueError as error:
+        raise _no_config(name, config, error) from error
+
+
+def _no_config(name: str, config: str | None, error: ValueError) -> UserError:
+    from datasets import get_dataset_config_names
+
+    try:
+        configs = get_dataset_config_names(name)
+    except Exception:  # the question only betters the message
+        configs = []
+    if not configs or config in configs:
+        return UserError(f"The data set {name!r} cannot be read: {one_line(error)}")
+    if config is None:
+        return UserError(
+            f"The data set {name!r} has several configurations; give one as --dataset_config: {listed(configs)}."
+        )
+    hint = nearest(config, configs)
+    return UserError(f"The data set {name!r} has no configuration {config!r}.{hint} Known: {listed(configs)}.")

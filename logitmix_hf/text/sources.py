@@ -1,0 +1,182 @@
+"""Which source a data request means, and its raw splits: files, the Hub, a folder, or the generated tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from logitmix_hf.errors import UserError, pick
+from logitmix_hf.text.files import RawSplit, check_file, listed, read_file
+from logitmix_hf.text.hub import is_folder, load_splits
+from logitmix_hf.text.tasks import TASKS, Task
+
+GLUE = "nyu-mll/glue"
+"""The data set that a task alone means."""
+
+VALIDATION_NAMES = ("validation", "valid", "dev", "val")
+"""Splits of a data set without a task that are taken for validation: the first that exists, else all that start with
+"validation_". A test split is never used in their place: then a share of train is held out."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What data was asked for; arguments as in :func:`logitmix_hf.text.data.load_text_data`.
+
+    Raises:
+        UserError: when made, for requests that contradict themselves, unknown tasks, and files that are missing,
+            empty, binary or of unknown kind. Nothing is read beyond the first bytes of files.
+    """
+
+    task: str | None
+    dataset_name: str | None
+    dataset_config: str | None
+    files: Mapping[str, str | Path]
+    text_columns: tuple[str, ...] | None
+    label_column: str | None
+    regression: bool
+
+    def __post_init__(self) -> None:
+        named = self.dataset_name if self.dataset_name != GLUE else None
+        flags = ", ".join(f"--{key}_file {path}" for key, path in self.files.items())
+        if self.files and self.task:
+            raise UserError(f"--task {self.task} and {flags} were both given: take a GLUE task or your own files.")
+        if self.files and named:
+            raise UserError(f"--dataset_name {named} and {flags} were both given: take one of them.")
+        if self.task:
+            self._check_task(self.task)
+        elif named == "builtin":
+            raise UserError(f"--dataset_name builtin needs a --task: {', '.join(_builtin_tasks())}.")
+        elif not self.files and not named and self.dataset_config is None:
+            raise UserError(
+                "No data was given: take a GLUE task (--task rte), your own file (--train_file data.csv), or any data"
+                " set of the Hub (--dataset_name ORG/NAME)."
+            )
+        for path in self.files.values():
+            check_file(path)
+        if named and named != "builtin":
+            is_folder(named)
+        if self.text_columns is not None:
+            columns = self.text_columns
+            if len(columns) not in (1, 2) or len(set(columns)) != len(columns) or not all(columns):
+                raise UserError(f"--text_columns takes one column or two joined by a comma, got {','.join(columns)!r}.")
+            if self.label_column in columns:
+                raise UserError(f"--label_column {self.label_column!r} is also one of the text columns.")
+
+    def _check_task(self, name: str) -> None:
+        task = pick(TASKS, name, "task")
+        if self.dataset_name == "builtin":
+            pick(_builtin_tasks(), name, "builtin task")
+        for flag, value in (("text_columns", self.text_columns), ("label_column", self.label_column)):
+            if value:
+                raise UserError(
+                    f"--{flag} and --task {name} were both given: a task has its own columns"
+                    f" ({', '.join(task.columns)}; label); leave out one of the two."
+                )
+        if self.regression and not task.regression:
+            raise UserError(f"--regression does not fit --task {name}, whose labels are {', '.join(task.label_names)}.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Raw splits by their role.
+
+    kind: "hub", "folder", "file" or "builtin". name: the task, the file's stem or the data set's last word. origin: what
+    a card may print: never a path of this machine. note: where validation comes from, in words; empty when a share of
+    train must be held out.
+    """
+
+    kind: str
+    name: str
+    origin: str
+    train: RawSplit | None
+    validation: dict[str, RawSplit]
+    test: dict[str, RawSplit] = field(default_factory=dict)
+    task: Task | None = None
+    note: str = ""
+
+
+def _builtin_tasks() -> Mapping[str, Any]:
+    from logitmix_hf.builtin.tasks import BUILTIN_TASKS
+
+    return BUILTIN_TASKS
+
+
+def open_source(request: Request, need_test: bool) -> Source:
+    """Read the splits that a request means.
+
+    Raises:
+        UserError: for what cannot be read, a split that is missing, or the Hub out of reach.
+    """
+    if request.files:
+        return _from_files(request.files, need_test)
+    name = request.dataset_name or GLUE
+    if request.task is None:
+        return _from_data_set(name, request.dataset_config, need_test)
+    task = TASKS[request.task]
+    if name == "builtin":
+        return _from_builtin(task, need_test)
+    splits = load_splits(name, request.dataset_config or task.name)
+    kind, origin = _origin(name)
+    wanted = {"train": task.train, **task.validation, **(task.test if need_test else {})}
+    for split in wanted.values():
+        if split not in splits:
+            raise UserError(f"{name} has no split {split!r} for the task {task.name}; it has {listed(list(splits))}.")
+    validation = {key: splits[split] for key, split in task.validation.items()}
+    test = {key: splits[split] for key, split in task.test.items()} if need_test else {}
+    return Source(kind, task.name, origin, splits[task.train], validation, test, task, _split_note(task.validation))
+
+
+def _origin(name: str) -> tuple[str, str]:
+    if is_folder(name):
+        return "folder", Path(name).expanduser().resolve().name
+    return "hub", name
+
+
+def _split_note(names: Sequence[str] | Mapping[str, str]) -> str:
+    names = list(names.values()) if isinstance(names, Mapping) else list(names)
+    return f"the split{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+def _from_files(files: Mapping[str, str | Path], need_test: bool) -> Source:
+    if need_test and "test" not in files:
+        raise UserError("--do_predict needs a --test_file.")
+    if "train" not in files and "validation" not in files:
+        raise UserError("Give a --train_file, or a --validation_file to judge a model on.")
+    read = {key: read_file(path) for key, path in files.items() if key != "test" or need_test}
+    first = Path(next(files[key] for key in ("train", "validation") if key in files))
+    validation = {"validation": read["validation"]} if "validation" in read else {}
+    test = {"test": read["test"]} if "test" in read else {}
+    note = f"the file {Path(files['validation']).name}" if validation else ""
+    return Source("file", first.stem, first.name, read.get("train"), validation, test, note=note)
+
+
+def _from_data_set(name: str, config: str | None, need_test: bool) -> Source:
+    splits = load_splits(name, config)
+    if "train" not in splits:
+        raise UserError(f"{name} has no split 'train'; it has {listed(list(splits))}.")
+    found = [split for split in VALIDATION_NAMES if split in splits][:1]
+    found = found or [split for split in splits if split.startswith("validation_")]
+    if need_test and "test" not in splits:
+        raise UserError(f"{name} has no split 'test' for --do_predict; it has {listed(list(splits))}.")
+    kind, origin = _origin(name)
+    validation = {"validation": splits[found[0]]} if len(found) == 1 else {split: splits[split] for split in found}
+    test = {"test": splits["test"]} if need_test else {}
+    word = config or origin.rpartition("/")[2]
+    return Source(kind, word, origin, splits["train"], validation, test, note=_split_note(found) if found else "")
+
+
+def _from_builtin(task: Task, need_test: bool) -> Source:
+    from logitmix_hf.builtin.tasks import generate
+
+    def split(name: str) -> RawSplit:
+        table = pa.table(generate(task.name, name))
+        return RawSplit(f"split {name!r} of builtin {task.name}", table)
+
+    validation = {key: split(name) for key, name in task.validation.items()}
+    test = {key: split(name) for key, name in task.test.items()} if need_test else {}
+    note = _split_note(task.validation)
+    return Source("builtin", task.name, "builtin", split(task.train), validation, test, task, note)
