@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -14,23 +13,14 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
 
+from logitmix_hf.disk import sync_folder, sync_tree
+
 # Below the output folder; not a name that a search for checkpoints finds.
 STAGING = ".saving"
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint could not be written; the message names the last good one."""
-
-
-def sync_folder(folder: Path) -> None:
-    """Flush every file of ``folder`` and the folders themselves to the disk."""
-    for root, _, files in os.walk(folder):
-        for path in [*(os.path.join(root, name) for name in files), root]:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
 
 
 class AtomicCheckpoints(Trainer):
@@ -80,16 +70,12 @@ class AtomicCheckpoints(Trainer):
         if self.state.best_model_checkpoint == str(staged):
             self.state.best_model_checkpoint = str(final)
             self.state.save_to_json(str(staged / "trainer_state.json"))
-        sync_folder(staged)
+        sync_tree(staged)
         if final.exists():  # a resumed run may save the same step again
             shutil.rmtree(final)
         staged.rename(final)
         shutil.rmtree(staged.parent, ignore_errors=True)
-        handle = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(final.parent)
 
 
 def _failure(folder: Path, final: Path, problem: Exception) -> str:

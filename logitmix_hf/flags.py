@@ -126,7 +126,9 @@ def recipe_flags(name: str) -> list[str]:
         if flag.startswith("_"):  # "_source": where its numbers come from
             continue
         if isinstance(value, dict) or value is None:
-            raise UserError(f"The recipe {str(path)!r} gives {flag!r} the value {value!r}; flags take words and numbers.")
+            raise UserError(
+                f"The recipe {str(path)!r} gives {flag!r} the value {value!r}; flags take words and numbers."
+            )
         several = value if isinstance(value, list) else [value]
         words += [f"--{flag}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in several)]
     return words

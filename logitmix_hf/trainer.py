@@ -62,7 +62,9 @@ class MixTrainer(AtomicCheckpoints):
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True
         if self.compute_loss_func is not None:
-            raise UserError("compute_loss_func was given, but MixTrainer computes its own loss: set it by mix=MixArguments.")
+            raise UserError(
+                "compute_loss_func was given, but MixTrainer computes its own loss: set it by mix=MixArguments."
+            )
         if self.args.n_gpu > 1:
             raise UserError(
                 f"{self.args.n_gpu} GPUs in one process would be used by nn.DataParallel: start with `accelerate launch`,"
@@ -229,5 +231,3 @@ def _rows(batch: Mapping[str, Any]) -> int:
         if isinstance(batch.get(name), Tensor):
             return batch[name].shape[0]
     return next(value.shape[0] for value in batch.values() if isinstance(value, Tensor) and value.ndim)
-
-

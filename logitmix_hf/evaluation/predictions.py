@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from logitmix_hf.disk import replacing
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.evaluation.decisions import class_numbers, require_finite, softmax, two_columns
 
@@ -134,7 +133,7 @@ class Predictions:
             columns["posterior"] = pa.array(list(self.posterior), pa.list_(pa.float64()))
         facts = {"problem": self.problem, "label_names": self.label_names, "columns": self.logits.shape[1]}
         table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(facts).encode()})
-        with _replacing(Path(path)) as temporary:
+        with replacing(Path(path)) as temporary:
             pq.write_table(table, temporary)
 
     @classmethod
@@ -177,17 +176,3 @@ def _shaped(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 def _matrix(column, dtype: type, shape: tuple[int, int]) -> np.ndarray:  # column: a pyarrow ChunkedArray of lists
     return np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False), dtype=dtype).reshape(shape)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place once it is written and on the disk, or is removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

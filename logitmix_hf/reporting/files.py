@@ -1,35 +1,15 @@
-"""Files that are there whole or not at all, and values as JSON can hold them."""
+"""Values as JSON can hold them."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from logitmix_hf.reporting.redact import is_secret_key, scrub
-
-
-def write_atomic(target: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a machine that stops, sees the old content or the new one: a temporary file
-    beside it, flushed to the disk, renamed over it. Parents are made."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
 
 
 def to_json(values: Mapping[str, Any]) -> str:
@@ -58,19 +38,3 @@ def plain(value: Any) -> Any:
     if callable(to_list):
         return plain(to_list())
     return scrub(str(value))
-
-
-def sync_file(path: Path) -> None:
-    """Flush a file's content to the disk."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-
-
-def sync_folder(path: Path) -> None:
-    """Flush a folder's list of names to the disk, where the system can (elsewhere a rename is as safe as it gets)."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

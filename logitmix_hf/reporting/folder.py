@@ -12,8 +12,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from logitmix_hf.disk import sync_folder, sync_tree, write_atomic
 from logitmix_hf.errors import UserError
-from logitmix_hf.reporting.files import sync_file, sync_folder, to_json, write_atomic
+from logitmix_hf.reporting.files import to_json
 from logitmix_hf.reporting.redact import scrub
 
 RECORD = "run.json"
@@ -70,7 +71,7 @@ _PRIVATE_FILES = ("training_args.bin",)
 _PRIVATE_FOLDERS = ("checkpoint-*", ".incoming", ".saving-*")
 
 
-class SaveFailed(RuntimeError):  # noqa: N818
+class SaveFailed(RuntimeError):
     """The model could not be saved; the last good one in the folder is untouched."""
 
 
@@ -234,9 +235,7 @@ class RunFolder:
         staging = Path(tempfile.mkdtemp(prefix=".saving-", dir=self.path))
         try:
             save(str(staging))
-            for path in staging.rglob("*"):
-                sync_folder(path) if path.is_dir() else sync_file(path)
-            sync_folder(staging)
+            sync_tree(staging)
             os.replace(staging, self.path / ".incoming")
         except Exception as error:
             shutil.rmtree(staging, ignore_errors=True)

@@ -28,7 +28,7 @@ _NO_TOKEN = (
 )
 
 
-class PushFailed(RuntimeError):  # noqa: N818
+class PushFailed(RuntimeError):
     """The run is saved, but the Hub did not take it. ``command`` pushes it later."""
 
     def __init__(self, message: str, command: str) -> None:

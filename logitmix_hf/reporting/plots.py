@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import calibration
 from logitmix_hf.evaluation.calibration import Bins
 from logitmix_hf.evaluation.predictions import MULTI, Predictions
 from logitmix_hf.evaluation.scores import bin_predictions
-from logitmix_hf.reporting.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

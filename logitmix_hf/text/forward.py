@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from logitmix_hf.errors import UserError
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
+from logitmix_hf.text.halves import first_half, has_rows, put_hidden, replace_hidden
 from logitmix_hf.text.sites import Site, find_sites, resolve_site, unwrap
 
 
@@ -123,7 +124,7 @@ class MixedForward:
         # At the head of an encoder nothing but the head itself runs on mixed rows: one copy of the batch is enough.
         double = self.site.kind != "pooled" or self.sites.causal
         inputs = {
-            name: torch.cat([value, value]) if double and _has_rows(value, rows) else value
+            name: torch.cat([value, value]) if double and has_rows(value, rows) else value
             for name, value in batch.items()
         }
         if double and not self.sites.causal and tokens.padded:
@@ -175,14 +176,14 @@ class MixedForward:
             if self.sites.shared:
                 now.calls += 1
             if now.depth < 0 or number < now.depth:
-                return _first_half(args, now), _first_half(kwargs, now)
+                return self._cut(args), self._cut(kwargs)
             hidden = args[0] if args else kwargs["hidden_states"]
             if number == now.depth:
                 entered, hidden = hidden, now.tokens.append_blend(hidden[: now.rows])
                 now.done = True
                 if number == 0:
                     now.entered, now.mixed = entered, hidden
-                args, kwargs = _put_hidden(args, kwargs, hidden)
+                args, kwargs = put_hidden(args, kwargs, hidden)
             return add_soft_bias(module, args, kwargs, now.tokens) if now.soft else (args, kwargs)
 
         return hook
@@ -196,9 +197,13 @@ class MixedForward:
             if number != self.sites.depth - 1:
                 return None
             now.done = True
-            return _replace_first(output, now.tokens.append_blend)
+            return replace_hidden(output, now.tokens.append_blend)
 
         return hook
+
+    def _cut(self, value: Any) -> Any:
+        assert self._pass is not None
+        return first_half(value, self._pass.rows, self._pass.tokens.length)
 
     def _cls_depth(self, now: _Pass) -> int | None:
         """After the last layer, where nothing follows it that still belongs to the last hidden state."""
@@ -209,7 +214,7 @@ class MixedForward:
         if now is None:
             return None
         if now.depth != 0:
-            return None if now.done else (_first_half(args, now), _first_half(kwargs, now))
+            return None if now.done else (self._cut(args), self._cut(kwargs))
         if now.entered is None:
             return None
         # It is handed the embeddings as they were before layer 1's hook mixed them.
@@ -221,7 +226,7 @@ class MixedForward:
         if now is None or now.site.kind != "cls":
             return None
         now.done = True
-        return _replace_first(output, now.tokens.append_blend)
+        return replace_hidden(output, now.tokens.append_blend)
 
     def _after_dropout(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         if self._pass is not None and self._pass.site.kind == "pooled":
@@ -258,41 +263,6 @@ def _shape_of(batch: Mapping[str, Any]) -> tuple[int, int, torch.device]:
         if batch.get(name) is not None:
             return batch[name].shape[0], batch[name].shape[1], batch[name].device
     raise UserError(f"the batch needs input_ids or inputs_embeds, got {', '.join(sorted(batch))}.")
-
-
-def _has_rows(value: Any, rows: int) -> bool:
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == rows
-
-
-def _first_half(value: Any, now: _Pass) -> Any:
-    """``value`` with every doubled tensor in it cut to the clean rows."""
-    if isinstance(value, Tensor):
-        # (2B, S) masks and everything larger; a table of relative positions (positions, H) is no batch.
-        batched = value.ndim >= 3 or (value.ndim == 2 and value.shape[1] == now.tokens.length)
-        return value[: now.rows] if batched and value.shape[0] == 2 * now.rows else value
-    if isinstance(value, tuple):
-        return tuple(_first_half(part, now) for part in value)
-    if isinstance(value, dict):
-        return {name: _first_half(part, now) for name, part in value.items()}
-    return value
-
-
-def _put_hidden(args: tuple[Any, ...], kwargs: dict[str, Any], hidden: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
-
-
-def _replace_first(output: Any, change: Any) -> Any:
-    """Change the hidden states in what a module returned: a tensor, a tuple, or a ModelOutput."""
-    if isinstance(output, Tensor):
-        return change(output)
-    if isinstance(output, tuple):
-        return (change(output[0]), *output[1:])
-    last = output["last_hidden_state"]
-    output["last_hidden_state"] = change(last)
-    every = output.get("hidden_states")
-    if every is not None and every[-1] is last:  # DeBERTa reads the last of all
-        output["hidden_states"] = (*every[:-1], output["last_hidden_state"])
-    return output
 
 
 def _last_tokens(batch: Mapping[str, Any], pad_id: int | None) -> Tensor:

@@ -117,10 +117,19 @@ def _explained(name: str, problem: Exception) -> UserError:
     if isinstance(problem, UserError):
         return problem
     if "RepositoryNotFound" in text or "404" in text:
-        return UserError(f"--model {name!r} was not found on the Hub: check its name (org/name), or give a local folder.")
+        return UserError(
+            f"--model {name!r} was not found on the Hub: check its name (org/name), or give a local folder."
+        )
     if "GatedRepo" in text or "401" in text or "403" in text:
         return UserError(f"--model {name!r} needs a login: run `hf auth login` or set HF_TOKEN.")
-    unreachable = ("ConnectError", "ConnectionError", "ConnectTimeout", "OfflineMode", "couldn't connect", "Max retries")
+    unreachable = (
+        "ConnectError",
+        "ConnectionError",
+        "ConnectTimeout",
+        "OfflineMode",
+        "couldn't connect",
+        "Max retries",
+    )
     if any(word in text for word in unreachable) or "cached files" in text:
         where = os.environ.get("HF_ENDPOINT", "the Hub")
         return UserError(f"--model {name!r} is not in the local cache and {where} is out of reach: {_GO_ON}.")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 from transformers import DataCollatorWithPadding, EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -17,20 +16,15 @@ from logitmix_hf.arguments import MixArguments
 from logitmix_hf.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.ends import guarded, is_main_process, use_all_cores
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions
+from logitmix_hf.evaluation import evaluate_predictions
 from logitmix_hf.flags import FlagParser, formatter, with_recipe
-from logitmix_hf.methods import METHODS
 from logitmix_hf.reporting import hub
-from logitmix_hf.reporting.card import model_card
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.plots import training_plot
-from logitmix_hf.reporting.record import check_same_arguments, new_record, now, peak_memory
-from logitmix_hf.reporting.results import write_results
-from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.reporting.record import check_same_arguments, now
 from logitmix_hf.text import load
 from logitmix_hf.text.data import TextData, check_data, load_text_data, tokenize
+from logitmix_hf.text.outcome import finish, judge, predictions_of, record_of
 from logitmix_hf.text.settings import GLUE, DataSettings, ModelSettings, RunSettings, TrainSettings
-from logitmix_hf.text.submission import write_submission
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.trainer import MixTrainer
 
@@ -88,9 +82,11 @@ def fine_tune(run: TextRun) -> int:
     if run.data.task:
         pick(TASKS, run.data.task, "task")
     check_data(**_data_arguments(run))
-    target = hub.check_before_training(training) if training.push_to_hub and is_main_process() else None
-    push, training.push_to_hub = training.push_to_hub, False  # the run folder is pushed whole, at the end
-    config = load.load_config(run.model, training.hub_token)
+    target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
+    token = training.hub_token
+    # The run folder is pushed whole at the end; and what training saves is pickled with its arguments.
+    training.push_to_hub, training.hub_token = False, None
+    config = load.load_config(run.model, token)
     load.check_depth(config, run.mix.filled().site if run.mix.mixes else None)
 
     set_seed(training.seed)
@@ -98,8 +94,8 @@ def fine_tune(run: TextRun) -> int:
         data = load_text_data(**_data_arguments(run))
     data = _in_the_models_order(data, config)
     config = load.fit_config(config, data, run.model, run.data.max_length)
-    tokenizer = load.load_tokenizer(run.model, training.hub_token)
-    model = load.load_model(run.model, config, training.hub_token)
+    tokenizer = load.load_tokenizer(run.model, token)
+    model = load.load_model(run.model, config, token)
     with training.main_process_first(desc="tokens"):
         ready = {name: tokenize(split, tokenizer, data.columns, run.data.max_length) for name, split in _splits(data)}
 
@@ -110,14 +106,16 @@ def fine_tune(run: TextRun) -> int:
         mix=run.mix,
         train_dataset=ready.get("train"),
         eval_dataset=ready.get(next(iter(data.validation), "")),
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8 if training.fp16 or training.bf16 else None),
+        data_collator=DataCollatorWithPadding(
+            tokenizer, pad_to_multiple_of=8 if training.fp16 or training.bf16 else None
+        ),
         processing_class=tokenizer,
-        compute_metrics=lambda output: evaluate_predictions(_predictions(output, data), data.metrics, run.run.bins),
+        compute_metrics=lambda output: evaluate_predictions(predictions_of(output, data), data.metrics, run.run.bins),
         callbacks=[signals, *_early_stopping(run)],
     )
     if trainer.is_world_process_zero():
         folder.claim(overwrite=run.run.overwrite, resume=run.run.resume)
-        folder.write_json("run.json", _record(run, data, model, ready))
+        folder.write_json("run.json", record_of(run, data, model, ready))
     trainer.accelerator.wait_for_everyone()
 
     with signals:
@@ -125,7 +123,7 @@ def fine_tune(run: TextRun) -> int:
             if training.do_train:
                 _train(trainer, folder, run)
             if signals.received is None:
-                _judge(trainer, folder, run, data, ready)
+                judge(trainer, folder, run, data, ready)
         except Interrupted:
             pass
         except BaseException:
@@ -136,7 +134,17 @@ def fine_tune(run: TextRun) -> int:
         return _interrupted(trainer, folder, signals.received)
     if not trainer.is_world_process_zero():
         return 0
-    return _finish(trainer, folder, run, data, began, target if push else None)
+    return finish(trainer, folder, run, data, began, target)
+
+
+def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
+    """Prove before training that the run may be pushed; where to."""
+    options = hub.HubOptions.from_arguments(training)
+    note = hub.strategy_note(training)
+    if note:
+        print(note, file=sys.stderr)
+    repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
+    return replace(options, repo_id=repo_id)
 
 
 def _data_arguments(run: TextRun) -> dict[str, Any]:
@@ -179,22 +187,6 @@ def _early_stopping(run: TextRun) -> list[Any]:
     return [EarlyStoppingCallback(early_stopping_patience=patience)]
 
 
-def _predictions(output: Any, data: TextData, split: Any = None) -> Predictions:
-    """What ``Trainer.predict`` returns, in the row order of the data."""
-    logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
-    labels = output.label_ids
-    known = labels is not None and not (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
-    columns = split.column_names if split is not None else ()
-    return Predictions(
-        logits=logits,
-        labels=labels if known else None,
-        label_names=data.label_names,
-        problem=data.problem,
-        idx=np.asarray(split["idx"]) if "idx" in columns else None,
-        posterior=np.asarray(split["posterior"]) if "posterior" in columns else None,
-    )
-
-
 def _train(trainer: MixTrainer, folder: RunFolder, run: TextRun) -> None:
     last = get_last_checkpoint(str(folder.path)) if run.run.resume else None
     if run.run.resume and is_main_process():
@@ -206,76 +198,6 @@ def _train(trainer: MixTrainer, folder: RunFolder, run: TextRun) -> None:
         folder.write_text("trainer_state.json", json.dumps(asdict(trainer.state), indent=2, default=str) + "\n")
 
 
-def _judge(
-    trainer: MixTrainer, folder: RunFolder, run: TextRun, data: TextData, ready: Mapping[str, Any]
-) -> None:
-    """Predict every split, and write model, predictions, scores and pictures."""
-    main = trainer.is_world_process_zero()
-    if main and run.training.do_train:
-        folder.save_model(lambda path: _save(trainer, path))
-    splits: dict[str, tuple[str, Predictions]] = {}
-    timings: dict[str, float] = {}
-    if run.training.do_eval:
-        for prefix, name in zip(("eval", "eval_mm"), data.validation, strict=False):
-            output = trainer.predict(ready[name], metric_key_prefix=prefix)
-            splits[prefix] = (name, _predictions(output, data, data.validation[name]))
-            wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
-            timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
-    if main and splits:
-        title = f"{run.name}, {run.mix.method}"
-        write_results(folder, splits, data.metrics, bins=run.run.bins, timings=timings, title=title)
-    if main and run.training.do_train:
-        training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
-    if run.training.do_predict:
-        for name, split in data.test.items():
-            predictions = _predictions(trainer.predict(ready[name], metric_key_prefix="test"), data, split)
-            if main:
-                predictions.save(folder.predictions_path(name))
-                if run.data.task:
-                    write_submission(run.data.task, name, predictions.predictions, data.label_names, folder.path)
-
-
-def _save(trainer: MixTrainer, path: str) -> None:
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(path)  # type: ignore[union-attr]
-    trainer.processing_class.save_pretrained(path)  # type: ignore[union-attr]
-
-
-def _record(run: TextRun, data: TextData, model: Any, ready: Mapping[str, Any]) -> dict[str, Any]:
-    mix = run.mix.filled()
-    prefixes = zip(("eval", "eval_mm"), data.validation, strict=False)
-    return new_record(
-        argv=run.argv,
-        arguments=run.arguments(),
-        seeds={"seed": run.training.seed, "data_seed": run.training.data_seed or run.training.seed},
-        model={
-            "base": run.model.model,
-            "revision": run.model.model_revision,
-            "type": model.config.model_type,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        },
-        data={
-            "name": data.name,
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "problem": data.problem,
-            "label_names": data.label_names,
-            "columns": data.columns,
-            "metrics": data.metrics,
-            "train_rows": len(ready["train"]) if "train" in ready else 0,
-            "splits": {prefix: {"split": name, "rows": len(ready[name])} for prefix, name in prefixes},
-            "subset": {"train": run.data.max_train_samples, "eval": run.data.max_eval_samples},
-        },
-        method={
-            "name": mix.method,
-            "mixer": mix.mixer,
-            "site": mix.site if mix.mixes else None,
-            "alpha": mix.alpha,
-            "lam": mix.lam,
-            "weights": mix.weights,
-        },
-    )
-
-
 def _interrupted(trainer: MixTrainer, folder: RunFolder, number: int) -> int:
     if trainer.is_world_process_zero():
         folder.update_record(status="interrupted", finished=now())
@@ -283,44 +205,6 @@ def _interrupted(trainer: MixTrainer, folder: RunFolder, number: int) -> int:
         kept = f"saved {last}" if last else "no checkpoint was due yet"
         print(f"interrupted by signal {number}; {kept}. Go on with the same command and --resume.", file=sys.stderr)
     return 128 + number
-
-
-def _finish(
-    trainer: MixTrainer, folder: RunFolder, run: TextRun, data: TextData, began: float, target: Any | None
-) -> int:
-    """Everything local first, the push last."""
-    seconds = time.monotonic() - began
-    train = folder.read_json("train_results.json") if run.training.do_train else {}
-    results = folder.read_json("eval_results.json") if run.training.do_eval else {}
-    folder.write_json("all_results.json", {**train, **results})
-    record = folder.update_record(
-        status="done",
-        finished=now(),
-        seconds=seconds,
-        examples_per_second=train.get("train_samples_per_second"),
-        peak_memory=peak_memory(),
-    )
-    method = METHODS[run.mix.method]
-    card = model_card(
-        record,
-        results,
-        name=folder.path.name,
-        location=target.repo_id if target else str(folder.path),
-        method={"name": method.name, "idea": method.idea, "source": method.source},
-        picture="reliability.png" if data.problem != REGRESSION and results else None,
-        bins=run.run.bins,
-    )
-    folder.write_text("README.md", card)
-    if results:
-        label = run.mix.method + (f" {run.mix.filled().site}" if run.mix.mixes and run.mix.mixer == "linear" else "")
-        rows = [
-            result_row(label, results, data.metrics[0], seconds=seconds, folder=str(folder.path), prefix=prefix)
-            for prefix, _ in zip(("eval", "eval_mm"), data.validation, strict=False)
-        ]
-        print("\n" + results_table(rows), flush=True)
-    if target is None:
-        return 0
-    return hub.push_and_tell(folder, target)
 
 
 def glue_script() -> None:

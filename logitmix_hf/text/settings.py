@@ -23,7 +23,9 @@ def _flag(group: str, default: Any, help: str, *aliases: str) -> Any:
 class DataSettings:
     """Which rows to train and judge on."""
 
-    task: str | None = _flag("data", None, "a GLUE task: rte, mrpc, cola, sst2, stsb, qnli, qqp, mnli, wnli", "--task_name")
+    task: str | None = _flag(
+        "data", None, "a GLUE task: rte, mrpc, cola, sst2, stsb, qnli, qqp, mnli, wnli", "--task_name"
+    )
     dataset_name: str | None = _flag(
         "data", None, f"Hub data set, local folder, or builtin (synthetic, needs no network); default {GLUE}"
     )
@@ -51,7 +53,9 @@ class DataSettings:
         if files and self.dataset_name:
             raise UserError(f"--dataset_name {self.dataset_name} and --{files[0]} were both given: take one of them.")
         if not self.task and not self.train_file and not self.dataset_name:
-            raise UserError("No data was given: take a GLUE task (--task rte) or your own file (--train_file data.csv).")
+            raise UserError(
+                "No data was given: take a GLUE task (--task rte) or your own file (--train_file data.csv)."
+            )
 
     @property
     def texts(self) -> tuple[str, ...] | None:
@@ -63,7 +67,9 @@ class DataSettings:
 class ModelSettings:
     """Which network to start from."""
 
-    model: str = _flag("model", BERT, "Hub id, local folder, or builtin (MiniLM-L6 from a package)", "--model_name_or_path")
+    model: str = _flag(
+        "model", BERT, "Hub id, local folder, or builtin (MiniLM-L6 from a package)", "--model_name_or_path"
+    )
     model_revision: str = _flag("model", "main", "branch, tag or commit of a Hub model")
     tokenizer: str | None = _flag("model", None, "another tokenizer than the model's", "--tokenizer_name")
     ignore_mismatched_sizes: bool = _flag("model", False, "replace a head that does not fit the data's labels")
@@ -73,7 +79,9 @@ class ModelSettings:
 class RunSettings:
     """How the run treats its folder, and what it reports."""
 
-    recipe: str | None = _flag("run", None, "flags of a published row, by its name in recipes/ or the path of a JSON file")
+    recipe: str | None = _flag(
+        "run", None, "flags of a published row, by its name in recipes/ or the path of a JSON file"
+    )
     resume: bool = _flag("run", False, "go on from the last checkpoint in the output folder")
     overwrite: bool = _flag("run", False, "replace the run that the output folder holds")
     early_stopping: int | None = _flag("run", None, "stop after this many evaluations without a better score")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ def hold_out_rows(labels: Sequence[Any], problem: str, share: float, seed: int) 
             f"A share of {share:g} of {rows} rows leaves {rows - held} to train; give a validation file or more rows."
         )
     groups = _groups(labels, problem, most=min(held, rows - held))
-    stratify = groups if len(set(groups)) > 1 else None
+    stratify = groups if len(np.unique(groups)) > 1 else None
     train, out = map(
         np.asarray, train_test_split(np.arange(rows), test_size=held, random_state=seed, stratify=stratify)
     )
@@ -51,26 +51,22 @@ def _classes(label: Any, problem: str) -> set[int]:
     return set(np.flatnonzero(label).tolist()) if problem == MULTI else {label}
 
 
-def _groups(labels: Sequence[Any], problem: str, most: int) -> list[Hashable]:
-    """A group for each row: each of at least two rows, at most ``most`` groups; the rest is one group, "rest"."""
+def _groups(labels: Sequence[Any], problem: str, most: int) -> np.ndarray:
+    """A group number for each row: at most ``most`` groups of at least two rows; too small ones share the last."""
     if problem == REGRESSION:
         ranks = np.argsort(np.argsort(np.asarray(labels), kind="stable"), kind="stable")
-        groups: list[Hashable] = (ranks * min(_BINS, max(most, 1)) // len(labels)).tolist()
+        groups: list[Any] = (ranks * min(_BINS, most) // len(labels)).tolist()
     else:
         groups = [tuple(label) if problem == MULTI else label for label in labels]
-    # the largest first; equal ones by name, so that the order of rows decides nothing
-    ordered = sorted(Counter(groups).items(), key=lambda item: (-item[1], str(item[0])))
-    kept = [group for group, count in ordered if count > 1]
-    rest = len(ordered) - len(kept)
-    while kept and (len(kept) + (rest > 0) > most or (rest > 0 and _size(ordered[len(kept) :]) < 2)):
-        kept.pop()
-        rest += 1
-    chosen = set(kept)
-    return [group if group in chosen else "rest" for group in groups]
-
-
-def _size(items: Sequence[tuple[Hashable, int]]) -> int:
-    return sum(count for _, count in items)
+    # the largest first; equal ones by label, so that the order of rows decides nothing
+    ordered = sorted(Counter(groups).items(), key=lambda item: (-item[1], item[0]))
+    kept = sum(count > 1 for _, count in ordered)
+    rest = sum(count for _, count in ordered[kept:])
+    while kept and (kept + (rest > 0) > most or rest == 1):
+        kept -= 1
+        rest += ordered[kept][1]
+    number = {group: min(rank, kept) for rank, (group, _) in enumerate(ordered)}
+    return np.array([number[group] for group in groups])
 
 
 def keep_rows(rows: int, most: int | None, seed: int | None) -> np.ndarray:

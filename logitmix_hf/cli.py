@@ -1,0 +1,73 @@
+"""``logitmix COMMAND``: one door to every command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from logitmix_hf import __version__
+from logitmix_hf.ends import guarded
+from logitmix_hf.errors import UserError, pick
+
+
+def _glue(argv: Sequence[str]) -> int:
+    from logitmix_hf.text.run import main
+
+    return main(argv)
+
+
+def _demo(argv: Sequence[str]) -> int:
+    from logitmix_hf.text.demo import main
+
+    return main(argv)
+
+
+def _push(argv: Sequence[str]) -> int:
+    from logitmix_hf.text.push import main
+
+    return main(argv)
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "glue": ("fine-tune a text classifier on a GLUE task or your own data, and judge it", _glue),
+    "demo": ("train vanilla, mixup and logitmix on built-in data and set them side by side; no network", _demo),
+    "push": ("push the folder of a finished run to the Hub", _push),
+}
+EXAMPLES = (
+    "logitmix glue --task rte --method logitmix",
+    "logitmix glue --train_file reviews.csv --text_columns text --label_column stars",
+    "logitmix glue --task sst2 --dataset_name builtin --model builtin",
+)
+
+
+def usage() -> str:
+    """What ``logitmix --help`` prints."""
+    width = max(map(len, COMMANDS))
+    lines = ["usage: logitmix COMMAND [flags]", "", "commands:"]
+    lines += [f"  {name:<{width}}  {text}" for name, (text, _) in COMMANDS.items()]
+    lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES)]
+    return "\n".join([*lines, "", "`logitmix COMMAND --help` lists the flags of a command."])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The console command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"logitmix {__version__}")
+        return 0
+    return guarded(lambda: _run(words))
+
+
+def _run(words: Sequence[str]) -> int:
+    if words[0].startswith("-"):
+        raise UserError(
+            f"a command comes before the flags: logitmix glue {words[0]} … Commands: {', '.join(COMMANDS)}."
+        )
+    return pick(COMMANDS, words[0], "command")[1](words[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
