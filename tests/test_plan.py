@@ -101,9 +101,7 @@ def test_every_place_of_a_run_draws_its_own_stream():
 def test_joined_plans_speak_of_the_joined_batch():
     parts = [draw_plan(3, 3.0, seeded(1)), draw_plan(2, 3.0, seeded(2))]
     x = torch.randn(5, 4)
-    torch.testing.assert_close(
-        blend(x, join_plans(parts)), torch.cat([blend(x[:3], parts[0]), blend(x[3:], parts[1])])
-    )
+    torch.testing.assert_close(blend(x, join_plans(parts)), torch.cat([blend(x[:3], parts[0]), blend(x[3:], parts[1])]))
 
 
 @pytest.mark.parametrize(

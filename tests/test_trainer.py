@@ -196,7 +196,9 @@ def test_evaluation_runs_the_untouched_model_in_the_order_of_the_data(tmp_path):
     with torch.no_grad():
         expected = model(**trainer.eval_dataset.batch).logits
     torch.testing.assert_close(torch.tensor(output.predictions), expected, atol=1e-5, rtol=1e-4)
-    assert output.metrics["test_loss"] == pytest.approx(float(F.cross_entropy(expected, trainer.eval_dataset.labels)), rel=1e-4)
+    assert output.metrics["test_loss"] == pytest.approx(
+        float(F.cross_entropy(expected, trainer.eval_dataset.labels)), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(

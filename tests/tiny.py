@@ -29,7 +29,12 @@ _SMALL = {
 }
 _MODERN = {"global_attn_every_n_layers": 2, "local_attention": 8}
 _MODERN |= {"bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3}
-_DEBERTA = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"], "norm_rel_ebd": "layer_norm"}
+_DEBERTA = {
+    "relative_attention": True,
+    "position_buckets": 8,
+    "pos_att_type": ["p2c", "c2p"],
+    "norm_rel_ebd": "layer_norm",
+}
 CONFIGS = {
     "bert": BertConfig(**_SMALL),
     "roberta": RobertaConfig(**_SMALL, bos_token_id=0, eos_token_id=2),

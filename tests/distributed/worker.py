@@ -42,7 +42,9 @@ def main() -> None:
         {
             "gradients": seen.first,
             "plans": [(plan.sources, plan.shares) for plan in plans],
-            "weights": [parameter.detach() for parameter in trainer.accelerator.unwrap_model(trainer.model).parameters()],
+            "weights": [
+                parameter.detach() for parameter in trainer.accelerator.unwrap_model(trainer.model).parameters()
+            ],
             "log": trainer.state.log_history,
             "order": output.label_ids.tolist(),
         },

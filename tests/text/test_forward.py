@@ -227,7 +227,9 @@ def test_networks_without_a_usable_stack_are_refused_with_what_they_have():
     with pytest.raises(UserError, match="no lists of equal layers.*Modules that exist: Linear"):
         MixedForward(xlm)
     bart = BartForSequenceClassification(
-        BartConfig(vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16, decoder_ffn_dim=16)
+        BartConfig(
+            vocab_size=60, d_model=16, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=16, decoder_ffn_dim=16
+        )
     )
     with pytest.raises(UserError, match="an encoder and a decoder"):
         MixedForward(bart)
