@@ -13,7 +13,7 @@ from logitmix_hf.losses import distance, infer_problem, targets_of
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.text.forward import logits_of
 from logitmix_hf.text.sites import unwrap
-from logitmix_hf.text.spans import mix_spans, token_saliency
+from logitmix_hf.text.spans import boundary_ids, mix_spans, token_saliency
 
 
 class SpanForward:
@@ -35,8 +35,12 @@ class SpanForward:
             raise UserError("mixer 'spans' needs to know the special tokens: pass processing_class=tokenizer.")
         self.model = model
         self.choice = choice
-        # An unknown word is content like any other.
-        self.special_ids = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+        if choice == "saliency" and _reentrant(unwrap(model)):
+            raise UserError(
+                "span_choice 'saliency' asks for the gradient at the embeddings, which reentrant checkpointing does not"
+                " give: pass gradient_checkpointing_kwargs={'use_reentrant': False}, or take span_choice 'chance'."
+            )
+        self.special_ids = boundary_ids(tokenizer)
 
     def __call__(
         self, batch: Mapping[str, Any], plan: MixPlan, generator: torch.Generator, model: nn.Module, labels: Tensor
@@ -70,10 +74,19 @@ class SpanForward:
         problem = getattr(unwrap(self.model).config, "problem_type", None) or infer_problem(clean, labels)
         loss = distance(clean.float(), targets_of(labels, clean, problem), problem).sum()
         (gradient,) = torch.autograd.grad(loss, vectors[0], retain_graph=True)
-        return clean, token_saliency(gradient, tokens["attention_mask"])
+        return clean, token_saliency(gradient, tokens.get("attention_mask"))
 
     def release(self) -> None:
         """Nothing is held between calls."""
 
     def remove(self) -> None:
         """Nothing stays in the model."""
+
+
+def _reentrant(model: nn.Module) -> bool:
+    """Whether the model recomputes layers in the reentrant way (transformers keeps the bound function)."""
+    for module in model.modules():
+        function = getattr(module, "_gradient_checkpointing_func", None)
+        if getattr(module, "gradient_checkpointing", False) and function is not None:
+            return bool(getattr(function, "keywords", {}).get("use_reentrant", False))
+    return False
