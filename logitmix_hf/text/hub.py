@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,20 +62,30 @@ def _from_folder(folder: Path, config: str | None) -> Any:
         configs = get_dataset_config_names(str(folder))
         if config is None or config in configs:
             return load_dataset(str(folder), config)
-        if (folder / config).is_dir():
-            return load_dataset(str(folder), data_dir=config)
-        if configs == ["default"]:
-            return load_dataset(str(folder))
+        for inner in (folder / config, folder):
+            if inner.is_dir() and (inner != folder or configs == ["default"]):
+                return load_dataset(str(inner), data_files=_shards(inner))
         return pick(dict.fromkeys(configs), config, f"configuration of {folder}")
+
+
+def _shards(folder: Path) -> dict[str, list[str]] | None:
+    """Files by split, where their names are SPLIT-00000-of-00001 as on the Hub: left to itself, ``datasets`` takes
+    validation_matched and validation_mismatched for one split. None for other names."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(folder.iterdir()):
+        match = re.fullmatch(r"(\w+)-\d{5}-of-\d{5}\.\w+", path.name)
+        if match:
+            found.setdefault(match[1], []).append(path.name)
+    return found or None
 
 
 def _from_hub(name: str, config: str | None) -> Any:
     from datasets import load_dataset
 
     reachable, why = _probe(name)
-    if not reachable and not _cached(name):
+    if not reachable and not _cached(name, config):
         raise UserError(f"The Hub is out of reach for the data set {name!r} ({why}). {_HOW_TO_GO_ON}")
-    with _told(name, config), _offline(not reachable):
+    with _offline(not reachable), _told(name, config):  # offline also while a failure is explained
         return load_dataset(name, config)
 
 
@@ -111,10 +122,10 @@ def _probe(name: str) -> tuple[bool, str]:
     return True, ""
 
 
-def _cached(name: str) -> bool:
-    from datasets import config
+def _cached(name: str, config: str | None) -> bool:
+    from datasets.config import HF_DATASETS_CACHE
 
-    return (Path(config.HF_DATASETS_CACHE) / name.replace("/", "___")).is_dir()
+    return (Path(HF_DATASETS_CACHE) / name.replace("/", "___") / (config or "")).is_dir()
 
 
 @contextmanager
@@ -164,7 +175,7 @@ def _no_config(name: str, config: str | None, error: ValueError) -> UserError:
         configs = get_dataset_config_names(name)
     except Exception:  # the question only betters the message
         configs = []
-    if not configs or config in configs:
+    if config in configs or len(configs) < 2:
         return UserError(f"The data set {name!r} cannot be read: {one_line(error)}")
     if config is None:
         return UserError(

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
@@ -39,6 +39,7 @@ def test_every_kind_has_a_writer_here():
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
+@settings(deadline=None)
 @given(texts=st.lists(TEXT, min_size=1, max_size=6))
 def test_texts_come_back_as_other_libraries_wrote_them(tmp_path_factory, suffix, texts):
     """Commas, quotes, tabs, line ends, "NA" and empty texts included."""

@@ -7,7 +7,7 @@ import logging
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logitmix_hf.errors import UserError
@@ -58,6 +58,7 @@ def test_a_model_that_numbers_its_labels_otherwise_is_understood_by_name(tmp_pat
     assert read(write_submission(task, "test", [0, 1], names, tmp_path)) == written
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=20))
 def test_similarities_are_clipped_and_rounded(tmp_path_factory, values):
     cells = read(write_submission("stsb", "test", values, (), tmp_path_factory.mktemp("s")))
