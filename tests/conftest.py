@@ -11,3 +11,4 @@ sys.path.insert(0, str(Path(__file__).parent))
 # Tests must not reach for the Hub, not even by accident.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+sys.path.insert(0, str(Path(__file__).parent / "text"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from logitmix_hf.errors import UserError
@@ -13,39 +15,69 @@ from logitmix_hf.text.data import TextData
 from logitmix_hf.text.settings import ModelSettings
 from logitmix_hf.text.sites import resolve_site
 
+PROBE_SECONDS = 10.0
+"""How long the Hub may take to answer the first question."""
+
 _GO_ON = "a local folder by --model, or --model builtin --dataset_name builtin, needs no network"
 
 
-def model_path(name: str) -> str:
-    """What ``from_pretrained`` takes for ``--model``: ``builtin`` is the folder of its package.
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a model or a tokenizer comes from.
+
+    name: as the user wrote it. path: what ``from_pretrained`` takes. local_only: the Hub is out of reach, but all is
+    in the cache.
+    """
+
+    name: str
+    path: str
+    revision: str = "main"
+    token: str | None = None
+    local_only: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """For ``from_pretrained``."""
+        return {"revision": self.revision, "token": self.token, "local_files_only": self.local_only}
+
+
+def find_pretrained(name: str, revision: str = "main", token: str | None = None) -> Pretrained:
+    """Resolve ``--model``: ``builtin`` is the folder of its package, a path must exist, a Hub id must answer.
 
     Raises:
-        UserError: for a path that does not exist.
+        UserError: when there is no such folder or model, or the Hub is out of reach and the model not in the cache.
     """
     if name == "builtin":
         from logitmix_hf.builtin.model import builtin_model_path
 
-        return str(builtin_model_path())
-    looks_local = name.startswith((".", "/", "~")) or name.count("/") > 1
+        return Pretrained(name, str(builtin_model_path()))
     path = Path(name).expanduser()
-    if looks_local and not path.is_dir():
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"--model {name!r} is a folder without config.json: it holds no model of transformers.")
+        return Pretrained(name, str(path))
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(f"--model {name!r} is no folder; give the folder of a model, a Hub id (org/name), or builtin.")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise UserError(f"--model {name!r} is a folder without config.json: it holds no model of transformers.")
-    return str(path) if path.is_dir() else name
-
-
-def load_config(settings: ModelSettings, token: str | None = None) -> Any:
-    """The model's configuration, the first and smallest thing to fetch.
-
-    Raises:
-        UserError: when there is no such model, or the Hub is out of reach.
-    """
-    path = model_path(settings.model)
+    found = Pretrained(name, name, revision, token)
     try:
-        return AutoConfig.from_pretrained(path, revision=settings.model_revision, token=token)
+        # from_pretrained alone would try for half a minute.
+        HfApi().model_info(name, revision=revision, token=token, timeout=PROBE_SECONDS)
     except Exception as problem:
-        raise _explained(settings.model, problem) from problem
+        told = _explained(name, problem)
+        cached = replace(found, local_only=True)
+        try:
+            AutoConfig.from_pretrained(name, **cached.options())
+        except Exception:
+            raise told from problem
+        return cached
+    return found
+
+
+def load_config(source: Pretrained) -> Any:
+    """The model's configuration, the first and smallest thing to fetch."""
+    try:
+        return AutoConfig.from_pretrained(source.path, **source.options())
+    except Exception as problem:
+        raise _explained(source.name, problem) from problem
 
 
 def check_depth(config: Any, site: str | None) -> None:
@@ -55,13 +87,12 @@ def check_depth(config: Any, site: str | None) -> None:
         resolve_site(site, layers)
 
 
-def load_tokenizer(settings: ModelSettings, token: str | None = None) -> Any:
+def load_tokenizer(source: Pretrained) -> Any:
     """The tokenizer of the model, or the one named apart."""
-    name = settings.tokenizer or settings.model
     try:
-        return AutoTokenizer.from_pretrained(model_path(name), revision=settings.model_revision, token=token)
+        return AutoTokenizer.from_pretrained(source.path, **source.options())
     except Exception as problem:
-        raise _explained(name, problem) from problem
+        raise _explained(source.name, problem) from problem
 
 
 def fit_config(config: Any, data: TextData, settings: ModelSettings, max_length: int) -> Any:
@@ -90,19 +121,18 @@ def fit_config(config: Any, data: TextData, settings: ModelSettings, max_length:
     return config
 
 
-def load_model(settings: ModelSettings, config: Any, token: str | None = None) -> PreTrainedModel:
+def load_model(source: Pretrained, config: Any, ignore_mismatched_sizes: bool = False) -> PreTrainedModel:
     """The classifier in float32, with a new head where the model has none."""
     try:
         return AutoModelForSequenceClassification.from_pretrained(
-            model_path(settings.model),
+            source.path,
             config=config,
-            revision=settings.model_revision,
-            token=token,
-            ignore_mismatched_sizes=settings.ignore_mismatched_sizes,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
             dtype="float32",
+            **source.options(),
         )
     except Exception as problem:
-        raise _explained(settings.model, problem) from problem
+        raise _explained(source.name, problem) from problem
 
 
 def _explained(name: str, problem: Exception) -> UserError:
@@ -116,6 +146,8 @@ def _explained(name: str, problem: Exception) -> UserError:
     reason = " ".join(str(problem).split())[:200]
     if isinstance(problem, UserError):
         return problem
+    if "RevisionNotFound" in text:
+        return UserError(f"--model {name!r} has no such --model_revision: {reason}")
     if "RepositoryNotFound" in text or "404" in text:
         return UserError(
             f"--model {name!r} was not found on the Hub: check its name (org/name), or give a local folder."

@@ -86,16 +86,18 @@ def fine_tune(run: TextRun) -> int:
     token = training.hub_token
     # The run folder is pushed whole at the end; and what training saves is pickled with its arguments.
     training.push_to_hub, training.hub_token = False, None
-    config = load.load_config(run.model, token)
+    source = load.find_pretrained(run.model.model, run.model.model_revision, token)
+    config = load.load_config(source)
     load.check_depth(config, run.mix.filled().site if run.mix.mixes else None)
 
     set_seed(training.seed)
     with training.main_process_first(desc="data"):
         data = load_text_data(**_data_arguments(run))
     data = _in_the_models_order(data, config)
+    _check_weights(run.mix, data)
     config = load.fit_config(config, data, run.model, run.data.max_length)
-    tokenizer = load.load_tokenizer(run.model, token)
-    model = load.load_model(run.model, config, token)
+    tokenizer = load.load_tokenizer(_tokenizer_source(run, source))
+    model = load.load_model(source, config, run.model.ignore_mismatched_sizes)
     with training.main_process_first(desc="tokens"):
         ready = {name: tokenize(split, tokenizer, data.columns, run.data.max_length) for name, split in _splits(data)}
 
@@ -165,6 +167,20 @@ def _data_arguments(run: TextRun) -> dict[str, Any]:
         "max_eval_samples": data.max_eval_samples,
         "need_test": run.training.do_predict,
     }
+
+
+def _tokenizer_source(run: TextRun, source: load.Pretrained) -> load.Pretrained:
+    other = run.model.tokenizer
+    return source if other is None else load.find_pretrained(other, token=source.token)
+
+
+def _check_weights(mix: MixArguments, data: TextData) -> None:
+    weights = mix.class_weights
+    if weights is not None and len(weights) != len(data.label_names):
+        raise UserError(
+            f"--class_weights has {len(weights)} values, the data has {len(data.label_names)} labels"
+            f" ({', '.join(data.label_names) or 'a value'}): give one each, in this order."
+        )
 
 
 def _splits(data: TextData) -> list[tuple[str, Any]]:

@@ -11,72 +11,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny import CONFIGS, build
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
+from tinyrun import flags, rows
+from transformers import AutoModelForSequenceClassification, pipeline
 
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.text.run import main, parse
-
-WORDS = ["good", "bad", "fine", "poor", "film", "meal", "very", "not", "the", "a", "was", "is"]
-
-
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory) -> str:
-    """A folder with a tiny random BERT without head and a tokenizer of a few words."""
-    vocabulary = {word: number for number, word in enumerate(["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = {f"{kind}_token": f"[{kind.upper()}]" for kind in ("unk", "pad", "cls", "sep", "mask")}
-    folder = tmp_path_factory.mktemp("model")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
-    build(CONFIGS["bert"]).base_model.save_pretrained(folder)
-    return str(folder)
-
-
-def rows(count: int, seed: int) -> pa.Table:
-    """Sentences whose label is whether they hold more good words than bad ones."""
-    draw = np.random.default_rng(seed)
-    texts, labels = [], []
-    for _ in range(count):
-        words = draw.choice(WORDS, 5)
-        texts.append(" ".join(words))
-        labels.append("up" if sum(w in ("good", "fine") for w in words) else "down")
-    return pa.table({"text": texts, "stars": labels})
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("files")
-    for seed, (name, count) in enumerate({"train": 48, "validation": 24, "test": 10}.items()):
-        table = rows(count, seed)
-        if name == "test":
-            table = table.select(["text"])
-        pa.csv.write_csv(table, folder / f"{name}.csv")
-    return folder
-
-
-def flags(model: str, files: Path, output, **changes) -> list[str]:
-    values = {
-        "model": model,
-        "train_file": files / "train.csv",
-        "validation_file": files / "validation.csv",
-        "label_column": "stars",
-        "output_dir": output,
-        "site": "layer.1",
-        "max_length": 32,
-        "num_train_epochs": 1,
-        "learning_rate": 1e-3,
-        "logging_steps": 2,
-        "disable_tqdm": "true",
-        "use_cpu": "true",
-        **changes,
-    }
-    return [word for name, value in values.items() if value is not None for word in (f"--{name}", str(value))]
-
 
 @pytest.fixture(scope="module")
 def finished(tiny_model, files, tmp_path_factory):
