@@ -93,7 +93,10 @@ class Interrupted(SystemExit):
 
 
 class SaveOnSignal(TrainerCallback):
-    """On SIGTERM or SIGINT: finish the step, save a checkpoint, stop. A second signal ends at once.
+    """On SIGTERM or SIGINT: in training, finish the step, save a checkpoint and stop; elsewhere end at once.
+
+    Use it as a context manager around the whole run and as a callback of the trainer. A second signal ends at once,
+    too, by raising :class:`Interrupted`.
 
     Attributes:
         received: the signal's number, or None.
@@ -101,6 +104,7 @@ class SaveOnSignal(TrainerCallback):
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._training = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> SaveOnSignal:
@@ -113,9 +117,15 @@ class SaveOnSignal(TrainerCallback):
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        again, self.received = self.received is not None, number
+        if again or not self._training:
             raise Interrupted(128 + number)
-        self.received = number
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._training = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         if self._anyone_stopped(args):
@@ -123,10 +133,11 @@ class SaveOnSignal(TrainerCallback):
             control.should_evaluate = False
         return control
 
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # An evaluation saves nothing that could be lost: what was trained is in the last checkpoint.
-        if self.received is not None and args.world_size == 1:
-            raise Interrupted(128 + self.received)
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        # The last step of an epoch has saved already, and nobody waits for a score.
+        if self.received is not None and control.should_training_stop:
+            control.should_save = control.should_evaluate = False
+        return control
 
     def _anyone_stopped(self, args: Any) -> bool:
         if args.world_size == 1:

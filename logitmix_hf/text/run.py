@@ -71,6 +71,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "logitmix glue") -> int:
 
 def fine_tune(run: TextRun) -> int:
     """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
+    with SaveOnSignal() as signals:
+        try:
+            return _fine_tune(run, signals)
+        except Interrupted as end:
+            return _interrupted(RunFolder(str(run.training.output_dir)), int(end.code or 0))
+
+
+def _fine_tune(run: TextRun, signals: SaveOnSignal) -> int:
     began = time.monotonic()
     use_all_cores()
     training, folder = run.training, RunFolder(str(run.training.output_dir))
@@ -101,7 +109,6 @@ def fine_tune(run: TextRun) -> int:
     with training.main_process_first(desc="tokens"):
         ready = {name: tokenize(split, tokenizer, data.columns, run.data.max_length) for name, split in _splits(data)}
 
-    signals = SaveOnSignal()
     trainer = MixTrainer(
         model=model,
         args=training,
@@ -120,20 +127,16 @@ def fine_tune(run: TextRun) -> int:
         folder.write_json("run.json", record_of(run, data, model, ready))
     trainer.accelerator.wait_for_everyone()
 
-    with signals:
-        try:
-            if training.do_train:
-                _train(trainer, folder, run)
-            if signals.received is None:
-                judge(trainer, folder, run, data, ready)
-        except Interrupted:
-            pass
-        except BaseException:
-            if trainer.is_world_process_zero():
-                folder.update_record(status="failed", finished=now())
-            raise
-    if signals.received is not None:
-        return _interrupted(trainer, folder, signals.received)
+    try:
+        if training.do_train:
+            _train(trainer, folder, run)
+        if signals.received is not None:
+            raise Interrupted(128 + signals.received)
+        judge(trainer, folder, run, data, ready)
+    except Exception:
+        if trainer.is_world_process_zero():
+            folder.update_record(status="failed", finished=now())
+        raise
     if not trainer.is_world_process_zero():
         return 0
     return finish(trainer, folder, run, data, began, target)
@@ -214,13 +217,14 @@ def _train(trainer: MixTrainer, folder: RunFolder, run: TextRun) -> None:
         folder.write_text("trainer_state.json", json.dumps(asdict(trainer.state), indent=2, default=str) + "\n")
 
 
-def _interrupted(trainer: MixTrainer, folder: RunFolder, number: int) -> int:
-    if trainer.is_world_process_zero():
-        folder.update_record(status="interrupted", finished=now())
-        last = get_last_checkpoint(str(folder.path))
-        kept = f"saved {last}" if last else "no checkpoint was due yet"
-        print(f"interrupted by signal {number}; {kept}. Go on with the same command and --resume.", file=sys.stderr)
-    return 128 + number
+def _interrupted(folder: RunFolder, code: int) -> int:
+    if is_main_process():
+        last = get_last_checkpoint(str(folder.path)) if folder.path.is_dir() else None
+        if folder.holds_run() and folder.read_json("run.json").get("status") == "running":  # it is ours
+            folder.update_record(status="interrupted", finished=now())
+        kept = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
+        print(f"interrupted by signal {code - 128}: {kept}.", file=sys.stderr)
+    return code
 
 
 def glue_script() -> None:

@@ -62,7 +62,9 @@ def ends_in_one_line(argv, capfd, *words, command=main) -> str:
     ],
 )
 def test_a_mistake_in_the_flags(tiny_model, files, tmp_path, capfd, changes, words):
-    ends_in_one_line(flags(**{"model": tiny_model, "files": files, "output": tmp_path / "out", **changes}), capfd, *words)
+    ends_in_one_line(
+        flags(**{"model": tiny_model, "files": files, "output": tmp_path / "out", **changes}), capfd, *words
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -161,7 +163,12 @@ def test_help_groups_the_flags(capfd):
 @pytest.mark.parametrize("name", ["--task", "--model"])
 def test_no_hub(tmp_path, capfd, name):
     """With nothing cached and no network: one line within seconds that says how to go on."""
-    environment = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": ""}
+    environment = {
+        **os.environ,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "HF_HUB_OFFLINE": "",
+    }
     argv = {
         "--task": ["--task", "rte", "--model", "builtin"],
         "--model": ["--task", "sst2", "--dataset_name", "builtin"],

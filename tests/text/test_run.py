@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification, pipeline
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.text.run import main, parse
 
+
 @pytest.fixture(scope="module")
 def finished(tiny_model, files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "out"
@@ -116,7 +117,13 @@ def test_a_run_without_training_judges_the_model_as_it_is(finished, files, tmp_p
 
 @pytest.mark.parametrize(("task", "keys"), [("stsb", {"eval_spearmanr", "eval_pearson"}), ("rte", {"eval_accuracy"})])
 def test_built_in_tasks(tiny_model, tmp_path, task, keys):
-    values = {"train_file": None, "validation_file": None, "label_column": None, "task": task, "dataset_name": "builtin"}
+    values = {
+        "train_file": None,
+        "validation_file": None,
+        "label_column": None,
+        "task": task,
+        "dataset_name": "builtin",
+    }
     values |= {"max_train_samples": 24, "max_eval_samples": 16}
     assert main(flags(tiny_model, Path(), tmp_path / "out", **values)) == 0
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())

@@ -10,7 +10,6 @@ import pyarrow as pa
 WORDS = ["good", "bad", "fine", "poor", "film", "meal", "very", "not", "the", "a", "was", "is"]
 
 
-
 def rows(count: int, seed: int) -> pa.Table:
     """Sentences whose label is whether they hold more good words than bad ones."""
     draw = np.random.default_rng(seed)
