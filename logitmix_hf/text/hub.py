@@ -98,7 +98,6 @@ def _probe(name: str) -> tuple[bool, str]:
     from datasets import config
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-    from huggingface_hub.utils import httpx
 
     if config.HF_HUB_OFFLINE:
         return False, "offline mode is on: HF_HUB_OFFLINE or HF_DATASETS_OFFLINE"
@@ -117,9 +116,17 @@ def _probe(name: str) -> tuple[bool, str]:
     except HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
         return False, f"it answered {code}" if code else type(error).__name__
-    except (httpx.HTTPError, OSError) as error:  # in huggingface_hub 2 a failed connection is no OSError
+    except (_client_error(), OSError) as error:
         return False, type(error).__name__
     return True, ""
+
+
+def _client_error() -> type[Exception]:
+    """The base of what the Hub's client raises, a failed connection included, which is no ``OSError``: ``HTTPError`` of
+    httpx before huggingface_hub 2, of httpx2 since. Found by descent, because not every version lends its httpx."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    return next((kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"), HfHubHTTPError)
 
 
 def _cached(name: str, config: str | None) -> bool:
@@ -145,13 +152,12 @@ def _offline(wanted: bool) -> Iterator[None]:
 def _told(name: str, config: str | None) -> Iterator[None]:
     """Turn what ``datasets`` raises into the one line of a user's mistake; a full disk and the like pass through."""
     from datasets import exceptions
-    from huggingface_hub.utils import httpx
 
     try:
         yield
     except UserError:
         raise
-    except (ConnectionError, httpx.HTTPError) as error:
+    except (ConnectionError, _client_error()) as error:
         raise UserError(f"The data set {name!r} could not be fetched: {one_line(error)}. {_HOW_TO_GO_ON}") from error
     except FileNotFoundError as error:
         raise UserError(f"The data set {name!r} has no data files that can be read: {one_line(error)}") from error
