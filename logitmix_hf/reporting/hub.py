@@ -149,9 +149,7 @@ def push_run(
         PushFailed: anything else; the message names the command that pushes later.
     """
     run = RunFolder(folder)
-    names = run.files()
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
-        raise UserError(f"There is no model in {str(run.path)!r} to push: is it the folder of a finished run?")
+    names = check_model(run)
     api, token = _api(endpoint, token)
     if token is None:
         raise UserError(_NO_TOKEN)
@@ -185,6 +183,18 @@ def push_run(
             ),
             command,
         ) from None
+
+
+def check_model(run: RunFolder) -> list[str]:
+    """The files of a run that a push would send.
+
+    Raises:
+        UserError: there is no model among them.
+    """
+    names = run.files()
+    if not {"config.json", "adapter_config.json"} & set(names) or not any(n.endswith(".safetensors") for n in names):
+        raise UserError(f"There is no model in {str(run.path)!r} to push: is it the folder of a finished run?")
+    return names
 
 
 def push_command(folder: str | os.PathLike[str], repo_id: str, revision: str | None = None) -> str:

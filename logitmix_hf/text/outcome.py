@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from logitmix_hf.reporting.record import new_record, now, peak_memory
 from logitmix_hf.reporting.results import write_results
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.text.data import TextData
+from logitmix_hf.text.push import push
 from logitmix_hf.text.submission import write_submission
 from logitmix_hf.trainer import MixTrainer
 
@@ -26,19 +26,21 @@ if TYPE_CHECKING:
     from logitmix_hf.text.run import TextRun
 
 
+_KEPT = ("idx", "posterior")
+
+
 def predictions_of(output: Any, data: TextData, split: Any = None) -> Predictions:
     """What ``Trainer.predict`` returns, in the row order of the data."""
     logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
     labels = output.label_ids
     known = labels is not None and not (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
-    columns = split.column_names if split is not None else ()
+    given = {} if split is None else {name: np.asarray(split[name]) for name in split.column_names if name in _KEPT}
     return Predictions(
         logits=logits,
         labels=labels if known else None,
         label_names=data.label_names,
         problem=data.problem,
-        idx=np.asarray(split["idx"]) if "idx" in columns else None,
-        posterior=np.asarray(split["posterior"]) if "posterior" in columns else None,
+        **given,
     )
 
 
@@ -90,6 +92,7 @@ def record_of(run: TextRun, data: TextData, model: Any, ready: Mapping[str, Any]
         data={
             "name": data.name,
             "source": data.source,
+            "kind": data.kind,
             "fingerprint": data.fingerprint,
             "problem": data.problem,
             "label_names": data.label_names,
@@ -157,15 +160,3 @@ def finish(
         ]
         print("\n" + results_table(rows), flush=True)
     return 0 if target is None else push(folder, target)
-
-
-def push(folder: RunFolder, target: hub.HubOptions) -> int:
-    """Push a finished run; 0, or 3 with the command that pushes later."""
-    assert target.repo_id is not None
-    try:
-        address = hub.push_run(folder.path, target.repo_id, target.token, target.private, target.revision)
-    except hub.PushFailed as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 3
-    print(f"pushed to {address}")
-    return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,6 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.text.outcome import push
 
 
 @dataclass(frozen=True)
@@ -41,5 +41,18 @@ def _push(words: list[str]) -> int:
         raise UserError(f"{str(folder.path)!r} is not the folder of a run: it has no run.json of ours.")
     if folder.read_json("run.json").get("status") != "done":
         raise UserError(f"The run in {str(folder.path)!r} is not finished: go on with its command and --resume.")
+    hub.check_model(folder)
     repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
     return push(folder, replace(options, repo_id=repo_id))
+
+
+def push(folder: RunFolder, target: hub.HubOptions) -> int:
+    """Push a finished run; 0, or 3 with the command that pushes later."""
+    assert target.repo_id is not None
+    try:
+        address = hub.push_run(folder.path, target.repo_id, target.token, target.private, target.revision)
+    except hub.PushFailed as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 3
+    print(f"pushed to {address}")
+    return 0
