@@ -31,15 +31,14 @@ SPLITS: Mapping[str, range] = MappingProxyType(
 )
 """The hundredths of all texts (by a hash of the text) that a split may use: disjoint at any size and seed."""
 
-ROWS: Mapping[str, int] = MappingProxyType({"train": 1000, "validation": 800, "test": 500})
-"""Default number of rows of each split."""
-
 
 @dataclass(frozen=True)
 class BuiltinTask:
     """One generated task, in the shape of the GLUE task of its name.
 
     draw: gives the texts (one or two) and the log-odds of the class ``toward``, or the mean rating for regression.
+    train_rows: default size of train: small enough for a plain model to become over-confident, large enough for
+    MiniLM-L6 to learn the task in three or four epochs.
     """
 
     name: str
@@ -47,14 +46,19 @@ class BuiltinTask:
     draw: Callable[[Draws], tuple[tuple[str, ...], float]]
     label_names: tuple[str, ...] = ()
     toward: int = 1
+    train_rows: int = 1000
+
+    def rows(self, split: str) -> int:
+        """Default number of rows of a split."""
+        return {"train": self.train_rows, "validation": 800, "test": 500}[split]
 
 
 BUILTIN_TASKS: Mapping[str, BuiltinTask] = MappingProxyType(
     {
         task.name: task
         for task in (
-            BuiltinTask("rte", ("sentence1", "sentence2"), draw_pair, ("entailment", "not_entailment"), toward=0),
-            BuiltinTask("cola", ("sentence",), draw_sentence, ("unacceptable", "acceptable")),
+            BuiltinTask("rte", ("sentence1", "sentence2"), draw_pair, ("entailment", "not_entailment"), 0, 1600),
+            BuiltinTask("cola", ("sentence",), draw_sentence, ("unacceptable", "acceptable"), train_rows=1600),
             BuiltinTask("sst2", ("sentence",), draw_review, ("negative", "positive")),
             BuiltinTask("stsb", ("sentence1", "sentence2"), draw_scenes),
         )
@@ -71,7 +75,7 @@ def generate(task: str, split: str, rows: int | None = None, seed: int = 0) -> d
     Args:
         task: a name in ``BUILTIN_TASKS``.
         split: ``train``, ``validation`` or ``test`` (whose labels are real, unlike GLUE's).
-        rows: how many; default ``ROWS[split]``.
+        rows: how many; default ``BUILTIN_TASKS[task].rows(split)``.
         seed: 0 or above; another seed gives other texts of the same grammar.
 
     Returns:
@@ -84,7 +88,7 @@ def generate(task: str, split: str, rows: int | None = None, seed: int = 0) -> d
     """
     chosen = pick(BUILTIN_TASKS, task, "builtin task")
     hundredths = pick(SPLITS, split, "split of the builtin data")
-    wanted = ROWS[split] if rows is None else rows
+    wanted = chosen.rows(split) if rows is None else rows
     for name, value, low in (("rows", wanted, 1), ("seed", seed, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise UserError(f"{name} must be a whole number of at least {low}, got {value!r}.")
