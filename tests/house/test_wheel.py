@@ -1,0 +1,130 @@
+"""The wheel: built from the tracked files, holding the package and nothing else, working where there is no checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pyarrow.csv
+import pytest
+from tiny import CONFIGS, build
+from tinyrun import WORDS, flags, rows
+from transformers import BertTokenizer
+
+pytest.importorskip("hatchling", reason="the wheel is built by hatchling, of the extra dev")
+
+ROOT = Path(__file__).parents[2]
+BUILD = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"
+
+
+def tracked() -> list[str]:
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    return sorted(name for name in listed.decode().split("\0") if name and (ROOT / name).is_file())
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    """Built by hatchling itself, so that nothing is fetched, from a copy of the tracked files, as a clone has them."""
+    home = tmp_path_factory.mktemp("wheel")
+    for name in tracked():
+        target = home / "checkout" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target)
+    command = [sys.executable, "-c", BUILD, str(home)]
+    done = subprocess.run(command, cwd=home / "checkout", capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return zipfile.ZipFile(home / done.stdout.strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The folder that an installer would fill."""
+    folder = tmp_path_factory.mktemp("site")
+    wheel.extractall(folder)
+    return folder
+
+
+def logitmix(installed: Path, cwd: Path, *words: object, code: str = "") -> subprocess.CompletedProcess[str]:
+    """The command with the unpacked wheel in place of whatever is installed, far from the checkout."""
+    path = os.pathsep.join(filter(None, [str(installed), os.environ.get("PYTHONPATH")]))
+    start = ["-c", code] if code else ["-m", "logitmix_hf.cli"]
+    return subprocess.run(
+        [sys.executable, *start, *map(str, words)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_it_holds_the_package_the_recipes_and_nothing_else(wheel):
+    names = [name for name in wheel.namelist() if not name.endswith("/")]
+    (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+    described = {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
+    package = {name for name in tracked() if name.startswith("logitmix_hf/")}
+    recipes = {f"logitmix_hf/{name}" for name in tracked() if name.startswith("recipes/")}
+    assert set(names) == package | recipes | described
+    assert len(names) == len(set(names))
+    assert {
+        "logitmix_hf/py.typed",
+        "logitmix_hf/recipes/paper.json",
+        "logitmix_hf/evaluation/modules/calibration/calibration.py",
+        "logitmix_hf/evaluation/modules/glue_scores/glue_scores.py",
+    } <= set(names)
+
+
+def test_it_says_who_it_is(wheel, installed):
+    (name,) = [name for name in wheel.namelist() if name.endswith("METADATA")]
+    metadata = Parser().parsestr(wheel.read(name).decode())
+    assert metadata["Name"] == "logitmix_hf"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.10"
+    needs = metadata.get_all("Requires-Dist", [])
+    assert [need for need in needs if "extra" not in need and need.startswith("torch>=")]
+    assert not [need for need in needs if " @ " in need or "file:" in need]
+    assert "logitmix = logitmix_hf.cli:main" in wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
+    told = logitmix(installed, installed, "--version")
+    assert told.stdout == f"logitmix {metadata['Version']}\n"
+
+
+def test_its_commands_explain_themselves_without_a_checkout(installed, tmp_path):
+    told = logitmix(installed, tmp_path, "--help")
+    assert told.returncode == 0, told.stderr
+    assert "logitmix glue --task rte --method logitmix" in told.stdout
+    told = logitmix(installed, tmp_path, "glue", "--help")
+    assert told.returncode == 0, told.stderr
+    for flag in ("--task", "--method", "--site", "--recipe", "--learning_rate", "--push_to_hub"):
+        assert f"\n  {flag}" in told.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_trains_by_the_name_of_a_recipe(installed, tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
+    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "model")
+    build(CONFIGS["bert"], pad_token_id=0).base_model.save_pretrained(tmp_path / "model")
+    for name, seed in (("train", 0), ("validation", 1)):
+        pyarrow.csv.write_csv(rows(16, seed), tmp_path / f"{name}.csv")
+    code = """
+import sys
+from pathlib import Path
+import logitmix_hf, logitmix_hf.cli, logitmix_hf.flags
+home = Path(logitmix_hf.__file__).parent
+assert logitmix_hf.flags.recipes_folder() == home / "recipes", logitmix_hf.flags.recipes_folder()
+print("from", home)
+sys.exit(logitmix_hf.cli.main(sys.argv[1:]))
+"""
+    words = flags("./model", Path(), "out", recipe="paper", save_strategy="no", eval_strategy="no")
+    done = logitmix(installed, tmp_path, "glue", *words, code=code)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.startswith(f"from {installed / 'logitmix_hf'}\n")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "--recipe paper" in card
+    assert '"sim_form": "l2"' in (tmp_path / "out" / "run.json").read_text()
