@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -160,7 +161,11 @@ def _evaluation(folder: Path, files: dict[str, Path], scratch: Path) -> tuple[di
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     data = stock_data(tokenizer, files, scratch / "files-judged")["validation"]
     arguments = TrainingArguments(
-        output_dir=str(scratch / "judge"), per_device_eval_batch_size=8, report_to="none", disable_tqdm=True
+        output_dir=str(scratch / "judge"),
+        per_device_eval_batch_size=8,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
     )
     common = {
         "model": model,

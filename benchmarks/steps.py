@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -99,11 +100,14 @@ def build_steps(folder: Path, output: Path) -> tuple[dict[str, TrainingStep], in
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            dataloader_pin_memory=torch.cuda.is_available(),
         )
         rows = [{key: value[row] for key, value in feed[0].items()} for row in range(ROWS)]
         trainer = kind(model=model, args=arguments, train_dataset=rows, **extra)  # type: ignore[arg-type]
         trainer.remove_callback(PrinterCallback)
-        steps[name] = TrainingStep(trainer, cycle(feed))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="site 'pooled'")  # its cost is the point here
+            steps[name] = TrainingStep(trainer, cycle(feed))
     return steps, depth
 
 
