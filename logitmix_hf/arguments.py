@@ -85,7 +85,7 @@ class MixArguments:
     @property
     def weights(self) -> dict[str, float]:
         """The weights in force, by term."""
-        own = dict(zip(("mix", "cls", "sim"), METHODS[self.method].weights, strict=True))
+        own: dict[str, float] = dict(zip(("mix", "cls", "sim"), METHODS[self.method].weights, strict=True))
         given = {"mix": self.w_mix, "cls": self.w_cls, "sim": self.w_sim}
         return {name: own[name] if value is None else value for name, value in given.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,10 @@ def push(folder: RunFolder, target: hub.HubOptions) -> int:
     try:
         address = hub.push_run(folder.path, target.repo_id, target.token, target.private, target.revision)
     except hub.PushFailed as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 3
-    print(f"pushed to {address}")
-    return 0
+        failure = str(problem)
+    else:
+        print(f"pushed to {address}")
+        return 0
+    gc.collect()  # progress bars of uploads that failed write once more when they go; the error is the last line
+    print(f"error: {failure}", file=sys.stderr)
+    return 3

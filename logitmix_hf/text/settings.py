@@ -113,7 +113,8 @@ class TrainSettings(TrainingArguments):
     save_total_limit: int | None = field(default=1, metadata={"help": "checkpoints to keep"})
     logging_steps: float = field(default=50, metadata={"help": "steps between log lines"})
     dataloader_pin_memory: bool = field(
-        default_factory=torch.cuda.is_available, metadata={"help": "pin batches in memory; default where there is a GPU"}
+        default_factory=torch.cuda.is_available,
+        metadata={"help": "pin batches in memory; default where there is a GPU"},
     )
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "hide losses that are not finite"})
 

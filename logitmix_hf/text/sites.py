@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -115,7 +116,7 @@ class TextSites:
         return self.depth != len(self.layers)
 
 
-def find_sites(model: nn.Module) -> TextSites:
+def find_sites(model: Any) -> TextSites:
     """Find stack, head and pooling of an HF sequence classifier.
 
     Raises:
@@ -186,9 +187,9 @@ def _is_stack(modules: nn.ModuleList) -> bool:
     return bool(attention) and any(list(m.parameters(recurse=False)) for m in layer.modules() if id(m) not in attention)
 
 
-def _find_heads(model: nn.Module, backbone: nn.Module) -> tuple[nn.Module, ...]:
+def _find_heads(model: Any, backbone: nn.Module) -> tuple[nn.Module, ...]:
     """The outermost modules outside the backbone that give ``num_labels`` outputs."""
-    labels = model.config.num_labels
+    labels: int = model.config.num_labels
     skip = {id(module) for module in backbone.modules()} if backbone is not model else set()
     found: dict[str, nn.Module] = {}
     for name, module in model.named_modules():

@@ -10,6 +10,7 @@ import random
 import numpy as np
 import pytest
 
+from logitmix_hf.builtin import entailment
 from logitmix_hf.builtin.draws import Draws
 from logitmix_hf.builtin.tasks import BUILTIN_TASKS, LAPSE, generate
 from logitmix_hf.errors import UserError
@@ -85,7 +86,7 @@ def test_fewer_rows_are_a_prefix_of_more(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_no_text_occurs_twice_or_in_two_splits_even_across_seeds(task):
     parts = [
-        {tuple(text.lower() for text in row) for seed in (0, 1) for row in texts(task, table(task, split, 1000, seed))}
+        {tuple(text.lower() for text in row) for seed in (0, 1) for row in texts(task, table(task, split, 600, seed))}
         for split in ("train", "validation", "test")
     ]
     assert len(set.union(*parts)) == sum(map(len, parts))
@@ -94,16 +95,18 @@ def test_no_text_occurs_twice_or_in_two_splits_even_across_seeds(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_the_posterior_is_a_function_of_the_text(task):
-    """p(y|x) means nothing if the same x comes with two of them; other seeds of the split meet the same texts again."""
-    known: dict[tuple[str, ...], list[float]] = {}
-    met = 0
-    for seed in range(3):
-        data = table(task, "train", 3000, seed)
-        for row, posterior in zip(texts(task, data), data["posterior"], strict=True):
-            met += row in known
-            assert known.setdefault(row, posterior) == pytest.approx(posterior, abs=1e-12), row
-    assert met >= (0 if task == "rte" else 5)
+def test_the_posterior_is_a_function_of_the_text(task, monkeypatch):
+    """p(y|x) means nothing if the same x comes with two of them. Pairs repeat with few words only, so take those."""
+    monkeypatch.setattr(entailment, "PEOPLE", entailment.PEOPLE[:2])
+    monkeypatch.setattr(entailment, "THINGS", entailment.THINGS[:3])
+    alike = [verb for verb in entailment.VERBS if verb[1] in ("damage damaged", "see saw")]  # special verbs that merge
+    monkeypatch.setattr(entailment, "VERBS", tuple(alike))
+    draws, known, met = Draws(0, "repeats"), {}, 0
+    for _ in range(10_000):
+        row, signal = BUILTIN_TASKS[task].draw(draws)
+        met += row in known
+        assert known.setdefault(row, signal) == pytest.approx(signal, abs=1e-9), row
+    assert met >= 3
 
 
 @pytest.mark.parametrize("task", CLASSIFIED)

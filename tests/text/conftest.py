@@ -8,10 +8,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 from tiny import CONFIGS, build
+from tinyrun import WORDS, rows
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
-
-from tinyrun import WORDS, rows
 
 
 @pytest.fixture(scope="session")

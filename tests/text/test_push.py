@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -267,3 +268,13 @@ def test_only_data_of_the_hub_is_linked(failed, kind):
     text = model_card(record, {"eval_accuracy": 0.5}, name="x", location="x")
     assert ModelCard(text).data.datasets == (["ada/reviews"] if kind == "hub" else None)
     assert "fine-tuned on ada/reviews with" in text  # not "reviews of ada/reviews"
+
+
+def test_the_last_line_of_a_failed_push_is_its_error(here, failed, capfd, monkeypatch):
+    """Not what the progress bars of uploads that failed still have to say."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with LoopbackHub(token=TOKEN, fail_uploads=1000) as hub:
+        here(hub)
+        assert push.main([str(failed[0]), "--hub_model_id", "stars", "--hub_token", TOKEN]) == 3
+        gc.collect()
+    assert capfd.readouterr().err.strip().splitlines()[-1].startswith("error: The run is saved")
