@@ -224,7 +224,7 @@ def _selection(run: Record) -> str:
 def _training(run: Record, method: Record) -> str:
     arguments, environment = run.get("arguments", {}), run.get("environment", {})
     weights = {name: method.get(name) for name in ("w_mix", "w_cls", "w_sim")}
-    rows: dict[str, Any] = {"method": method.get("name"), "source": method.get("source"), "site": method.get("site")}
+    rows: dict[str, Any] = {"method": method.get("name"), "source": method.get("source"), "site": _site(run, method)}
     if all(value is not None for value in weights.values()):
         rows["loss"] = f"{weights['w_mix']:g} L_mix + {weights['w_cls']:g} L_cls + {weights['w_sim']:g} L_sim"
     shown = ("name", "idea", "source", "site", "w_mix", "w_cls", "w_sim")
@@ -244,6 +244,12 @@ def _training(run: Record, method: Record) -> str:
     table += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in rows.items() if value not in (None, "")]
     command = run.get("command")
     return (f"```bash\n{command}\n```\n\n" if command else "") + "\n".join(table)
+
+
+def _site(run: Record, method: Record) -> str | None:
+    """The site as the flag calls it, with the layer that ``middle`` means in this model."""
+    site, layers = method.get("site"), run.get("model", {}).get("layers")
+    return f"middle (layer.{layers // 2} of {layers})" if site == "middle" and layers else site
 
 
 def _cell(value: Any) -> str:

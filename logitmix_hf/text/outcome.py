@@ -80,13 +80,14 @@ def record_of(run: TextRun, data: TextData, model: Any, ready: Mapping[str, Any]
     mix = run.mix.filled()
     prefixes = zip(("eval", "eval_mm"), data.validation, strict=False)
     return new_record(
-        argv=run.argv,
+        argv=["python", *run.argv] if run.argv[0].endswith(".py") else run.argv,
         arguments=run.arguments(),
         seeds={"seed": run.training.seed, "data_seed": run.training.data_seed or run.training.seed},
         model={
             "base": run.model.model,
             "revision": run.model.model_revision,
             "type": model.config.model_type,
+            "layers": getattr(model.config, "num_hidden_layers", None),
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
         },
         data={

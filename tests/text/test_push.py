@@ -244,16 +244,24 @@ def glue_folder(tmp_path_factory) -> Path:
 def test_the_card_of_a_task_that_is_not_the_hubs(tiny_model, glue_folder, tmp_path, capsys, kind):
     changes = {"train_file": None, "validation_file": None, "label_column": None, "task": "rte"}
     changes["dataset_name"] = glue_folder if kind == "folder" else "builtin"
-    changes |= {"max_train_samples": 16, "max_eval_samples": 8, "save_strategy": "no", "eval_strategy": "no"}
-    assert main(flags(tiny_model, tmp_path, tmp_path / "out", **changes)) == 0
+    changes |= {
+        "max_train_samples": 16,
+        "max_eval_samples": 8,
+        "save_strategy": "no",
+        "eval_strategy": "no",
+        "site": "middle",
+    }
+    assert main(flags(tiny_model, tmp_path, tmp_path / "out", **changes), prog="run_glue.py") == 0
     card = (tmp_path / "out" / "README.md").read_text()
     assert json.loads((tmp_path / "out" / "run.json").read_text())["data"]["kind"] == kind
+    assert "\npython run_glue.py --model " in card  # as one can type it
     data = ModelCard(card).data
     assert data.datasets is None
     assert data.eval_results[0].dataset_type == "rte"
     assert ("synthetic" in card) == (kind == "builtin")
     assert ("True calibration error" in card) == (kind == "builtin")
     assert "These are not scores on the full data" in card
+    assert "| site | middle (layer.1 of 3) |" in card
     capsys.readouterr()
     exec(lines_of_use(card), {})  # a pair of texts
     said = eval(capsys.readouterr().out)
