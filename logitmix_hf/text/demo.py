@@ -26,7 +26,7 @@ class DemoSettings:
     task: str = field(default="sst2", metadata={"help": f"a built-in task with classes: {', '.join(TASKS_SHOWN)}"})
     output_dir: str = field(default="demo", metadata={"help": "folder of the runs and the picture"})
     seed: int = field(default=42, metadata={"help": "of weights, data order and mixing"})
-    num_train_epochs: float = field(default=4.0, metadata={"help": "passes over the training rows"})
+    num_train_epochs: float = field(default=3.0, metadata={"help": "passes over the training rows"})
     max_train_samples: int | None = field(default=None, metadata={"help": "fewer training rows, for a quicker look"})
 
     def __post_init__(self) -> None:
