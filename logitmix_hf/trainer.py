@@ -80,6 +80,23 @@ class MixTrainer(AtomicCheckpoints):
     def mix(self, mix: MixArguments) -> None:
         self._mix = mix.filled()
         self._loss = None
+        self._remove_hooks()
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``Trainer``; afterwards no hook is left in the model, which can be copied and pickled again."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._remove_hooks()
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
+        """As ``Trainer``; the hooks sleep once backward is through, also for whoever calls a part of the model."""
+        loss = super().training_step(*args, **kwargs)
+        if self._passes is not None:
+            self._passes.release()
+        return loss
+
+    def _remove_hooks(self) -> None:
         if self._passes is not None:
             self._passes.remove()
             self._passes = None
@@ -193,8 +210,7 @@ class MixTrainer(AtomicCheckpoints):
     def _passes_of(self, model: nn.Module) -> MixedForward | SpanForward:
         base = unwrap(model)
         if self._passes is None or unwrap(self._passes.model) is not base:
-            if self._passes is not None:
-                self._passes.remove()
+            self._remove_hooks()
             if self.mix.mixer == "spans":
                 self._passes = SpanForward(base, self.processing_class, self.mix.span_choice)
             else:

@@ -316,3 +316,26 @@ def test_what_would_be_ignored_is_refused(tmp_path):
 def test_mix_arguments_are_checked_when_made(options, words):
     with pytest.raises(UserError, match=words):
         MixArguments(**options)
+
+
+def test_training_leaves_no_hook_in_the_model(tmp_path):
+    """A copy, a pickle and the bare encoder must not go on mixing once training is over, nor between two steps."""
+    import pickle
+
+    class Between(TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            was = model.training
+            model.eval()
+            with torch.no_grad():  # past the hook of the whole model
+                shapes.append(model.base_model(**batch_of(4)).last_hidden_state.shape[0])
+            model.train(was)
+
+    shapes = []
+    trainer = trainer_of(tmp_path, callbacks=[Between()])
+    trainer.train()
+    assert shapes == [4, 4]
+    model = trainer.model
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    twin = pickle.loads(pickle.dumps(copy.deepcopy(model))).eval()
+    with torch.no_grad():
+        assert torch.equal(twin(**batch_of(4)).logits, model.eval()(**batch_of(4)).logits)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from test_trainer import no_dropout, trainer_of
 from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from logitmix_hf import MixArguments
 
@@ -44,12 +44,18 @@ def test_hyperparameter_search_over_alpha_weight_and_site(tmp_path):
         return {"learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-3, log=True)}
 
     seen = []
+
+    class Watch(TrainerCallback):
+        def on_evaluate(self, args, state, control, **kwargs):
+            seen.append(trainer._passes.site)
+
+    trainer.add_callback(Watch())
     best = trainer.hyperparameter_search(
         hp_space=space,
         backend="optuna",
         n_trials=3,
         direction="minimize",
-        compute_objective=lambda metrics: seen.append(trainer._passes.site) or metrics["eval_loss"],
+        compute_objective=lambda metrics: metrics["eval_loss"],
         sampler=optuna.samplers.RandomSampler(seed=0),
     )
     assert best.objective > 0
