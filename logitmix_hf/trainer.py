@@ -44,6 +44,7 @@ class MixTrainer(AtomicCheckpoints):
           BERT-like head counts the loss once per accumulation step.)
         * ``loss_mix``, ``loss_cls``, ``loss_sim`` and ``lam`` are logged beside ``loss``.
         * Evaluation runs the untouched model, in the order of the data also with length grouping.
+        * Labels are called ``labels``; ``TrainingArguments.label_names`` cannot rename them.
         * A loss that is not finite ends the training (:class:`TrainingDiverged`).
 
     Raises:
@@ -141,6 +142,8 @@ class MixTrainer(AtomicCheckpoints):
         if not model.training:
             outputs = model(**batch)
             loss = self.loss_of(model, logits_of(outputs), None, labels, None).loss
+            if not isinstance(outputs, Mapping):
+                outputs = (loss, *outputs)  # Trainer takes the first of a tuple for the loss
             return (loss, outputs) if return_outputs else loss
         out, clean = self._mixed_step(model, batch, labels)
         self._micro_step += 1

@@ -339,3 +339,14 @@ def test_training_leaves_no_hook_in_the_model(tmp_path):
     twin = pickle.loads(pickle.dumps(copy.deepcopy(model))).eval()
     with torch.no_grad():
         assert torch.equal(twin(**batch_of(4)).logits, model.eval()(**batch_of(4)).logits)
+
+
+def test_a_model_that_returns_tuples_is_judged_like_any_other(tmp_path):
+    model = no_dropout()
+    model.config.return_dict = False
+    trainer = trainer_of(tmp_path, model=model)
+    trainer.train()
+    output = trainer.predict(trainer.eval_dataset)
+    with torch.no_grad():
+        expected = model.eval()(**trainer.eval_dataset.batch)[0]
+    torch.testing.assert_close(torch.tensor(output.predictions), expected, atol=1e-5, rtol=1e-4)
