@@ -1,0 +1,45 @@
+"""The table over runs: what temperature scaling beside each score is allowed to see."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.compare_runs import cross_fitted, table
+from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_temperature
+from logitmix_hf.reporting.folder import RunFolder
+
+
+def overconfident(rows: int = 400, seed: int = 0) -> Predictions:
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(0, 1, (rows, 3))
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = np.array([draw.choice(3, p=row) for row in p])
+    return Predictions(logits=4 * logits, labels=labels)  # the right temperature is 4
+
+
+def test_each_half_is_judged_by_the_temperature_of_the_other():
+    before = overconfident()
+    after, temperature = cross_fitted(before)
+    assert temperature == pytest.approx(4, rel=0.25)
+    assert np.array_equal(after.predictions, before.predictions)
+    odd = fit_temperature(before.logits[1::2], before.labels[1::2]).value
+    np.testing.assert_allclose(after.logits[0::2], before.logits[0::2] / odd, rtol=1e-5)
+    assert evaluate_predictions(after)["nll"] < evaluate_predictions(before)["nll"]
+
+
+def test_seeds_of_one_method_become_a_mean_and_half_the_range(tmp_path):
+    for seed, accuracy in ((1, 0.8), (2, 0.9)):
+        folder = RunFolder(tmp_path / f"s{seed}")
+        folder.claim()
+        data = {"name": "sst2", "metrics": ["accuracy"], "splits": {"eval": {"split": "validation"}}}
+        record = {"data": data, "method": {"name": "logitmix", "site": "cls"}, "seconds": 10 * seed}
+        folder.write_json("run.json", record)
+        results = {"eval_accuracy": accuracy, "eval_ece": 0.1, "eval_oe": 0.05, "eval_nll": 0.5}
+        (tmp_path / f"s{seed}" / "eval_results.json").write_text(json.dumps(results))
+        overconfident(seed=seed).save(folder.predictions_path("validation"))
+    lines = table([tmp_path / "s1", tmp_path / "s2"]).splitlines()
+    assert lines[2].startswith("| sst2 | logitmix cls | 2 | 0.850 ± 0.050 | 0.100 ± 0.000 | 0.050 ± 0.000 |")
+    assert lines[2].endswith("| 15 ± 5 |")
