@@ -105,3 +105,15 @@ class MixArguments:
         return replace(
             self, site=site, alpha=self._alpha, w_mix=weights["mix"], w_cls=weights["cls"], w_sim=weights["sim"]
         )
+
+    def record(self) -> dict[str, Any]:
+        """What ``run.json`` says of the method."""
+        mix = self.filled()
+        return {
+            "name": mix.method,
+            "mixer": mix.mixer,
+            "site": mix.site if mix.mixes else None,
+            "alpha": mix.alpha,
+            "lam": mix.lam,
+            **{f"w_{term}": weight for term, weight in mix.weights.items()},
+        }

@@ -23,7 +23,7 @@ def _demo(argv: Sequence[str]) -> int:
 
 
 def _push(argv: Sequence[str]) -> int:
-    from logitmix_hf.text.push import main
+    from logitmix_hf.running.push import main
 
     return main(argv)
 

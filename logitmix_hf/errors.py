@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -51,3 +51,15 @@ def check_number(
     else:
         expected = f"a number {above} and at most {high:g}"
     raise UserError(f"{name} must be {expected}, got {value!r}.")
+
+
+def listed(names: Sequence[Any], most: int = 20) -> str:
+    """At most ``most`` names, each at most 40 characters, for a message of one line."""
+    short = [repr(text if len(text := str(name)) <= 40 else text[:37] + "…") for name in names[:most]]
+    return ", ".join(short) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's message on one line of at most 300 characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else text[:297] + "…"

@@ -33,6 +33,11 @@ RENAMED = {
 }
 
 
+def flag(group: str, default: Any, help: str, *aliases: str) -> Any:
+    """A dataclass field that is a flag of this group, also under its aliases."""
+    return dataclasses.field(default=default, metadata={"help": help, "group": group, "aliases": list(aliases)})
+
+
 class FlagParser(HfArgumentParser):
     """``HfArgumentParser`` that groups flags by their fields' ``group`` and raises :class:`UserError` on a mistake."""
 

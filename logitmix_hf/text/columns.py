@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logitmix_hf.errors import UserError
-from logitmix_hf.text.files import RawSplit, listed
+from logitmix_hf.errors import UserError, listed
+from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.labels import NUMBER, row_numbers
 
 LABEL_COLUMNS = ("label", "labels")

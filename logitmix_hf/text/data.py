@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
@@ -19,7 +20,6 @@ from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.labels import Labels, read_labels
 from logitmix_hf.text.sources import GLUE, Request, Source, open_source
-from logitmix_hf.text.split import hold_out_rows, keep_rows
 from logitmix_hf.text.tokens import tokenize
 
 if TYPE_CHECKING:

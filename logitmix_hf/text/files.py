@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.errors import UserError, listed, nearest, one_line
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,6 @@ def _named(value: Any, names: tuple[str, ...]) -> Any:
     return None if value is None or value < 0 else names[value]  # datasets writes -1 where there is no label
 
 
-def listed(names: Sequence[Any], most: int = 20) -> str:
-    """At most ``most`` names, each at most 40 characters, for a message of one line."""
-    short = [repr(text if len(text := str(name)) <= 40 else text[:37] + "…") for name in names[:most]]
-    return ", ".join(short) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def read_file(path: str | Path) -> RawSplit:
     """Read one data file; its suffix says of which kind (:data:`KINDS`).
 
@@ -121,12 +115,6 @@ def check_file(path: str | Path) -> Callable[[Path], RawSplit]:
     if path.suffix.lower() != ".parquet" and b"\0" in start:
         raise UserError(f"{path} is binary, not text; is its suffix right, or is it UTF-16? Save it as UTF-8.")
     return KINDS[path.suffix.lower()]
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message on one line of at most 300 characters."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else text[:297] + "…"
 
 
 def _read_cells(delimiter: str) -> Callable[[Path], RawSplit]:

@@ -10,9 +10,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
-from logitmix_hf.text.files import RawSplit, listed
+from logitmix_hf.text.files import RawSplit
 
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from logitmix_hf.errors import UserError, pick
-from logitmix_hf.text.files import RawSplit, check_file, listed, read_file
-from logitmix_hf.text.hub import is_folder, load_splits
+from logitmix_hf.data.hub import is_folder, load_dataset_dict
+from logitmix_hf.errors import UserError, listed, pick
+from logitmix_hf.text.files import RawSplit, check_file, from_features, read_file
 from logitmix_hf.text.tasks import TASKS, Task
 
 GLUE = "nyu-mll/glue"
@@ -180,3 +180,15 @@ def _from_builtin(task: Task, need_test: bool) -> Source:
     test = {key: split(name) for key, name in task.test.items()} if need_test else {}
     note = _split_note(task.validation)
     return Source("builtin", task.name, "builtin", split(task.train), validation, test, task, note)
+
+
+def load_splits(name: str, config: str | None) -> dict[str, RawSplit]:
+    """Every split of a data set of the Hub, or of a folder in its layout, by its name.
+
+    Raises:
+        UserError: as :func:`logitmix_hf.data.hub.load_dataset_dict`.
+    """
+    return {
+        key: from_features(f"split {key!r} of {name}", split.with_format("arrow")[:], split.features)
+        for key, split in load_dataset_dict(name, config).items()
+    }

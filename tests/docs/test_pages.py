@@ -15,9 +15,10 @@ from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.flags import FlagParser, recipes_folder
 from logitmix_hf.methods import METHODS
 from logitmix_hf.reporting.folder import PUBLIC_FILES
+from logitmix_hf.running.push import PushSettings
+from logitmix_hf.running.settings import RunSettings, TrainSettings
 from logitmix_hf.text.demo import DemoSettings
-from logitmix_hf.text.push import PushSettings
-from logitmix_hf.text.settings import DataSettings, ModelSettings, RunSettings, TrainSettings
+from logitmix_hf.text.settings import DataSettings, ModelSettings
 from logitmix_hf.text.sites import check_site
 from logitmix_hf.text.tasks import TASKS
 

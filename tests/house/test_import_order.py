@@ -15,9 +15,22 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 LAYERS = (
     ("errors", "disk"),
     ("plan",),
-    ("losses", "methods", "text", "vision"),
+    ("losses", "methods", "data", "text", "vision"),
     ("arguments", "terms", "checkpoints", "trainer"),
-    ("ends", "flags", "text.load", "text.run", "text.outcome", "text.push", "text.demo", "vision.run", "cli"),
+    ("ends", "flags"),
+    ("running",),
+    (
+        "text.load",
+        "text.run",
+        "text.demo",
+        "text.settings",
+        "vision.settings",
+        "vision.load",
+        "vision.run",
+        "vision.preview",
+        "vision.spiral",
+        "cli",
+    ),
 )
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 # Three parts that know nothing of training, each with what it may know beside itself. Only the stories know them,
@@ -30,6 +43,8 @@ APART = {
 # built in.
 MEETINGS = {
     "text": {"evaluation.predictions"},
+    "vision": {"evaluation.predictions"},
+    "data": {"evaluation.predictions"},
     "trainer": {"evaluation.predictions"},
     "text.data": {"evaluation.scores"},
     "text.sources": {"builtin.tasks"},
@@ -104,7 +119,7 @@ def may_import(name: str, other: str) -> bool:
         return part(other) == part(name) or part(other) in APART[part(name)]
     if part(other) in APART:
         met = MEETINGS.get(part(name), set()) | MEETINGS.get(name, set())
-        return layer(name) == len(LAYERS) - 1 or other in met
+        return layer(name) >= LAYER["running"] or other in met
     return layer(other) <= layer(name)
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
-from logitmix_hf.errors import UserError
-from logitmix_hf.text.files import KINDS, listed, read_file
+from logitmix_hf.errors import UserError, listed
+from logitmix_hf.text.files import KINDS, read_file
 
 
 def write_cells(delimiter):

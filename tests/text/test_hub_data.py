@@ -11,9 +11,9 @@ import huggingface_hub
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from logitmix_hf.data import hub
 from logitmix_hf.errors import UserError
-from logitmix_hf.text import hub
-from logitmix_hf.text.hub import load_splits
+from logitmix_hf.text.sources import load_splits
 
 # name of a data set -> (status, X-Error-Code) of the real Hub
 ANSWERS = {

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
 from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.labels import read_labels
-from logitmix_hf.text.split import hold_out_rows, keep_rows
 
 
 def typed(values, where="train.json", names=()):

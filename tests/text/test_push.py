@@ -19,7 +19,7 @@ from huggingface_hub import ModelCard, constants
 from tinyrun import flags, rows
 
 from logitmix_hf.reporting.card import model_card
-from logitmix_hf.text import push
+from logitmix_hf.running import push
 from logitmix_hf.text.run import main
 
 ROOT = Path(__file__).parents[2]
@@ -187,7 +187,9 @@ def test_push_tells_what_is_no_finished_run_before_it_asks_the_hub(here, failed,
 
 def test_push_starts_without_torch():
     """It sends files: nobody should wait for the network's library."""
-    code = "import sys, logitmix_hf.text.push; print([name for name in ('torch', 'datasets') if name in sys.modules])"
+    code = (
+        "import sys, logitmix_hf.running.push; print([name for name in ('torch', 'datasets') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

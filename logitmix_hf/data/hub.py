@@ -9,20 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from logitmix_hf.errors import UserError, nearest, pick
-from logitmix_hf.text.files import RawSplit, from_features, listed, one_line
+from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
 
 PROBE_SECONDS = 10.0
 """How long the Hub may take to answer the first question."""
 
-_HOW_TO_GO_ON = (
+GO_ON_TEXT = (
     "Give a folder in the Hub's layout as --dataset_name, or work without the Hub:"
     " --dataset_name builtin --model builtin."
 )
+GO_ON_IMAGES = "Give a folder as --dataset, or work without the Hub: --dataset digits."
 
 
-def is_folder(name: str) -> bool:
-    """True when ``name`` is a folder on this machine.
+def is_folder(name: str, if_file: str = "give it as --train_file", example: str = "nyu-mll/glue") -> bool:
+    """True when ``name`` is a folder on this machine; ``if_file`` is what to do with a file.
 
     Raises:
         UserError: for a file, and for what can only be a path but is not there.
@@ -31,16 +31,16 @@ def is_folder(name: str) -> bool:
     if path.is_dir():
         return True
     if path.is_file():
-        raise UserError(f"{name!r} is a file; give it as --train_file.")
+        raise UserError(f"{name!r} is a file; {if_file}.")
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or os.sep in name.replace("/", ""):
         raise UserError(
-            f"There is no folder {name!r}. Give a folder, or a data set's name on the Hub such as nyu-mll/glue."
+            f"There is no folder {name!r}. Give a folder, or a data set's name on the Hub such as {example}."
         )
     return False
 
 
-def load_splits(name: str, config: str | None) -> dict[str, RawSplit]:
-    """Every split of a data set by its name.
+def load_dataset_dict(name: str, config: str | None = None, go_on: str = GO_ON_TEXT) -> dict[str, Any]:
+    """Every split of a data set by its name, as ``datasets`` loads them; ``go_on`` says how to work without the Hub.
 
     A folder without configurations may keep each in a sub-folder of its name, or hold the one asked for itself.
 
@@ -48,17 +48,15 @@ def load_splits(name: str, config: str | None) -> dict[str, RawSplit]:
         UserError: when the Hub is out of reach and nothing is cached, there is no such data set or configuration, or
             its files cannot be read.
     """
-    data = _from_folder(Path(name).expanduser(), config) if is_folder(name) else _from_hub(name, config)
-    return {
-        str(key): from_features(f"split {str(key)!r} of {name}", split.with_format("arrow")[:], split.features)
-        for key, split in data.items()
-    }
+    path = Path(name).expanduser()
+    data = _from_folder(path, config, go_on) if path.is_dir() else _from_hub(name, config, go_on)
+    return {str(key): split for key, split in data.items()}
 
 
-def _from_folder(folder: Path, config: str | None) -> Any:
+def _from_folder(folder: Path, config: str | None, go_on: str) -> Any:
     from datasets import get_dataset_config_names, load_dataset
 
-    with _told(str(folder), config):
+    with _told(str(folder), config, go_on):
         configs = get_dataset_config_names(str(folder))
         if config is None or config in configs:
             return load_dataset(str(folder), config)
@@ -79,17 +77,17 @@ def _shards(folder: Path) -> dict[str, list[str]] | None:
     return found or None
 
 
-def _from_hub(name: str, config: str | None) -> Any:
+def _from_hub(name: str, config: str | None, go_on: str) -> Any:
     from datasets import load_dataset
 
-    reachable, why = _probe(name)
+    reachable, why = _probe(name, go_on)
     if not reachable and not _cached(name, config):
-        raise UserError(f"The Hub is out of reach for the data set {name!r} ({why}). {_HOW_TO_GO_ON}")
-    with _offline(not reachable), _told(name, config):  # offline also while a failure is explained
+        raise UserError(f"The Hub is out of reach for the data set {name!r} ({why}). {go_on}")
+    with _offline(not reachable), _told(name, config, go_on):  # offline also while a failure is explained
         return load_dataset(name, config)
 
 
-def _probe(name: str) -> tuple[bool, str]:
+def _probe(name: str, go_on: str) -> tuple[bool, str]:
     """Whether the Hub answers for this data set, and if not, why: ``load_dataset`` alone tries for 23 seconds.
 
     Raises:
@@ -111,7 +109,7 @@ def _probe(name: str) -> tuple[bool, str]:
         ) from error
     except RepositoryNotFoundError as error:
         raise UserError(
-            f"The Hub has no data set {name!r}, or it is private and the token has no right to it. {_HOW_TO_GO_ON}"
+            f"The Hub has no data set {name!r}, or it is private and the token has no right to it. {go_on}"
         ) from error
     except HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)
@@ -149,7 +147,7 @@ def _offline(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _told(name: str, config: str | None) -> Iterator[None]:
+def _told(name: str, config: str | None, go_on: str) -> Iterator[None]:
     """Turn what ``datasets`` raises into the one line of a user's mistake; a full disk and the like pass through."""
     from datasets import exceptions
 
@@ -158,7 +156,7 @@ def _told(name: str, config: str | None) -> Iterator[None]:
     except UserError:
         raise
     except (ConnectionError, _client_error()) as error:
-        raise UserError(f"The data set {name!r} could not be fetched: {one_line(error)}. {_HOW_TO_GO_ON}") from error
+        raise UserError(f"The data set {name!r} could not be fetched: {one_line(error)}. {go_on}") from error
     except FileNotFoundError as error:
         raise UserError(f"The data set {name!r} has no data files that can be read: {one_line(error)}") from error
     except exceptions.DatasetGenerationError as error:

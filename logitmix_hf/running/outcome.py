@@ -1,0 +1,147 @@
+"""What a training leaves behind: predictions, scores, pictures, the card, the last table, the push."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from logitmix_hf.evaluation import REGRESSION, Predictions
+from logitmix_hf.methods import METHODS
+from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.card import model_card
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.plots import training_plot
+from logitmix_hf.reporting.record import new_record, now, peak_memory
+from logitmix_hf.reporting.results import write_results
+from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.running.job import Job, Loaded, TaskData
+from logitmix_hf.running.push import push
+from logitmix_hf.trainer import MixTrainer
+
+PREFIXES = ("eval", "eval_mm")
+"""What the keys of the first and of the second validation split begin with."""
+
+
+def predictions_of(output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None) -> Predictions:
+    """What ``Trainer.predict`` returns, in the row order of the data; ``known`` is what the split says of its rows."""
+    logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
+    labels = output.label_ids
+    unknown = labels is None or (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
+    return Predictions(
+        logits=logits,
+        labels=None if unknown else labels,
+        label_names=data.label_names,
+        problem=data.problem,
+        **(known or {}),  # type: ignore[arg-type]
+    )
+
+
+def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> None:
+    """Predict every split, and write model, predictions, scores and pictures."""
+    main, data = trainer.is_world_process_zero(), loaded.data
+    if main and job.training.do_train:
+        folder.save_model(lambda path: _save(trainer, path))
+    splits: dict[str, tuple[str, Predictions]] = {}
+    timings: dict[str, float] = {}
+    if job.training.do_eval:
+        for prefix, name in zip(PREFIXES, data.validation, strict=False):
+            output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
+            splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name)))
+            wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
+            timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
+    if main and splits:
+        title = f"{job.name}, {job.mix.method}"
+        write_results(folder, splits, data.metrics, bins=job.run.bins, timings=timings, title=title)
+    if main and job.training.do_train:
+        training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
+    if job.training.do_predict:
+        for name in data.test:
+            output = trainer.predict(loaded.splits[name], metric_key_prefix="test")
+            predictions = predictions_of(output, data, loaded.known.get(name))
+            if main:
+                predictions.save(folder.predictions_path(name))
+                job.write_submission(name, predictions, folder.path)
+
+
+def _save(trainer: MixTrainer, path: str) -> None:
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(path)  # type: ignore[union-attr]
+    trainer.processing_class.save_pretrained(path)  # type: ignore[union-attr]
+
+
+def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
+    """The content of ``run.json`` at the start."""
+    data, splits = loaded.data, loaded.splits
+    prefixes = zip(PREFIXES, data.validation, strict=False)
+    return new_record(
+        argv=["python", *job.argv] if job.argv[0].endswith(".py") else job.argv,
+        arguments=job.arguments(),
+        seeds={"seed": job.training.seed, "data_seed": job.training.data_seed or job.training.seed},
+        model={
+            "base": job.model.model,
+            "type": loaded.model.config.model_type,
+            "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
+            **loaded.model_record,
+        },
+        data={
+            "name": data.name,
+            "source": data.source,
+            "kind": data.kind,
+            "fingerprint": data.fingerprint,
+            "problem": data.problem,
+            "label_names": data.label_names,
+            "metrics": data.metrics,
+            "train_rows": len(splits["train"]) if "train" in splits else 0,
+            "splits": {prefix: {"split": name, "rows": len(splits[name])} for prefix, name in prefixes},
+            "subset": _subset(job, splits),
+            "synthetic": data.kind == "builtin",
+            "validation": data.validation_note,
+            **loaded.data_record,
+        },
+        method=job.mix.record(),
+    )
+
+
+def _subset(job: Job, splits: Mapping[str, Any]) -> str | None:
+    """What was left out of the data on purpose, in words."""
+    notes = []
+    if job.data.max_train_samples is not None and "train" in splits:
+        notes.append(f"trained on {len(splits['train'])} rows drawn by the seed (--max_train_samples)")
+    if job.data.max_eval_samples is not None:
+        notes.append(f"judged on the first {job.data.max_eval_samples} rows at most (--max_eval_samples)")
+    return "; ".join(notes) or None
+
+
+def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hub.HubOptions | None) -> int:
+    """Everything local first, the push last."""
+    seconds = time.monotonic() - began
+    train = folder.read_json("train_results.json") if job.training.do_train else {}
+    results = folder.read_json("eval_results.json") if job.training.do_eval else {}
+    folder.write_json("all_results.json", {**train, **results})
+    record = folder.update_record(
+        status="done",
+        finished=now(),
+        seconds=seconds,
+        examples_per_second=train.get("train_samples_per_second"),
+        peak_memory=peak_memory(),
+    )
+    method = METHODS[job.mix.method]
+    card = model_card(
+        record,
+        results,
+        name=folder.path.name,
+        location=str(folder.path),
+        method={"name": method.name, "idea": method.idea, "source": method.source},
+        picture="reliability.png" if data.problem != REGRESSION and results else None,
+        bins=job.run.bins,
+    )
+    folder.write_text("README.md", card)
+    if results:
+        rows = [
+            result_row(job.label, results, data.metrics[0], seconds=seconds, folder=str(folder.path), prefix=prefix)
+            for prefix, _ in zip(PREFIXES, data.validation, strict=False)
+        ]
+        print("\n" + results_table(rows), flush=True)
+    return 0 if target is None else push(folder, target)

@@ -1,0 +1,126 @@
+"""The story of every training: check, load, train, judge, write, push."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from transformers import EarlyStoppingCallback, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from logitmix_hf.checkpoints import Interrupted, SaveOnSignal
+from logitmix_hf.ends import is_main_process, use_all_cores
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import evaluate_predictions
+from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.record import check_same_arguments, now
+from logitmix_hf.running.job import Job
+from logitmix_hf.running.outcome import finish, judge, predictions_of, record_of
+from logitmix_hf.running.settings import TrainSettings
+from logitmix_hf.trainer import MixTrainer
+
+
+def fine_tune(job: Job) -> int:
+    """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
+    with SaveOnSignal() as signals:
+        try:
+            return _fine_tune(job, signals)
+        except Interrupted as end:
+            return _interrupted(RunFolder(str(job.training.output_dir)), int(end.code or 0))
+
+
+def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
+    began = time.monotonic()
+    use_all_cores()
+    training, folder = job.training, RunFolder(str(job.training.output_dir))
+
+    # Every check that costs little comes before anything that takes long.
+    folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
+    if job.run.resume:
+        check_same_arguments(folder.read_json("run.json").get("arguments", {}), job.arguments())
+    stopping = _early_stopping(job)
+    job.check()
+    target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
+    token = training.hub_token
+    # The run folder is pushed whole at the end; and what training saves is pickled with its arguments.
+    training.push_to_hub, training.hub_token = False, None
+    job.check_model(token)
+
+    set_seed(training.seed)
+    loaded = job.load()
+    data = loaded.data
+    trainer = MixTrainer(
+        model=loaded.model,
+        args=training,
+        mix=job.mix,
+        train_dataset=loaded.splits.get("train"),
+        eval_dataset=loaded.splits.get(next(iter(data.validation), "")),
+        data_collator=loaded.collator,  # type: ignore[arg-type]
+        processing_class=loaded.processor,
+        compute_metrics=lambda output: evaluate_predictions(predictions_of(output, data), data.metrics, job.run.bins),
+        callbacks=[signals, *stopping],
+        **job.trainer_options(),
+    )
+    if trainer.is_world_process_zero():
+        folder.claim(overwrite=job.run.overwrite, resume=job.run.resume)
+        folder.write_json("run.json", record_of(job, loaded))
+        job.before_training(trainer, loaded, folder.path)
+    trainer.accelerator.wait_for_everyone()
+
+    try:
+        if training.do_train:
+            _train(trainer, folder, job)
+        if signals.received is not None:
+            raise Interrupted(128 + signals.received)
+        judge(trainer, folder, job, loaded)
+    except Exception:
+        if trainer.is_world_process_zero():
+            folder.update_record(status="failed", finished=now())
+        raise
+    if not trainer.is_world_process_zero():
+        return 0
+    return finish(folder, job, data, began, target)
+
+
+def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
+    """Prove before training that the run may be pushed; where to."""
+    options = hub.HubOptions.from_arguments(training)
+    note = hub.strategy_note(training)
+    if note:
+        print(note, file=sys.stderr)
+    repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
+    return replace(options, repo_id=repo_id)
+
+
+def _early_stopping(job: Job) -> list[Any]:
+    patience = job.run.early_stopping
+    if patience is None:
+        return []
+    if not job.training.load_best_model_at_end:
+        raise UserError("--early_stopping needs --load_best_model_at_end: which epoch was best must be kept.")
+    return [EarlyStoppingCallback(early_stopping_patience=patience)]
+
+
+def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:
+    last = get_last_checkpoint(str(folder.path)) if job.run.resume else None
+    if job.run.resume and is_main_process():
+        print(f"Going on from {last}." if last else "No checkpoint was complete: training starts anew.")
+    result = trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        metrics = {**result.metrics, "train_samples": len(trainer.train_dataset)}  # type: ignore[arg-type]
+        folder.write_json("train_results.json", metrics)
+        folder.write_text("trainer_state.json", json.dumps(asdict(trainer.state), indent=2, default=str) + "\n")
+
+
+def _interrupted(folder: RunFolder, code: int) -> int:
+    if is_main_process():
+        last = get_last_checkpoint(str(folder.path)) if folder.path.is_dir() else None
+        if folder.holds_run() and folder.read_json("run.json").get("status") == "running":  # it is ours
+            folder.update_record(status="interrupted", finished=now())
+        kept = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
+        print(f"interrupted by signal {code - 128}: {kept}.", file=sys.stderr)
+    return code
