@@ -1,0 +1,19 @@
+"""Images for classifiers: from a name or a folder to batches on the device."""
+
+from logitmix_hf.vision.data.augment import Augment
+from logitmix_hf.vision.data.collate import ImageCollator, TellEpoch
+from logitmix_hf.vision.data.load import ImageData, check_image_data, load_image_data
+from logitmix_hf.vision.data.named import NAMED
+from logitmix_hf.vision.data.splits import MemorySplit, StreamedSplit
+
+__all__ = [
+    "NAMED",
+    "Augment",
+    "ImageCollator",
+    "ImageData",
+    "MemorySplit",
+    "StreamedSplit",
+    "TellEpoch",
+    "check_image_data",
+    "load_image_data",
+]

@@ -1,0 +1,237 @@
+"""Encoded images to squares of 8-bit pixels: whatever their mode, upright, on all cores."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from logitmix_hf.errors import UserError, one_line
+
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+GREY_MODES = {"1", "L", "LA", "La", *_SIXTEEN_BITS}
+"""Modes of Pillow without colour."""
+
+_CHUNK = 64  # images a task
+
+
+class RawImages(Protocol):
+    """Encoded images by row; may be copied into worker processes."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, row: int) -> bytes:
+        """The encoded image; an ``OSError`` when it cannot be had."""
+        ...
+
+    def name(self, row: int) -> str:
+        """How a message calls it: its file, or its row and split."""
+        ...
+
+
+class CorruptImage(UserError):
+    """An image that cannot be decoded.
+
+    ``DataLoader`` raises again what its workers raised, with a traceback in the text: the last line is the message.
+    """
+
+    def __init__(self, message: str) -> None:
+        last = message.strip().splitlines()[-1]
+        super().__init__(last.rpartition("CorruptImage: ")[2])
+
+
+def decode(data: bytes, channels: int) -> Any:
+    """A Pillow image of mode "L" (1 channel) or "RGB" (3), upright as its EXIF says.
+
+    Transparent parts lie on white, 16 bits are scaled to 8, palettes and CMYK converted; of an animation the first
+    frame.
+
+    Raises:
+        Exception: of many kinds, as Pillow does, for what is no image, is cut short or broken; ``ValueError`` for
+            pixels whose range is unknown (floating point, 32 bits).
+    """
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(data)) as opened:
+        opened.load()
+        image = ImageOps.exif_transpose(opened)
+    if image.mode in _SIXTEEN_BITS:
+        image = _from_sixteen_bits(image)
+    elif image.mode == "F":
+        raise ValueError("floating-point pixels, whose range is unknown")
+    elif "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        image = image.convert("LA") if image.mode == "La" else image
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    wanted = "L" if channels == 1 else "RGB"
+    if image.mode == wanted:
+        return image
+    return image.convert("RGB").convert(wanted) if image.mode in ("P", "CMYK", "RGBA") else image.convert(wanted)
+
+
+def _from_sixteen_bits(image: Any) -> Any:
+    from PIL import Image
+
+    values = np.asarray(image).astype(np.int64)
+    if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+        raise ValueError("32-bit pixels, whose range is unknown")
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def square(image: Any, side: int) -> np.ndarray:
+    """(side, side, C) uint8: the short side resized to ``side`` (bilinear, antialiased), the centre cut out.
+
+    Both in one step: the centred square is what is resized, so that an image of any shape costs no more than that.
+    """
+    from PIL import Image
+
+    width, height = image.size
+    if (width, height) != (side, side):
+        short = min(width, height)
+        left, top = (width - short) / 2, (height - short) / 2
+        box = (left, top, left + short, top + short)
+        image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(image)
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+
+
+def read_image(images: RawImages, row: int, channels: int) -> Any:
+    """A row decoded, see :func:`decode`.
+
+    Raises:
+        CorruptImage: naming the row, for whatever hinders.
+    """
+    try:
+        return decode(images.read(row), channels)
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise CorruptImage(
+            unreadable([Failure(images.name(row), one_line(error) or type(error).__name__)], 1)
+        ) from error
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image that could not be decoded: its name, and why."""
+
+    name: str
+    why: str
+
+
+def unreadable(failures: Sequence[Failure], total: int) -> str:
+    """One line about images that cannot be decoded."""
+    first = failures[0]
+    what = first.name if total == 1 or len(failures) == 1 else f"{len(failures)} of {total} images: first {first.name}"
+    return f"Cannot read {what}: {first.why}. Mend or remove what is broken, or leave it out by --skip_corrupt."
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded rows, in the order asked for.
+
+    pixels: (N, side, side, C) uint8; zero where a row failed.
+    digests: (N, 16) uint8, a hash of each row's encoded bytes.
+    failures: by position in the order asked for.
+    """
+
+    pixels: np.ndarray
+    digests: np.ndarray
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+
+def row_digest(data: bytes) -> bytes:
+    """16 bytes that stand for an encoded image."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def decode_rows(images: RawImages, rows: np.ndarray, side: int, channels: int, what: str) -> Decoded:
+    """Decode on all cores, with a progress bar called ``what`` when that takes long; with ``side`` 0 only to see
+    whether it can be done.
+
+    Threads suffice: Pillow lets go of the interpreter's lock while it decodes and resizes.
+    """
+    pixels = np.zeros((len(rows), side, side, channels), np.uint8)
+    digests = np.zeros((len(rows), 16), np.uint8)
+    failures: dict[int, Failure] = {}
+
+    def one(position: int) -> None:
+        row = int(rows[position])
+        try:
+            data = images.read(row)
+            digests[position] = np.frombuffer(row_digest(data), np.uint8)
+            image = decode(data, channels)
+            if side:
+                pixels[position] = square(image, side)
+        except Exception as error:  # Pillow's decoders raise many kinds
+            failures[position] = Failure(images.name(row), one_line(error) or type(error).__name__)
+
+    _for_all(len(rows), one, what)
+    return Decoded(pixels, digests, dict(sorted(failures.items())))
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the headers of images say: (n, 2) width and height, upright, and whether none has colour."""
+
+    sizes: np.ndarray
+    grey: bool
+
+
+def scan(images: RawImages, rows: np.ndarray) -> Scan:
+    """Read headers only; rows that cannot be read are left out."""
+    from PIL import ExifTags, Image
+
+    sizes = np.zeros((len(rows), 2), np.int64)
+    grey = np.ones(len(rows), bool)
+
+    def one(position: int) -> None:
+        try:
+            with Image.open(io.BytesIO(images.read(int(rows[position])))) as image:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                sizes[position] = image.size[::-1] if turned else image.size
+                grey[position] = image.mode in GREY_MODES
+        except Exception:  # told with all others when images are decoded
+            sizes[position] = 0
+
+    _for_all(len(rows), one, "looking at images")
+    read = sizes[:, 0] > 0
+    return Scan(sizes[read], bool(grey[read].all()))
+
+
+def _for_all(count: int, one: Callable[[int], None], what: str) -> None:
+    from tqdm.auto import tqdm
+
+    def some(start: int) -> int:
+        positions = range(start, min(start + _CHUNK, count))
+        for position in positions:
+            one(position)
+        return len(positions)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's about single images: thousands of lines
+        with (
+            ThreadPoolExecutor(_cores()) as pool,
+            tqdm(total=count, desc=what, unit=" images", disable=None, leave=False, delay=1) as bar,
+        ):
+            for done in _in_turn(pool, some, range(0, count, _CHUNK)):
+                bar.update(done)
+
+
+def _in_turn(pool: ThreadPoolExecutor, some: Callable[[int], int], starts: Sequence[int]) -> Iterator[int]:
+    try:
+        yield from pool.map(some, starts)
+    except BaseException:  # an interrupt should not wait for the rest
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,45 @@
+"""Random numbers without a state: each is a hash of what it is for, so batches, processes and resuming change none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_STEP = 0x9E3779B97F4A7C15
+_MASK = 2**64 - 1
+
+
+def draw(seed: int, epoch: int, rows: np.ndarray, number: int) -> np.ndarray:
+    """(B,) uint64, uniform: draw ``number`` of each row in an epoch.
+
+    SplitMix64 (Steele, Lea, Flood 2014) twice: over seed, epoch and number, then over the rows from there.
+    """
+    key = 0
+    for part in (seed, epoch, number):
+        key = _mix_one(key ^ (part & _MASK))
+    rows = np.asarray(rows).astype(np.int64).view(np.uint64)
+    with np.errstate(over="ignore"):
+        return _mix(_mix(rows + np.uint64(key)) ^ np.uint64(key))
+
+
+def below(numbers: np.ndarray, end: int | np.ndarray) -> np.ndarray:
+    """Draws as int64 in [0, end); the remainder of 64 bits is uniform to one part in 2^50 for ends below 2^14."""
+    return (numbers % np.asarray(end).astype(np.uint64)).astype(np.int64)
+
+
+def fractions(numbers: np.ndarray) -> np.ndarray:
+    """Draws as float64 in [0, 1), multiples of 2^-53."""
+    return (numbers >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(value: np.ndarray) -> np.ndarray:
+    value = value + np.uint64(_STEP)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+def _mix_one(value: int) -> int:
+    value = (value + _STEP) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)

@@ -1,0 +1,272 @@
+"""One request for images (a name, a data set of the Hub, a folder) to splits that are ready to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from logitmix_hf.data.split import hold_out_rows, keep_rows
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.evaluation.predictions import SINGLE
+from logitmix_hf.vision.data import cache
+from logitmix_hf.vision.data.augment import Augment
+from logitmix_hf.vision.data.collate import ImageCollator
+from logitmix_hf.vision.data.decode import read_image, scan
+from logitmix_hf.vision.data.memory import free_memory
+from logitmix_hf.vision.data.named import IMAGENET_MEAN, IMAGENET_STD, Named
+from logitmix_hf.vision.data.reading import SplitReader
+from logitmix_hf.vision.data.sizes import SCANNED, Shape, choose_shape
+from logitmix_hf.vision.data.sources import RawSplit, Request, open_source
+from logitmix_hf.vision.data.splits import MemorySplit, Split
+
+_MOST_PIXELS = 2**30  # that mean and standard deviation are computed from
+_EVAL_SEED = 0  # of max_eval_samples: every run is judged on the same rows
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """The splits of one data set, what its labels mean, and what a network must be built for.
+
+    train, validation, test: :class:`MemorySplit` or :class:`StreamedSplit`; the last two by the name of their
+        predictions file. A split without labels (``labels`` None) has unknown ones. ``idx`` is the row's number in the
+        split that it was read from, from 0.
+    label_names: in the order of the label numbers.
+    channels, image_size: of ``pixel_values`` (B, channels, image_size, image_size).
+    mean, std: per channel, in units of [0, 1]; ``statistics`` says where they come from.
+    augment: what is usual in training on this data.
+    name: one word. source: what a card prints, never a local path; ``kind`` says whether it is "hub", "folder" or
+        "builtin".
+    fingerprint: 16 hex digits of the SHA-256 of label names, labels and encoded images (of each split all, or 10,000
+        evenly spaced) as they are here, the same on every machine.
+    metrics: the headline first.
+    validation_note: where validation comes from, in words.
+    skipped: how many images were left out as unreadable, by split.
+    """
+
+    train: Split
+    validation: dict[str, Split]
+    test: dict[str, Split]
+    label_names: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    name: str
+    source: str
+    kind: str
+    fingerprint: str
+    augment: Augment
+    metrics: tuple[str, ...] = ("accuracy",)
+    problem: str = SINGLE
+    validation_note: str = ""
+    statistics: str = ""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """All of them, "train" first."""
+        return {"train": self.train, **self.validation, **self.test}
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no split is streamed: then workers only cost time (``dataloader_num_workers`` 0)."""
+        return all(isinstance(split, MemorySplit) for split in self.splits.values())
+
+    def to(self, device: torch.device | str, share: float = 0.5) -> ImageData:
+        """The same data with its pixels on a GPU, when they take at most ``share`` of its free memory; else itself.
+
+        Batches then are made there; set ``dataloader_pin_memory`` to False, which only a CPU's tensors can be.
+        """
+        device = torch.device(device)
+        if device.type == "cpu" or not self.in_memory:
+            return self
+        needed = sum(split.nbytes for split in self.splits.values() if isinstance(split, MemorySplit))
+        if device.type == "cuda" and needed > share * torch.cuda.mem_get_info(device)[0]:
+            return self
+        moved = {name: split.to(device) for name, split in self.splits.items() if isinstance(split, MemorySplit)}
+        return replace(
+            self,
+            train=moved["train"],
+            validation={name: moved[name] for name in self.validation},
+            test={name: moved[name] for name in self.test},
+        )
+
+    def collator(self, augment: Augment | None = None, device: torch.device | None = None) -> ImageCollator:
+        """One collator for all splits; only rows of train are augmented."""
+        return ImageCollator(self.splits, self.mean, self.std, augment, device=device)
+
+
+def check_image_data(
+    *,
+    dataset: str | None = None,
+    dataset_config: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    validation_share: float = 0.1,
+    seed: int = 42,
+    max_train_samples: int | None = None,
+    max_eval_samples: int | None = None,
+    need_test: bool = False,
+    image_size: int | None = None,
+    channels: int | None = None,
+    skip_corrupt: bool = False,
+    cache_dir: str | Path | None = None,
+    memory_limit: int | None = None,
+) -> Request:
+    """The checks of :func:`load_image_data` that cost nothing, for the first second of a command.
+
+    Raises:
+        UserError: as there, as far as arguments and names of files tell.
+    """
+    check_number("validation_share", validation_share, low=0, high=0.9)
+    whole = (
+        ("max_train_samples", max_train_samples, 1),
+        ("max_eval_samples", max_eval_samples, 1),
+        ("image_size", image_size, 4),
+        ("memory_limit", memory_limit, 0),
+    )
+    for name, value, low in whole:
+        if value is not None:
+            check_number(name, value, low=low)
+            if not isinstance(value, int):
+                raise UserError(f"{name} must be a whole number, got {value!r}.")
+    if channels not in (None, 1, 3):
+        raise UserError(f"channels must be 1 (grey) or 3 (colour), got {channels!r}.")
+    return Request(dataset, dataset_config, image_column, label_column)
+
+
+def load_image_data(
+    *,
+    dataset: str | None = None,
+    dataset_config: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    validation_share: float = 0.1,
+    seed: int = 42,
+    max_train_samples: int | None = None,
+    max_eval_samples: int | None = None,
+    need_test: bool = False,
+    image_size: int | None = None,
+    channels: int | None = None,
+    skip_corrupt: bool = False,
+    cache_dir: str | Path | None = None,
+    memory_limit: int | None = None,
+) -> ImageData:
+    """Read, check and decode the images that the arguments mean.
+
+    Args:
+        dataset: a name in ``NAMED`` (before a folder of that name; ``./NAME`` is the folder), a data set of the Hub, a
+            folder in its layout, or a folder of class folders (one level, or below train, val and test).
+        dataset_config: its configuration, where it has several.
+        image_column, label_column: default: those of a known data set, the only column of images, and "label".
+        validation_share: where there is no validation split (``VALIDATION_NAMES``) or folder, this share of train is
+            held out, stratified, by ``seed``; 0 for none.
+        max_train_samples: keep so many rows of train, drawn by ``seed``.
+        max_eval_samples: keep so many rows of each validation split, the same whatever the seed: their order often is
+            that of the classes. Test splits are always whole.
+        need_test: read the test split too.
+        image_size: side of the square that images are resized to, see :func:`choose_shape` for the default.
+        channels: 1 or 3; default by the data.
+        skip_corrupt: leave out images that cannot be decoded, and warn how many.
+        cache_dir: where decoded pixels are kept; default beside the data sets that ``datasets`` keeps.
+        memory_limit: bytes that decoded splits may take; more is streamed. Default half of the free memory.
+
+    Raises:
+        UserError: for anything that the user can mend; the message is one line.
+    """
+    request = check_image_data(
+        dataset=dataset, dataset_config=dataset_config, image_column=image_column, label_column=label_column,
+        validation_share=validation_share, seed=seed, max_train_samples=max_train_samples,
+        max_eval_samples=max_eval_samples, need_test=need_test, image_size=image_size, channels=channels,
+        skip_corrupt=skip_corrupt, cache_dir=cache_dir, memory_limit=memory_limit,
+    )  # fmt: skip
+    source = open_source(request, need_test)
+    train_labels = source.train.labels
+    assert train_labels is not None
+    kept, note = np.arange(len(train_labels)), source.note
+    wanted: dict[str, tuple[RawSplit, np.ndarray]] = {}
+    if not source.validation and validation_share > 0:
+        kept, held = hold_out_rows(train_labels.tolist(), SINGLE, validation_share, seed)
+        wanted["validation"] = (source.train, _keep(held, max_eval_samples, _EVAL_SEED))
+        note = f"a stratified {validation_share:.3g} share of train ({len(held)} rows), seed {seed}"
+    wanted["train"] = (source.train, _keep(kept, max_train_samples, seed))
+    for key, split in source.validation.items():
+        wanted[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
+    for key, split in source.test.items():
+        wanted[key] = (split, np.arange(len(split.rows)))
+
+    shape = _shape(source.train, source.named, image_size, channels)
+    needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
+    fits = needed <= (free_memory() // 2 if memory_limit is None else memory_limit)
+    folder = Path(cache_dir).expanduser() if cache_dir else cache.default_folder()
+    reader = SplitReader(shape, fits, skip_corrupt, folder)
+    for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
+        reader.read({key: part for key, part in wanted.items() if part[0].images is images})
+    train = reader.splits["train"]
+    mean, std, statistics = _statistics(train, source.named, shape)
+    return ImageData(
+        train=train,
+        validation={key: reader.splits[key] for key in wanted if key != "train" and key not in source.test},
+        test={key: reader.splits[key] for key in source.test},
+        label_names=source.label_names,
+        channels=shape.channels,
+        image_size=shape.size,
+        mean=mean,
+        std=std,
+        name=source.name,
+        source=source.origin,
+        kind=source.kind,
+        fingerprint=reader.fingerprint(source.label_names),
+        augment=replace(shape.augment, seed=seed),
+        metrics=("accuracy", "top5_accuracy") if len(source.label_names) > 5 else ("accuracy",),
+        validation_note=note,
+        statistics=statistics,
+        skipped=reader.skipped,
+    )
+
+
+def _keep(positions: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    return np.sort(positions[keep_rows(len(positions), most, seed)])
+
+
+def _shape(train: RawSplit, named: Named | None, image_size: int | None, channels: int | None) -> Shape:
+    if named is not None:
+        return choose_shape(None, named, image_size, channels)
+    rows = train.rows[np.linspace(0, len(train.rows) - 1, min(SCANNED, len(train.rows))).astype(np.int64)]
+    found = scan(train.images, rows)
+    if not len(found.sizes):
+        read_image(train.images, int(rows[0]), 3)
+        raise UserError(f"{train.where} has no image that can be read.")
+    return choose_shape(found, None, image_size, channels)
+
+
+def _statistics(train: Split, named: Named | None, shape: Shape) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean and standard deviation per channel, and where they come from."""
+    if named and named.mean and named.std and len(named.mean) == shape.channels:
+        return named.mean, named.std, named.source
+    if isinstance(train, MemorySplit):
+        return *pixel_statistics(train), "the pixels of train"
+    if shape.channels == 3:
+        return IMAGENET_MEAN, IMAGENET_STD, "ImageNet"
+    return (float(np.mean(IMAGENET_MEAN)),), (float(np.mean(IMAGENET_STD)),), "ImageNet, mean of its channels"
+
+
+def pixel_statistics(split: MemorySplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over all pixels, in units of [0, 1]; of evenly spaced rows where all
+    together are more than 2^30 values. A channel of one value has the deviation of one step, 1/255."""
+    rows = np.linspace(0, len(split) - 1, min(len(split), max(1, _MOST_PIXELS * len(split) // split.nbytes)))
+    counts = 0
+    for part in np.array_split(rows.astype(np.int64), max(1, len(rows) // 1_000)):
+        values = split.take(part, None).reshape(-1, split.pixels.shape[1]) if len(part) else None
+        if values is not None:
+            counts = counts + torch.stack([torch.bincount(channel, minlength=256) for channel in values.T]).double()
+    assert isinstance(counts, torch.Tensor)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    share = counts / counts.sum(dim=1, keepdim=True)
+    mean = share @ levels
+    std = (share @ levels.square() - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())
