@@ -75,5 +75,5 @@ class TellEpoch(TrainerCallback):
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """As ``TrainerCallback``."""
         dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
-        if hasattr(dataset, "set_epoch"):
+        if isinstance(dataset, Split):
             dataset.set_epoch(int(state.epoch or 0))

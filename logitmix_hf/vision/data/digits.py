@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from logitmix_hf.vision.data.draws import draw
@@ -18,7 +20,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """
     from sklearn.datasets import load_digits as load
 
-    data = load()
+    data: Any = load()
     pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
     labels = data.target.astype(np.int64)
     splits: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}

@@ -11,29 +11,11 @@ from pathlib import Path
 from logitmix_hf.errors import UserError, listed
 
 IMAGE_SUFFIXES = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".webp",
-    ]
+    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tga", ".tif", ".tiff", ".webp"}
 )
-PACKED_SUFFIXES = frozenset([".arrow", ".parquet", ".tar"])  # of data sets in the Hub's layout
-TABLE_SUFFIXES = frozenset([".csv", ".json", ".jsonl", ".tsv", ".zip"])  # of those, or of notes beside class folders
+PACKED_SUFFIXES = frozenset({".arrow", ".parquet", ".tar"})  # of data sets in the Hub's layout
+TABLE_SUFFIXES = frozenset({".csv", ".json", ".jsonl", ".tsv", ".zip"})  # of those, or of notes beside class folders
 SPLITS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),

@@ -98,8 +98,7 @@ class SplitReader:
         return made if kept is None else kept  # mapped pages can be given back to the system, an array cannot
 
     def fingerprint(self, label_names: Sequence[str]) -> str:
-        """16 hex digits of the SHA-256 of names, labels and up to 10,000 encoded images a split, the same whether they are in memory or
-        streamed."""
+        """16 hex digits of the SHA-256 of names, labels and up to 10,000 encoded images a split, in memory or streamed."""
         digest = hashlib.sha256("\0".join(label_names).encode())
         for name in sorted(self._digests):
             digest.update(name.encode() + self._digests[name])

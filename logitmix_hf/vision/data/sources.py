@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
 from logitmix_hf.errors import UserError, listed, nearest
+from logitmix_hf.vision.data.columns import find_image_column, find_label_column, label_values, require_column
 from logitmix_hf.vision.data.decode import RawImages
 from logitmix_hf.vision.data.digits import load_digits
 from logitmix_hf.vision.data.folders import holds_class_folders, read_class_folders
@@ -38,8 +37,7 @@ class Source:
     """Raw splits by their role.
 
     kind: "hub", "folder" or "builtin". name: one word for it. origin: what a card may print: never a path of this
-    machine. note: where validation comes from, empty when a share of train must be held out. key: of each set of
-    encoded images for the cache, by split, where it has one.
+    machine. note: where validation comes from, empty when a share of train must be held out.
     """
 
     kind: str
@@ -127,7 +125,7 @@ def _class_folders(folder: Path, need_test: bool) -> Source:
     if need_test and "test" not in found:
         raise UserError(f"{folder} has no folder 'test' for --do_predict.")
     names = tuple(sorted({str(name) for name in found["train"].classes}))
-    if len(names) < 2:
+    if len(names) == 1:
         raise UserError(f"{folder} has a single class folder, {names[0]!r}; there is nothing to learn.")
     number = {name: index for index, name in enumerate(names)}
     splits: dict[str, RawSplit] = {}
@@ -158,23 +156,22 @@ def _data_set(request: Request, need_test: bool) -> Source:
         raise UserError(f"{dataset} has no split 'train'; it has {listed(list(found))}.")
     if need_test and "test" not in found:
         raise UserError(f"{dataset} has no split 'test' for --do_predict; it has {listed(list(found))}.")
-    held = [split for split in VALIDATION_NAMES if split in found][:1]
-    chosen = {"train": "train", **{"validation": split for split in held}, **({"test": "test"} if need_test else {})}
+    held = next((split for split in VALIDATION_NAMES if split in found), None)
+    chosen = {"train": "train"} | ({"validation": held} if held else {}) | ({"test": "test"} if need_test else {})
     where = {role: f"split {split!r} of {dataset}" for role, split in chosen.items()}
     features = found["train"].features
     image = find_image_column(where["train"], features, request.image_column, named.image if named else None)
     label = find_label_column(where["train"], features, request.label_column, named.label if named else None)
     columns: dict[str, LabelColumn] = {}
     for role, split in chosen.items():
-        for column, flag in ((image, "image_column"), (label, "label_column")):
-            if column not in found[split].column_names and not (role == "test" and column == label):
-                raise UserError(
-                    f"{where[role]} has no column {column!r}; it has {listed(found[split].column_names)}. See --{flag}."
-                )
-        if label in found[split].column_names:
-            column = _label_values(where[role], found[split], label)
-            if role != "test" or column.complete:
-                columns[role] = column
+        features = found[split].features
+        require_column(where[role], features, image, "image_column")
+        if role == "test" and label not in features:
+            continue
+        require_column(where[role], features, label, "label_column")
+        column = label_values(where[role], found[split], label)
+        if role != "test" or column.complete:
+            columns[role] = column
     label_names, numbers = number_labels(columns)
     splits = {
         role: RawSplit(
@@ -196,73 +193,5 @@ def _data_set(request: Request, need_test: bool) -> Source:
         validation={"validation": splits["validation"]} if "validation" in splits else {},
         test={"test": splits["test"]} if "test" in splits else {},
         named=named,
-        note=f"the split {held[0]}" if held else "",
+        note=f"the split {held}" if held else "",
     )
-
-
-def _label_values(where: str, split: Any, column: str) -> LabelColumn:
-    values = split.with_format("arrow").select_columns([column])[:].column(column).to_pylist()
-    values = [None if value != value else value for value in values]  # NaN is the one value unequal to itself
-    return LabelColumn(where, column, values, tuple(getattr(split.features[column], "names", None) or ()))
-
-
-def find_image_column(where: str, features: Mapping[str, Any], asked: str | None, usual: str | None) -> str:
-    """The column asked for, the usual one of a known data set, or the only one that holds images ("image" or "img" of
-    several).
-
-    Raises:
-        UserError: when there is none, it holds none, or there are several; naming the columns that exist.
-    """
-    found = [name for name, feature in features.items() if _holds_images(feature)]
-    if asked is not None:
-        _require(where, features, asked, "image_column")
-        if asked not in found:
-            other = f"; images are in {listed(found)}" if found else ""
-            raise UserError(f"{where}: column {asked!r} holds no images, but {_kind(features[asked])}{other}.")
-        return asked
-    if usual in found:
-        return str(usual)
-    common = [name for name in ("image", "img") if name in found]
-    if len(found) == 1 or common:
-        return (common or found)[0]
-    if found:
-        raise UserError(f"{where} has several columns of images: {listed(found)}; name one as --image_column.")
-    kinds = ", ".join(f"{name} ({_kind(feature)})" for name, feature in list(features.items())[:20])
-    raise UserError(f"{where} has no column of images. Columns: {kinds}.")
-
-
-def find_label_column(where: str, features: Mapping[str, Any], asked: str | None, usual: str | None) -> str:
-    """The column asked for, the usual one of a known data set, "label", "labels", or the only one of class labels.
-
-    Raises:
-        UserError: when there is none or several, naming the columns that exist.
-    """
-    if asked is not None:
-        return _require(where, features, asked, "label_column")
-    for name in (usual, "label", "labels"):
-        if name is not None and name in features:
-            return name
-    classes = [name for name, feature in features.items() if getattr(feature, "names", None)]
-    if len(classes) == 1:
-        return classes[0]
-    if classes:
-        raise UserError(f"{where} has several columns of labels: {listed(classes)}; name one as --label_column.")
-    return _require(where, features, "label", "label_column")
-
-
-def _require(where: str, features: Mapping[str, Any], name: str, flag: str) -> str:
-    if name in features:
-        return name
-    raise UserError(
-        f"{where} has no column {name!r}.{nearest(name, features)} Columns: {listed(list(features))}. See --{flag}."
-    )
-
-
-def _holds_images(feature: Any) -> bool:
-    if type(feature).__name__ == "Image":
-        return True
-    return isinstance(feature, dict) and set(feature) == {"bytes", "path"}
-
-
-def _kind(feature: Any) -> str:
-    return str(getattr(feature, "dtype", None) or type(feature).__name__)

@@ -1,0 +1,83 @@
+"""Which columns of a data set hold the images and the labels, asked for or found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from logitmix_hf.errors import UserError, listed, nearest
+from logitmix_hf.vision.data.labels import LabelColumn
+
+
+def label_values(where: str, split: Any, column: str) -> LabelColumn:
+    """A column of a ``datasets.Dataset`` as Python values, with the names that its numbers stand for."""
+    values = split.with_format("arrow").select_columns([column])[:].column(column).to_pylist()
+    values = [None if value != value else value for value in values]  # NaN is the one value unequal to itself
+    return LabelColumn(where, column, values, tuple(getattr(split.features[column], "names", None) or ()))
+
+
+def find_image_column(where: str, features: Mapping[str, Any], asked: str | None, usual: str | None) -> str:
+    """The column asked for, the usual one of a known data set, or the only one that holds images ("image" or "img" of
+    several).
+
+    Raises:
+        UserError: when there is none, it holds none, or there are several; naming the columns that exist.
+    """
+    found = [name for name, feature in features.items() if _holds_images(feature)]
+    if asked is not None:
+        require_column(where, features, asked, "image_column")
+        if asked not in found:
+            other = f"; images are in {listed(found)}" if found else ""
+            raise UserError(f"{where}: column {asked!r} holds no images, but {_kind(features[asked])}{other}.")
+        return asked
+    if usual in found:
+        return str(usual)
+    common = [name for name in ("image", "img") if name in found]
+    if len(found) == 1 or common:
+        return (common or found)[0]
+    if found:
+        raise UserError(f"{where} has several columns of images: {listed(found)}; name one as --image_column.")
+    kinds = ", ".join(f"{name} ({_kind(feature)})" for name, feature in list(features.items())[:20])
+    raise UserError(f"{where} has no column of images. Columns: {kinds}.")
+
+
+def find_label_column(where: str, features: Mapping[str, Any], asked: str | None, usual: str | None) -> str:
+    """The column asked for, the usual one of a known data set, "label", "labels", or the only one of class labels.
+
+    Raises:
+        UserError: when there is none or several, naming the columns that exist.
+    """
+    if asked is not None:
+        return require_column(where, features, asked, "label_column")
+    for name in (usual, "label", "labels"):
+        if name is not None and name in features:
+            return name
+    classes = [name for name, feature in features.items() if getattr(feature, "names", None)]
+    if len(classes) == 1:
+        return classes[0]
+    if classes:
+        raise UserError(f"{where} has several columns of labels: {listed(classes)}; name one as --label_column.")
+    return require_column(where, features, "label", "label_column")
+
+
+def require_column(where: str, features: Mapping[str, Any], name: str, flag: str) -> str:
+    """``name``, when there is such a column.
+
+    Raises:
+        UserError: naming the columns that exist and the flag to change.
+    """
+    if name in features:
+        return name
+    raise UserError(
+        f"{where} has no column {name!r}.{nearest(name, features)} Columns: {listed(list(features))}. See --{flag}."
+    )
+
+
+def _holds_images(feature: Any) -> bool:
+    if type(feature).__name__ == "Image":
+        return True
+    return isinstance(feature, dict) and set(feature) == {"bytes", "path"}
+
+
+def _kind(feature: Any) -> str:
+    return str(getattr(feature, "dtype", None) or type(feature).__name__)

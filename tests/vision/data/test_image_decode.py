@@ -1,0 +1,187 @@
+"""Every mode of an image becomes the pixels that a person would expect; what cannot is named."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+from picturefiles import encoded, noise
+
+from logitmix_hf.vision.data.decode import CorruptImage, decode, decode_rows, read_image, scan, square
+
+
+class Bytes:
+    """Rows in memory."""
+
+    def __init__(self, *data: bytes) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def read(self, row: int) -> bytes:
+        return self.data[row]
+
+    def name(self, row: int) -> str:
+        return f"row {row}"
+
+
+def pixels(data: bytes, channels: int = 3) -> np.ndarray:
+    return np.asarray(decode(data, channels))
+
+
+GREY, COLOUR = noise(5, 7, 1), noise(5, 7, 3)
+
+
+def test_what_needs_no_change_is_not_changed():
+    np.testing.assert_array_equal(pixels(encoded(COLOUR)), COLOUR)
+    np.testing.assert_array_equal(pixels(encoded(GREY), 1), GREY)
+    np.testing.assert_array_equal(pixels(encoded(COLOUR, "WEBP", lossless=True)), COLOUR)
+    np.testing.assert_array_equal(pixels(encoded(COLOUR, "BMP")), COLOUR)
+    np.testing.assert_array_equal(pixels(encoded(COLOUR, "TIFF")), COLOUR)
+
+
+def test_grey_to_colour_and_back():
+    np.testing.assert_array_equal(pixels(encoded(GREY)), np.repeat(GREY[:, :, None], 3, axis=2))
+    luma = COLOUR @ [0.299, 0.587, 0.114]  # ITU-R 601
+    assert np.abs(pixels(encoded(COLOUR), 1) - luma).max() <= 1
+
+
+def test_transparent_parts_lie_on_white():
+    alpha = np.zeros((5, 7), np.uint8)
+    alpha[:, 3:], alpha[0, 3:] = 255, 51  # a fifth
+    found = pixels(encoded(np.dstack([COLOUR, alpha])))
+    assert (found[:, :3] == 255).all()
+    np.testing.assert_array_equal(found[1:, 3:], COLOUR[1:, 3:])
+    np.testing.assert_allclose(found[0, 3:], COLOUR[0, 3:] * 0.2 + 255 * 0.8, atol=1)
+    grey = pixels(encoded(Image.fromarray(np.dstack([GREY, alpha]), "LA")), 1)
+    assert (grey[:, :3] == 255).all()
+    np.testing.assert_array_equal(grey[1:, 3:], GREY[1:, 3:])
+
+
+def test_palettes():
+    numbers = np.arange(35, dtype=np.uint8).reshape(5, 7) % 4
+    table = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [9, 8, 7]], np.uint8)
+    image = Image.fromarray(numbers).convert("P")
+    image.putpalette(table.tobytes())
+    for kind in ("PNG", "GIF"):
+        np.testing.assert_array_equal(pixels(encoded(image, kind)), table[numbers])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Pillow warns of palettes with transparency in bytes
+        found = pixels(encoded(image, transparency=bytes([0, 255, 255, 255])))
+    table[0] = 255
+    np.testing.assert_array_equal(found, table[numbers])
+    np.testing.assert_array_equal(pixels(encoded(image, "GIF", transparency=0)), table[numbers])
+    assert pixels(encoded(image), 1).shape == (5, 7)
+
+
+def test_cmyk():
+    flat = np.zeros((8, 8, 4), np.uint8)
+    flat[:, 4:] = (0, 255, 255, 0)  # magenta and yellow ink: red
+    image = Image.fromarray(flat, "CMYK")
+    found = pixels(encoded(image, "TIFF"))
+    assert (found[:, :4] == 255).all()
+    assert (found[:, 4:] == (255, 0, 0)).all()
+    assert np.abs(pixels(encoded(image, "JPEG", quality=95)).astype(int) - found).max() < 40
+
+
+def test_sixteen_bits_are_scaled():
+    values = np.linspace(0, 65535, 35).round().astype(np.uint16).reshape(5, 7)
+    for kind in ("PNG", "TIFF"):
+        found = pixels(encoded(Image.fromarray(values), kind), 1)
+        assert np.abs(found - values / 257).max() <= 0.501, kind
+        assert (found.min(), found.max()) == (0, 255)
+    np.testing.assert_array_equal(pixels(encoded(Image.fromarray(values)))[:, :, 1], found)
+    dark = np.full((5, 7), 257, np.uint16)  # one level of 255: dark, not black, and never stretched
+    assert (pixels(encoded(Image.fromarray(dark)), 1) == 1).all()
+
+
+def test_one_bit():
+    bits = (noise(5, 7, 1) > 127) * np.uint8(255)
+    np.testing.assert_array_equal(pixels(encoded(Image.fromarray(bits).convert("1")), 1), bits)
+
+
+def test_upright_as_the_camera_was_held():
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    np.testing.assert_array_equal(pixels(encoded(COLOUR, exif=exif)), np.rot90(COLOUR, -1))
+    assert scan(Bytes(encoded(COLOUR, exif=exif)), np.arange(1)).sizes.tolist() == [[5, 7]]
+
+
+def test_an_animation_is_its_first_frame():
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    np.testing.assert_array_equal(pixels(buffer.getvalue(), 1), GREY)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "cannot identify image"),
+        (b"no image at all", "cannot identify image"),
+        (encoded(noise(64, 64))[:2000], "truncated|cut|broken|Truncated"),
+        (encoded(noise(64, 64), "JPEG")[:900], "truncated"),
+        (encoded(noise(64, 64), "WEBP")[:200], "."),
+        (encoded(Image.fromarray(np.ones((3, 3), np.float32)), "TIFF"), "floating-point"),
+        (encoded(Image.fromarray(np.full((3, 3), 70_000, np.int32)), "TIFF"), "32-bit"),
+    ],
+)
+def test_what_is_broken_is_named(data, why):
+    good = encoded(COLOUR)
+    with pytest.raises(CorruptImage, match=f"Cannot read row 1: .*({why}).*--skip_corrupt") as caught:
+        read_image(Bytes(good, data), 1, 3)
+    assert "\n" not in str(caught.value)
+    done = decode_rows(Bytes(good, data, good), np.array([2, 1, 0]), 5, 3, "test")
+    assert list(done.failures) == [1]
+    assert done.failures[1].name == "row 1"
+    np.testing.assert_array_equal(done.pixels[0], done.pixels[2])
+    assert done.pixels[0].any()
+    assert not done.pixels[1].any()
+
+
+def test_a_broken_png_is_not_filled_up():
+    """A changed byte within the compressed pixels: the checksum tells."""
+    data = bytearray(encoded(noise(64, 64)))
+    data[3000] ^= 255
+    with pytest.raises(CorruptImage):
+        read_image(Bytes(bytes(data)), 0, 3)
+
+
+def test_the_square_is_the_centre_resized():
+    wide = noise(6, 10)
+    np.testing.assert_array_equal(square(Image.fromarray(wide), 6), wide[:, 2:8])
+    np.testing.assert_array_equal(square(Image.fromarray(wide[:6, :6]), 6), wide[:, :6])
+    assert square(Image.fromarray(noise(5, 9, 1)), 4).shape == (4, 4, 1)
+    # short side to 8 and the centre cut out, by torchvision; the middle lies on whole pixels of the larger image
+    from torchvision.transforms import v2
+
+    image = Image.fromarray(np.kron(noise(4, 6, 1), np.ones((8, 8), np.uint8)))  # 32 x 48
+    expected = v2.Compose([v2.Resize(8), v2.CenterCrop(8)])(image)
+    assert np.abs(square(image, 8)[:, :, 0].astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_order_and_threads_change_nothing():
+    images = Bytes(*(encoded(noise(4, 4, seed=seed)) for seed in range(200)))
+    rows = np.random.default_rng(0).permutation(200)
+    done = decode_rows(images, rows, 4, 3, "test")
+    for position, row in enumerate(rows):
+        np.testing.assert_array_equal(done.pixels[position], noise(4, 4, seed=int(row)))
+    assert len(np.unique(done.digests, axis=0)) == 200
+
+
+def test_a_scan_says_what_is_there():
+    images = Bytes(encoded(GREY), encoded(noise(9, 4, 1)), b"broken")
+    found = scan(images, np.arange(3))
+    assert found.sizes.tolist() == [[7, 5], [4, 9]]
+    assert found.grey
+    assert not scan(Bytes(encoded(GREY), encoded(COLOUR)), np.arange(2)).grey
+
+
+def test_a_message_survives_the_workers_of_a_data_loader():
+    """They raise again with the traceback for a message."""
+    told = CorruptImage("Caught CorruptImage in DataLoader worker process 0.\nTraceback:\n  File x\nlogitmix_hf.vision.data.decode.CorruptImage: Cannot read row 3: cut.\n")  # fmt: skip  # noqa: E501
+    assert str(told) == "Cannot read row 3: cut."
