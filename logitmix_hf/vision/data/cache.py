@@ -40,8 +40,8 @@ def cache_file(folder: Path, key: str, rows: np.ndarray | None, side: int, chann
     return folder / f"{digest.hexdigest()[:32]}.safetensors"
 
 
-def load(path: Path) -> Decoded | None:
-    """What :func:`save` wrote, mapped (private: writing to it changes no file); None when there is no whole file."""
+def load_decoded(path: Path) -> Decoded | None:
+    """What :func:`save_decoded` wrote, mapped (private: writing to it changes no file); None when there is no whole file."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -53,7 +53,7 @@ def load(path: Path) -> Decoded | None:
     return Decoded(pixels, digests, {int(position): Failure(*failure) for position, failure in failures.items()})
 
 
-def save(path: Path, decoded: Decoded) -> bool:
+def save_decoded(path: Path, decoded: Decoded) -> bool:
     """Write atomically; without room or rights a warning, and False: the run goes on without a cache."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file

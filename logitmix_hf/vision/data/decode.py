@@ -111,9 +111,15 @@ def read_image(images: RawImages, row: int, channels: int) -> Any:
     try:
         return decode(images.read(row), channels)
     except Exception as error:  # Pillow's decoders raise many kinds
-        raise CorruptImage(
-            unreadable([Failure(images.name(row), one_line(error) or type(error).__name__)], 1)
-        ) from error
+        raise CorruptImage(unreadable([Failure(images.name(row), _why(error))], 1)) from error
+
+
+def _why(error: Exception) -> str:
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image of a known kind"
+    return one_line(error) or type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,7 @@ def decode_rows(images: RawImages, rows: np.ndarray, side: int, channels: int, w
             if side:
                 pixels[position] = square(image, side)
         except Exception as error:  # Pillow's decoders raise many kinds
-            failures[position] = Failure(images.name(row), one_line(error) or type(error).__name__)
+            failures[position] = Failure(images.name(row), _why(error))
 
     _for_all(len(rows), one, what)
     return Decoded(pixels, digests, dict(sorted(failures.items())))

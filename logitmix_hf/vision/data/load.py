@@ -12,10 +12,10 @@ import torch
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.predictions import SINGLE
-from logitmix_hf.vision.data import cache
 from logitmix_hf.vision.data.augment import Augment
+from logitmix_hf.vision.data.cache import default_folder
 from logitmix_hf.vision.data.collate import ImageCollator
-from logitmix_hf.vision.data.decode import read_image, scan
+from logitmix_hf.vision.data.decode import scan
 from logitmix_hf.vision.data.memory import free_memory
 from logitmix_hf.vision.data.named import IMAGENET_MEAN, IMAGENET_STD, Named
 from logitmix_hf.vision.data.reading import SplitReader
@@ -202,7 +202,7 @@ def load_image_data(
     shape = _shape(source.train, source.named, image_size, channels)
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
     fits = needed <= (free_memory() // 2 if memory_limit is None else memory_limit)
-    folder = Path(cache_dir).expanduser() if cache_dir else cache.default_folder()
+    folder = Path(cache_dir).expanduser() if cache_dir else default_folder()
     reader = SplitReader(shape, fits, skip_corrupt, folder)
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})
@@ -239,8 +239,7 @@ def _shape(train: RawSplit, named: Named | None, image_size: int | None, channel
     rows = train.rows[np.linspace(0, len(train.rows) - 1, min(SCANNED, len(train.rows))).astype(np.int64)]
     found = scan(train.images, rows)
     if not len(found.sizes):
-        read_image(train.images, int(rows[0]), 3)
-        raise UserError(f"{train.where} has no image that can be read.")
+        raise UserError(f"{train.where} has no image that can be read, not even {train.images.name(int(rows[0]))}.")
     return choose_shape(found, None, image_size, channels)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data import cache
+from logitmix_hf.vision.data.cache import cache_file, load_decoded, save_decoded
 from logitmix_hf.vision.data.decode import CorruptImage, Decoded, RawImages, decode_rows, row_digest, unreadable
 from logitmix_hf.vision.data.sizes import Shape
 from logitmix_hf.vision.data.sources import RawSplit
@@ -89,12 +89,12 @@ class SplitReader:
         key = getattr(images, "key", None)
         if key is None:
             return decode_rows(images, rows, side, channels, f"decoding {what}")
-        path = cache.cache_file(self._folder, key, None if len(rows) == len(images) else rows, side, channels)
-        found = cache.load(path)
+        path = cache_file(self._folder, key, None if len(rows) == len(images) else rows, side, channels)
+        found = load_decoded(path)
         if found is not None and len(found.pixels) == len(rows):
             return found
         made = decode_rows(images, rows, side, channels, f"decoding {what}")
-        kept = cache.load(path) if cache.save(path, made) else None
+        kept = load_decoded(path) if save_decoded(path, made) else None
         return made if kept is None else kept  # mapped pages can be given back to the system, an array cannot
 
     def fingerprint(self, label_names: Sequence[str]) -> str:
