@@ -50,6 +50,9 @@ class MixArguments:
     sim_detach: Literal["none", "clean", "mixed"] = _field("loss", "none", "which side of L_sim gets no gradient")
     sim_on: Literal["logits", "log_softmax"] = _field("loss", "logits", "what L_sim compares")
     cls_sum: bool = _field("loss", False, "L_cls summed over both sources of a pair", "LogitMix, eq. 3: twice the mean")
+    confidence_penalty: float = _field(
+        "loss", 0.0, "lessen each label loss by this times the prediction's entropy", "Pereyra et al. 2017, eq. 4"
+    )
     class_weights: list[float] | None = _field("loss", None, "a weight for each class, in the order of the labels")
 
     def __post_init__(self) -> None:
@@ -71,6 +74,7 @@ class MixArguments:
             check_number("alpha", self.alpha, low=0)
         for name in ("mix_prob", "mix_start"):
             check_number(name, getattr(self, name), low=0, high=1)
+        check_number("confidence_penalty", self.confidence_penalty, low=0)
         if self.lam is not None:
             check_number("lam", self.lam, low=0, high=1)
         for weight in self.class_weights or ():

@@ -77,6 +77,15 @@ def distance(logits: Tensor, targets: Tensor, problem: str, class_weights: Tenso
     return (logits - targets).square().mean(1)
 
 
+def entropy(logits: Tensor, problem: str) -> Tensor:
+    """H(p) of each row's predicted distribution in nats: (B, C) -> (B,); for several labels the mean over them."""
+    if problem == MULTI:
+        p = logits.sigmoid()
+        return -(p * F.logsigmoid(logits) + (1 - p) * F.logsigmoid(-logits)).mean(1)
+    log_p = logits.log_softmax(1)
+    return -(log_p.exp() * log_p).sum(1)
+
+
 @dataclass(frozen=True)
 class LossOutput:
     """What one call of :class:`LogitMixLoss` gives.
@@ -111,6 +120,8 @@ class LogitMixLoss(nn.Module):
         problem_type: HF's word; None infers it (see :func:`infer_problem`).
         class_weights: C factors >= 0, or None.
         label_smoothing: e in [0, 1), applied once, to the targets.
+        confidence_penalty: b at least 0: every label loss is lessened by b times the entropy of the prediction that it
+            judges (Pereyra et al. 2017, eq. 4; 0.1 for networks of CIFAR's size).
 
     Raises:
         UserError: for an argument out of its range.
@@ -130,6 +141,7 @@ class LogitMixLoss(nn.Module):
         problem_type: str | None = None,
         class_weights: Sequence[float] | Tensor | None = None,
         label_smoothing: float = 0.0,
+        confidence_penalty: float = 0.0,
     ) -> None:
         super().__init__()
         self.weights = {"mix": w_mix, "cls": w_cls, "sim": w_sim}
@@ -140,6 +152,8 @@ class LogitMixLoss(nn.Module):
         if problem_type is not None:
             check_choice("problem_type", problem_type, PROBLEMS)
         check_number("label_smoothing", label_smoothing, low=0, high=1)
+        check_number("confidence_penalty", confidence_penalty, low=0)
+        self.confidence_penalty = confidence_penalty
         self.sim_form, self.sim_detach, self.sim_on = sim_form, sim_detach, sim_on
         self.cls_sum, self.problem_type, self.label_smoothing = cls_sum, problem_type, label_smoothing
         weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
@@ -165,14 +179,14 @@ class LogitMixLoss(nn.Module):
         problem = self.problem_type or infer_problem(clean, labels)
         targets = targets_of(labels, clean, problem, self.label_smoothing).to(clean.dtype)
         if mixed_logits is None or plan is None:
-            plain = distance(clean, targets, problem, self.class_weights)
+            plain = self._penalised(distance(clean, targets, problem, self.class_weights), clean, problem)
             return LossOutput(plain.mean(), plain, {"cls": plain})
         mixed, plan = _at_least_float32(mixed_logits), plan.to(clean.device)
         terms: dict[str, Tensor] = {}
         if self.weights["mix"]:
             terms["mix"] = self._each_source(mixed, targets, problem, plan)
         if self.weights["cls"]:
-            own = distance(clean, targets, problem, self.class_weights)
+            own = self._penalised(distance(clean, targets, problem, self.class_weights), clean, problem)
             terms["cls"] = own[plan.sources].sum(1) if self.cls_sum else own
         if self.weights["sim"]:
             terms["sim"] = self._similarity(clean, mixed, plan)
@@ -186,7 +200,14 @@ class LogitMixLoss(nn.Module):
             * distance(mixed, targets[plan.sources[:, k]], problem, self.class_weights)
             for k in range(plan.sources.shape[1])
         ]
-        return torch.stack(parts).sum(0)
+        return self._penalised(torch.stack(parts).sum(0), mixed, problem)  # shares sum to 1: once, whatever K
+
+    def _penalised(self, loss: Tensor, logits: Tensor, problem: str) -> Tensor:
+        if not self.confidence_penalty:
+            return loss
+        if problem == REGRESSION:
+            raise UserError("confidence_penalty needs classes, got a regression task: leave it at 0.")
+        return loss - self.confidence_penalty * entropy(logits, problem)
 
     def _similarity(self, clean: Tensor, mixed: Tensor, plan: MixPlan) -> Tensor:
         if self.sim_on == "log_softmax":

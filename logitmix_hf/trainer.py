@@ -185,7 +185,7 @@ class MixTrainer(AtomicCheckpoints):
     def loss_of(
         self, model: nn.Module, clean: Tensor, mixed: Tensor | None, labels: Tensor, plan: MixPlan | None
     ) -> LossOutput:
-        """The loss by ``mix``, for the kind of problem that the model's config names; smoothing in training only."""
+        """The loss by ``mix``, for the kind of problem that the model's config names; smoothing and penalty in training only."""
         if self._loss is None:
             mix, config = self.mix, getattr(unwrap(model), "config", None)
             problem = getattr(config, "problem_type", None) or infer_problem(clean, labels)
@@ -207,7 +207,9 @@ class MixTrainer(AtomicCheckpoints):
                 problem_type=problem,
                 class_weights=weights,
             ).to(clean.device)
+        # Both are means of training, no part of what an evaluation reports.
         self._loss.label_smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        self._loss.confidence_penalty = self.mix.confidence_penalty if model.training else 0.0
         return self._loss(clean, mixed, labels, plan)
 
     def _passes_of(self, model: nn.Module) -> MixedForward | SpanForward:

@@ -109,6 +109,29 @@ def test_smoothing_is_applied_once_to_mixed_targets():
     torch.testing.assert_close(out.loss, F.cross_entropy(MIXED, blend(targets, plan)))
 
 
+def test_the_confidence_penalty_is_the_entropy_of_what_is_judged():
+    plan, uniform = drawn(3), torch.full((3, 3), 1 / 3, dtype=torch.float64)
+    plain = LogitMixLoss()(CLEAN, MIXED, LABELS, plan).terms
+    terms = LogitMixLoss(confidence_penalty=0.1)(CLEAN, MIXED, LABELS, plan).terms
+    for name, logits in (("cls", CLEAN), ("mix", MIXED)):
+        entropy = torch.distributions.Categorical(logits=logits).entropy()
+        torch.testing.assert_close(terms[name], plain[name] - 0.1 * entropy)
+        # Pereyra et al. 2017, section 3: it is b KL(p || uniform) up to a constant
+        divergence = F.kl_div(uniform.log(), logits.log_softmax(1), log_target=True, reduction="none").sum(1)
+        torch.testing.assert_close(terms[name], plain[name] + 0.1 * divergence - 0.1 * math.log(3))
+    torch.testing.assert_close(terms["sim"], plain["sim"])
+
+
+def test_the_confidence_penalty_of_several_labels_is_each_ones_mean():
+    labels = torch.tensor([[1.0, 0, 1], [0, 0, 1], [1, 1, 0]], dtype=torch.float64)
+    out = LogitMixLoss(0, 1, 0, confidence_penalty=0.5)(CLEAN, MIXED, labels, drawn(3))
+    entropy = torch.distributions.Bernoulli(logits=CLEAN).entropy().mean(1)
+    each = F.binary_cross_entropy_with_logits(CLEAN, labels, reduction="none").mean(1)
+    torch.testing.assert_close(out.terms["cls"], each - 0.5 * entropy)
+    with pytest.raises(UserError, match="regression"):
+        LogitMixLoss(confidence_penalty=0.5)(CLEAN[:, :1], MIXED[:, :1], torch.zeros(3), drawn(3))
+
+
 @pytest.mark.parametrize("form", ["mse", "l2"])
 @pytest.mark.parametrize("on", ["logits", "log_softmax"])
 def test_gradcheck(form, on):
@@ -197,6 +220,7 @@ def test_mixing_an_array_in_place_turns_the_similarity_into_something_else():
         ({"sim_form": "l1"}, "sim_form"),
         ({"sim_detach": "both"}, "sim_detach"),
         ({"label_smoothing": 1.5}, "label_smoothing"),
+        ({"confidence_penalty": -0.1}, "confidence_penalty"),
         ({"w_sim": math.nan}, "w_sim"),
         ({"problem_type": "ranking"}, "problem_type"),
     ],

@@ -14,11 +14,11 @@ from transformers.trainer_utils import get_last_checkpoint
 from logitmix_hf.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.ends import is_main_process, use_all_cores
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import evaluate_predictions
+from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import check_same_arguments, now
-from logitmix_hf.running.job import Job
+from logitmix_hf.running.job import Job, TaskData
 from logitmix_hf.running.outcome import finish, judge, predictions_of, record_of
 from logitmix_hf.running.settings import TrainSettings
 from logitmix_hf.trainer import MixTrainer
@@ -53,6 +53,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     set_seed(training.seed)
     loaded = job.load()
     data = loaded.data
+    _check_loss(job, data)
     trainer = MixTrainer(
         model=loaded.model,
         args=training,
@@ -84,6 +85,23 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     if not trainer.is_world_process_zero():
         return 0
     return finish(folder, job, data, began, target)
+
+
+def _check_loss(job: Job, data: TaskData) -> None:
+    """Require what the flags say of the loss to fit the labels, which are known only now."""
+    weights = job.mix.class_weights
+    if weights is not None and len(weights) != len(data.label_names):
+        raise UserError(
+            f"--class_weights has {len(weights)} values, the data has {len(data.label_names)} labels"
+            f" ({', '.join(data.label_names) or 'a value'}): give one each, in this order."
+        )
+    given = {
+        "label_smoothing_factor": job.training.label_smoothing_factor,
+        "confidence_penalty": job.mix.confidence_penalty,
+    }
+    for name, value in given.items():
+        if value and data.problem == REGRESSION:
+            raise UserError(f"--{name} {value:g} needs classes, but {data.name} is a regression: leave it out.")
 
 
 def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:

@@ -14,7 +14,7 @@ from transformers import DataCollatorWithPadding
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.ends import guarded
-from logitmix_hf.errors import UserError, pick
+from logitmix_hf.errors import pick
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.flags import FlagParser, formatter, with_recipe
 from logitmix_hf.running.job import Job, Loaded
@@ -64,7 +64,6 @@ class TextJob(Job):
         with self.training.main_process_first(desc="data"):
             data = load_text_data(**self._data_arguments)
         data = _in_the_models_order(data, self._config)
-        _check_weights(self.mix, data)
         config = load.fit_config(self._config, data, self.model, self.data.max_length)
         tokenizer = load.load_tokenizer(self._tokenizer_source)
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
@@ -135,15 +134,6 @@ def main(argv: Sequence[str] | None = None, prog: str = "logitmix glue") -> int:
 
 def _known(split: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(split[name]) for name in split.column_names if name in _KNOWN}
-
-
-def _check_weights(mix: MixArguments, data: TextData) -> None:
-    weights = mix.class_weights
-    if weights is not None and len(weights) != len(data.label_names):
-        raise UserError(
-            f"--class_weights has {len(weights)} values, the data has {len(data.label_names)} labels"
-            f" ({', '.join(data.label_names) or 'a value'}): give one each, in this order."
-        )
 
 
 def _in_the_models_order(data: TextData, config: Any) -> TextData:

@@ -94,6 +94,14 @@ def test_a_file_that_cannot_be_used(tiny_model, files, tmp_path, capfd, name):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["label_smoothing_factor", "confidence_penalty"])
+def test_what_needs_classes_is_refused_for_values(tiny_model, tmp_path, capfd, name):
+    (tmp_path / "v.csv").write_text("text,stars\n" + "".join(f"film number {i},{i / 7:.3f}\n" for i in range(40)))
+    changes = {"train_file": tmp_path / "v.csv", "validation_file": None, name: 0.1}
+    ends_in_one_line(flags(tiny_model, tmp_path, tmp_path / "out", **changes), capfd, name, "0.1", "regression")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_label_that_train_never_had(tiny_model, files, tmp_path, capfd):
     (tmp_path / "v.csv").write_text("text,stars\ngood,up\nbad,sideways\n")
     argv = flags(tiny_model, files, tmp_path / "out", validation_file=tmp_path / "v.csv")
