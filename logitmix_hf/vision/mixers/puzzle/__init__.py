@@ -1,0 +1,9 @@
+"""PuzzleMix: energy, exact minimum, transport, mixer."""
+
+from __future__ import annotations
+
+from logitmix_hf.vision.mixers.puzzle.adversarial import adversarial_noise, adversarial_start
+from logitmix_hf.vision.mixers.puzzle.minimise import minimise
+from logitmix_hf.vision.mixers.puzzle.puzzlemix import PUZZLEMIX
+
+__all__ = ["PUZZLEMIX", "adversarial_noise", "adversarial_start", "minimise"]
