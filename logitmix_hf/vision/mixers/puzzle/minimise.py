@@ -10,7 +10,7 @@ ways with capacity w, and what remains in brackets goes to the unary term. A min
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, overload
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from logitmix_hf.errors import UserError
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
 Integers = NDArray[np.int64]
 
 # SciPy keeps capacities and residuals, which reach twice a capacity, in int32 and does not check either.
@@ -42,7 +41,13 @@ class Network(NamedTuple):
     constant: int
 
 
-def minimise(unary: Array, down: Array, right: Array) -> Array:
+@overload
+def minimise(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> Integers: ...
+@overload
+def minimise(unary: torch.Tensor, down: torch.Tensor, right: torch.Tensor) -> torch.Tensor: ...
+def minimise(
+    unary: np.ndarray | torch.Tensor, down: np.ndarray | torch.Tensor, right: np.ndarray | torch.Tensor
+) -> Integers | torch.Tensor:
     """The labelling of least energy of each grid of a batch, exactly.
 
     Args:
@@ -72,14 +77,11 @@ def minimise(unary: Array, down: Array, right: Array) -> Array:
     return torch.from_numpy(labels).to(unary.device) if isinstance(unary, torch.Tensor) else labels
 
 
-def labelling_energy(unary: Array, down: Array, right: Array, labels: Array) -> Array:
-    """E of each labelling: (B, n, n, L), (B, n-1, n), (B, n, n-1), (B, n, n) int -> (B,)."""
-    if isinstance(unary, torch.Tensor):
-        at = unary.gather(3, labels[..., None])[..., 0]
-    else:
-        at = np.take_along_axis(unary, labels[..., None], 3)[..., 0]
-    vertical = down * (labels[:, 1:] - labels[:, :-1]) ** 2
-    horizontal = right * (labels[:, :, 1:] - labels[:, :, :-1]) ** 2
+def labelling_energy(unary: np.ndarray, down: np.ndarray, right: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """E of each labelling: (B, n, n, L), (B, n-1, n), (B, n, n-1), (B, n, n) int -> (B,), in the costs' own dtype."""
+    at = np.take_along_axis(unary, labels[..., None], 3)[..., 0]
+    vertical = down * np.diff(labels, axis=1) ** 2
+    horizontal = right * np.diff(labels, axis=2) ** 2
     return at.sum((1, 2)) + vertical.sum((1, 2)) + horizontal.sum((1, 2))
 
 
@@ -116,7 +118,7 @@ def _integers(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> tuple[I
     levels = unary.shape[3]
     with np.errstate(over="ignore", invalid="ignore"):
         unary = unary - unary[..., :1]
-        # What a ladder must outweigh is at most this, see _network.
+        # What a ladder must outweigh is at most this, see network.
         cost = np.abs(np.diff(unary)).sum(3) + 2 * (levels - 1) ** 2 * _around(down, right)
     most = cost.max((1, 2), initial=0)
     if not np.isfinite(most).all():
@@ -165,7 +167,7 @@ def _pattern(n: int, levels: int) -> _Pattern:
     return _Pattern(end[order].astype(np.int32), edge[order], np.bincount(start, minlength=cells * rungs))
 
 
-def _network(unary: Integers, down: Integers, right: Integers) -> Network:
+def network(unary: Integers, down: Integers, right: Integers) -> Network:
     """The flow network of integer energies."""
     rows, n, _, levels = unary.shape
     pattern = _pattern(n, levels)
@@ -202,8 +204,8 @@ def _network(unary: Integers, down: Integers, right: Integers) -> Network:
 def _solve(unary: Integers, down: Integers, right: Integers) -> Integers:
     """(B, n, n) labels of least energy of integer energies."""
     rows, n, _, levels = unary.shape
-    graph, constant = _network(unary, down, right)
-    nodes = graph.shape[0] - 2
+    graph, constant = network(unary, down, right)
+    nodes = rows * n * n * (levels - 1)
     flow = maximum_flow(graph, nodes, nodes + 1).flow
     # Every edge is stored both ways, so the flow has the capacities' own pattern.
     open_edges = graph.data != flow.data

@@ -13,7 +13,7 @@ from logitmix_hf.plan import MixPlan
 from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, carried_out
 from logitmix_hf.vision.mixers.puzzle.energy import contrasts, pixel_scale, pool_saliency, puzzle_energy
 from logitmix_hf.vision.mixers.puzzle.minimise import minimise
-from logitmix_hf.vision.mixers.puzzle.transport import assign, move
+from logitmix_hf.vision.mixers.puzzle.transport import assign, cut, join, move
 
 MOST_BLOCKS = 16
 DRAWN_BLOCKS = (2, 4, 8, 16)
@@ -96,21 +96,27 @@ def _puzzlemix(
     own, other = x, x
     if noise is not None:
         to_own, to_other = NOISY[noisy]
-        noise = noise.to(x) * mixes.to(x).reshape(-1, 1, 1, 1)
-        own, other = (x + noise if to_own else x), (x + noise if to_other else x)
+        noise = noise.to(x)
+        # A row that is not mixed stays what it is.
+        own = x + noise * mixes.to(x).reshape(-1, 1, 1, 1) if to_own else x
+        other = x + noise if to_other else x
+    mask = kept.to(x).repeat_interleave(size[0] // n, 1).repeat_interleave(size[1] // n, 2).unsqueeze(1)
     if transport:
-        shown = kept.repeat_interleave(fine // n, 1).repeat_interleave(fine // n, 2)
+        share_of = kept.repeat_interleave(fine // n, 1).repeat_interleave(fine // n, 2)
         worth = torch.cat([salient, salient[pairs]]).numpy()
-        sources = torch.from_numpy(assign(worth, torch.cat([shown > 0, shown < 1]).numpy(), transport_eps)).to(x.device)
-        own = move(own, plan.sources[:, 0], sources[: len(x)])
-        other = move(other, partner, sources[len(x) :])
+        shown = torch.cat([share_of > 0, share_of < 1]).numpy()
+        sources = torch.from_numpy(assign(worth, shown, transport_eps)).to(x.device)
+        own_blocks = cut(own, fine)
+        other_blocks = own_blocks if other is own else cut(other, fine)
+        own_blocks = move(own_blocks, plan.sources[:, 0], sources[: len(x)])
+        other_blocks = move(other_blocks, partner, sources[len(x) :])
+        mixed = join(other_blocks.lerp(own_blocks, share_of.to(x).reshape(-1, 1)), x.shape)
     else:
-        other = other[partner]
-    mask = kept.float().repeat_interleave(size[0] // n, 1).repeat_interleave(size[1] // n, 2).unsqueeze(1).to(x.device)
-    mixed = (mask * own + (1 - mask) * other).to(images.dtype)
+        mixed = other[partner].lerp(own, mask)
+    mixed = mixed.to(images.dtype)
     if images.is_contiguous(memory_format=torch.channels_last):
         mixed = mixed.contiguous(memory_format=torch.channels_last)
-    return mixed, carried_out(plan, mask)
+    return mixed, carried_out(plan, mask.float())
 
 
 def _whole(name: str, value: object, low: int, high: int | None = None) -> None:

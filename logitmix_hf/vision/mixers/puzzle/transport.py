@@ -11,6 +11,7 @@ not asked); and only a block that is worth more there than its own, s_i - eps C_
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -88,23 +89,33 @@ def assign(saliency: NDArray[np.float64], shown: NDArray[np.bool_], eps: float) 
     return np.where(open_, holder % cells, -1).reshape(images, n, n)
 
 
-def move(images: Tensor, rows: Tensor, sources: Tensor) -> Tensor:
-    """Put the blocks of images in other places.
-
-    Args:
-        images: (B, C, H, W).
-        rows: (R,) int64, which image each row shows.
-        sources: (R, n, n) int64 on the same device, the number of the block that comes to each place; -1 leaves the block
-            that is there.
-
-    Returns:
-        (R, C, H, W).
-    """
-    n = sources.shape[1]
-    stay = torch.arange(n * n, device=sources.device).reshape(n, n)
-    sources = torch.where(sources < 0, stay, sources)
+def cut(images: Tensor, n: int) -> Tensor:
+    """(B, C, H, W) -> (B n n, C h w): the blocks of each image in reading order, h = H / n and w = W / n."""
     height, width = images.shape[2] // n, images.shape[3] // n
     blocks = images.unflatten(3, (n, width)).unflatten(2, (n, height))
-    # Indices apart from each other come first in the result: (R, n, n, C, height, width).
-    moved = blocks[rows[:, None, None], :, sources // n, :, sources % n]
-    return moved.permute(0, 3, 1, 4, 2, 5).reshape(len(rows), *images.shape[1:])
+    return blocks.permute(0, 2, 4, 1, 3, 5).reshape(len(images) * n * n, -1)
+
+
+def join(blocks: Tensor, shape: torch.Size) -> Tensor:
+    """The images of ``shape`` whose blocks these are; undoes :func:`cut`."""
+    rows, channels, height, width = shape
+    n = math.isqrt(len(blocks) // rows)
+    blocks = blocks.reshape(rows, n, n, channels, height // n, width // n)
+    return blocks.permute(0, 3, 1, 4, 2, 5).reshape(shape)
+
+
+def move(blocks: Tensor, rows: Tensor, sources: Tensor) -> Tensor:
+    """Blocks put in other places.
+
+    Args:
+        blocks: (B n n, D), from :func:`cut`.
+        rows: (R,) int64, which image each row shows.
+        sources: (R, n, n) int64, the number of the block that comes to each place; -1 leaves the one that is there.
+
+    Returns:
+        (R n n, D).
+    """
+    cells = sources[0].numel()
+    sources = sources.flatten(1)
+    sources = torch.where(sources < 0, torch.arange(cells, device=sources.device), sources)
+    return blocks.index_select(0, (rows[:, None] * cells + sources).flatten())
