@@ -59,7 +59,7 @@ def pixel_scale(images: Tensor, std: Sequence[float] | Tensor | None) -> Tensor:
     if std is None:
         low, high = images.detach().aminmax()
         spread = high - low
-        return torch.where(spread > 0, 1 / spread, 0)
+        return torch.where(spread == 0, 0, 1 / spread)
     scale = torch.as_tensor(std, dtype=images.dtype, device=images.device).reshape(-1)
     if len(scale) not in (1, images.shape[1]) or not bool((scale > 0).all()):
         raise UserError(f"std must be one positive number for each of {images.shape[1]} channels, got {std}.")
@@ -79,6 +79,9 @@ def contrasts(images: Tensor, scale: Tensor, partner: Tensor, blocks: int, neigh
     Returns:
         (B, 2, 2, n-1, n) and (B, 2, 2, n, n-1) float64 on the CPU: phi[:, a, b] is the mean over border and channels of
         |upper or left block of image a - lower or right block of image b|, with 0 the row itself and 1 its partner.
+
+    Raises:
+        UserError: for images that are not finite.
     """
     tall, wide = (max(1, side // blocks // neighbours) for side in images.shape[2:])
     cells = F.adaptive_avg_pool2d(images.detach(), (blocks * tall, blocks * wide)) * scale
@@ -94,7 +97,10 @@ def contrasts(images: Tensor, scale: Tensor, partner: Tensor, blocks: int, neigh
         rows = [own, compare(one, other[partner], along, size), compare(one[partner], other, along, size), own[partner]]
         return torch.stack(rows, 1).unflatten(1, (2, 2)).double().cpu()
 
-    return table(above, below, 2, wide), table(left, beside, 1, tall)
+    phi = table(above, below, 2, wide), table(left, beside, 1, tall)
+    if not all(bool(torch.isfinite(part).all()) for part in phi):
+        raise UserError("images must be finite, got NaN or infinity.")
+    return phi
 
 
 def log_prior(share: Tensor, levels: int) -> Tensor:

@@ -42,7 +42,8 @@ def assign(saliency: NDArray[np.float64], shown: NDArray[np.bool_], eps: float) 
 
     Returns:
         (R, n, n) the number y n + x of the block that comes to each place: different blocks in all places that are
-        shown, -1 in the others. Of equal offers a place keeps its own block, else the first in reading order.
+        shown, -1 in the others. Of equal places a block asks the nearest first, of equal offers a place keeps its own
+        block, and else the first in reading order counts.
     """
     images, n, _ = saliency.shape
     cells = n * n
