@@ -8,7 +8,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.plan import MixPlan, draw_plan
-from logitmix_hf.vision.mixers.puzzle import PUZZLEMIX, adversarial_noise, adversarial_start
+from logitmix_hf.vision.mixers.puzzle import PUZZLEMIX
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -227,30 +227,14 @@ def test_noise_comes_after_the_mask():
         torch.testing.assert_close(mixed, plain + added)
 
 
-def test_adversarial_noise_is_small_and_points_uphill():
-    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.1)
-    pixels, _ = batch(4)
-    pixels[0, :, :4] = 0
-    images = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    start = adversarial_start(images, generator(), mean=mean, std=std) * torch.tensor(std)[:, None, None]
-    assert start.abs().max() <= 10 / 255 + 1e-6
-    assert start.abs().max() > 9 / 255
-    assert (pixels + start).min() >= -1e-6
-    assert (pixels + start).max() <= 1 + 1e-6
-    gradient = torch.randn(images.shape, generator=generator(1))
-    strengths = []
-    for seed in range(20):
-        noise = adversarial_noise(start / torch.tensor(std)[:, None, None], gradient, generator(seed), std=std)
-        noise = noise * torch.tensor(std)[:, None, None] * 255 / 10
-        strengths.append(float(noise.abs().max()))
-        # The step of 12 outweighs a start of at most 10.
-        assert torch.equal(noise.sign(), gradient.sign())
-    assert 0 < min(strengths) < 0.3
-    assert 0.7 < max(strengths) <= 1 + 1e-5
-    none = adversarial_noise(start * 0, gradient * 0, generator())
-    assert (none == 0).all()
-    with pytest.raises(UserError, match="std must be one number for each of 3 channels"):
-        adversarial_start(images, generator(), std=(0.5, 0.0, 0.5))
+def test_tensors_that_carry_gradients_are_taken_as_they_are():
+    """As they come from the pass that made the saliency."""
+    images, saliency = batch()
+    plan = pairs([0.2, 0.5, 0.8, 0.4, 0.3, 0.6])
+    plain, _ = PUZZLEMIX(images, plan, generator(), saliency=saliency)
+    mixed, done = PUZZLEMIX(images.requires_grad_(), plan, generator(), saliency=saliency.requires_grad_())
+    assert torch.equal(mixed, plain)
+    assert not done.shares.requires_grad
 
 
 def test_one_row_is_mixed_with_itself():

@@ -43,7 +43,7 @@ def pool_saliency(saliency: Tensor, blocks: int) -> Tensor:
     low, high = saliency.aminmax()
     if not (low >= 0 and high < math.inf):
         raise UserError(f"saliency must be finite and at least 0, got values from {low:g} to {high:g}.")
-    pooled = F.adaptive_avg_pool2d(saliency.detach().float().unsqueeze(1), blocks)[:, 0].double().cpu()
+    pooled = F.adaptive_avg_pool2d(saliency.detach().float().unsqueeze(1), blocks)[:, 0].cpu().double()
     total = pooled.sum((1, 2), keepdim=True)
     return torch.where(total > 0, pooled / torch.where(total > 0, total, 1), 1 / blocks**2)
 
@@ -95,7 +95,7 @@ def contrasts(images: Tensor, scale: Tensor, partner: Tensor, blocks: int, neigh
     def table(one: Tensor, other: Tensor, along: int, size: int) -> Tensor:
         own = compare(one, other, along, size)
         rows = [own, compare(one, other[partner], along, size), compare(one[partner], other, along, size), own[partner]]
-        return torch.stack(rows, 1).unflatten(1, (2, 2)).double().cpu()
+        return torch.stack(rows, 1).unflatten(1, (2, 2)).cpu().double()
 
     phi = table(above, below, 2, wide), table(left, beside, 1, tall)
     if not all(bool(torch.isfinite(part).all()) for part in phi):
