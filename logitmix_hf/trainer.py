@@ -185,7 +185,7 @@ class MixTrainer(AtomicCheckpoints):
     def loss_of(
         self, model: nn.Module, clean: Tensor, mixed: Tensor | None, labels: Tensor, plan: MixPlan | None
     ) -> LossOutput:
-        """The loss by ``mix``, for the kind of problem that the model's config names; smoothing and penalty in training only."""
+        """The loss by ``mix``, for the problem that the config names; smoothing and penalty in training only."""
         if self._loss is None:
             mix, config = self.mix, getattr(unwrap(model), "config", None)
             problem = getattr(config, "problem_type", None) or infer_problem(clean, labels)

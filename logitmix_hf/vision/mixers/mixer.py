@@ -1,0 +1,129 @@
+"""What an image mixer is: a pure function of images, plan and generator that says what it really did."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.plan import MixPlan
+
+
+@dataclass(frozen=True)
+class MaskedPlan(MixPlan):
+    """The plan that a mixer carried out.
+
+    Attributes:
+        mask: (B, 1, H, W) float32 in [0, 1], the share of the row itself at each pixel; its mean is ``lam``.
+    """
+
+    mask: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """A way to combine two images; the row is its card.
+
+    Attributes:
+        name: what ``--mixer`` takes.
+        idea, source: what it does in a line, and the paper.
+        alpha: of Beta(alpha, alpha) where it is used alone.
+        w_sim: weight of L_sim where it is LogitMix's base.
+        function: (images, plan, generator, **options) -> (mixed, carried out).
+        needs_saliency: whether a call needs ``saliency=``.
+        hidden: whether it may also run on feature maps inside a network.
+        note: what to know before using it.
+    """
+
+    name: str
+    idea: str
+    source: str
+    alpha: float
+    w_sim: float
+    function: Callable[..., tuple[Tensor, MaskedPlan]]
+    needs_saliency: bool = False
+    hidden: bool = False
+    note: str = ""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of a call by name, with their defaults."""
+        parameters = inspect.signature(self.function).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "saliency"}
+
+    def __call__(
+        self,
+        images: Tensor,
+        plan: MixPlan,
+        generator: torch.Generator,
+        *,
+        saliency: Tensor | None = None,
+        **options: Any,
+    ) -> tuple[Tensor, MaskedPlan]:
+        """Mix one batch; ``images`` and ``plan`` are left untouched.
+
+        Args:
+            images: (B, C, H, W) float of any dtype.
+            plan: pairs, (B, 2): how much of each row should survive. A row of share 1 comes back as it was.
+            generator: on the CPU, the only source of randomness.
+            saliency: (B, H, W) >= 0, for mixers that need it; others ignore it.
+            options: see :attr:`options`.
+
+        Returns:
+            The mixed images, and the plan that was carried out: same sources, shares the exact means of the masks.
+
+        Raises:
+            UserError: for an unknown option, a missing saliency, or shapes that do not fit.
+        """
+        for option in options:
+            if option not in self.options:
+                known = ", ".join(self.options) or "none"
+                raise UserError(
+                    f"mixer {self.name!r} has no option {option!r}.{nearest(option, self.options)} Known: {known}."
+                )
+        if images.ndim != 4 or not images.is_floating_point():
+            raise UserError(f"images must be (B, C, H, W) float, got {tuple(images.shape)} {images.dtype}.")
+        if plan.sources.shape != (len(images), 2):
+            raise UserError(
+                f"mixer {self.name!r} mixes pairs: the plan must be ({len(images)}, 2), got {tuple(plan.sources.shape)}."
+            )
+        if self.needs_saliency:
+            wanted = (len(images), *images.shape[2:])
+            if saliency is None or saliency.shape != wanted:
+                got = "none" if saliency is None else tuple(saliency.shape)
+                raise UserError(f"mixer {self.name!r} needs saliency of the shape {wanted}, got {got}.")
+            options["saliency"] = saliency
+        return self.function(images, plan.to(images.device), generator, **options)
+
+
+def carried_out(plan: MixPlan, mask: Tensor) -> MaskedPlan:
+    """The plan whose shares are the exact means of ``mask``: (B, 1, H, W)."""
+    keep = mask.double().mean((1, 2, 3)).to(plan.shares.dtype)
+    return MaskedPlan(plan.sources, torch.stack([keep, 1 - keep], 1), mask)
+
+
+def paste(images: Tensor, partners: Tensor, plan: MixPlan, own: Tensor) -> tuple[Tensor, MaskedPlan]:
+    """Take the row itself where ``own``, (B, H, W) bool, is true, and ``partners``, (B, C, H, W), elsewhere."""
+    own = own.unsqueeze(1)
+    return torch.where(own, images, partners), carried_out(plan, own.float())
+
+
+def draws(rows: int, per: str) -> int:
+    """How many places to draw: one for the batch, or one a row.
+
+    Raises:
+        UserError: for another word.
+    """
+    if per not in ("batch", "example"):
+        raise UserError(f"per must be 'batch' or 'example', got {per!r}.")
+    return rows if per == "example" else 1
+
+
+def steps(share: Tensor, length: int) -> Tensor:
+    """Whole pixels of a side: floor(share * length), unhurt by the rounding of float32."""
+    return (share.double() * length + 1e-5).floor().long().clamp(0, length)
