@@ -24,7 +24,7 @@ def _outside(top: Tensor, bottom: Tensor, left: Tensor, right: Tensor, images: T
     return ~(rows[:, :, None] & columns[:, None, :])
 
 
-def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, ...]:
+def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """CutMix's box around (y, x), each (B,), cut at the edges: top, bottom, left, right.
 
     Its sides are floor(side * sqrt(1 - lam)); half of that, rounded down, lies on each side of the centre, as in the
