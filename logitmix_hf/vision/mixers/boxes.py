@@ -7,7 +7,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, draws, paste, steps
+from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, draws, partners, paste, steps
 
 
 def _randint(high: int, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -40,25 +40,53 @@ def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> t
     )
 
 
+def _one_box(images: Tensor, plan: MixPlan, count: int) -> bool:
+    """Whether all rows have one box, whose sides may be read: asking is free on a CPU only."""
+    return count == 1 and images.device.type == "cpu" and bool((plan.lam == plan.lam[0]).all())
+
+
+def _paste_box(
+    images: Tensor, plan: MixPlan, top: int, bottom: int, left: int, right: int, patch: Tensor
+) -> tuple[Tensor, MaskedPlan]:
+    """What :func:`paste` does where all rows have one box: only ``patch``, (B, C, bottom - top, right - left), is moved."""
+    height, width = images.shape[2:]
+    mixed, mask = images.clone(), torch.ones(1, 1, height, width)
+    mixed[:, :, top:bottom, left:right] = patch
+    mask[:, :, top:bottom, left:right] = 0
+    keep = 1 - (bottom - top) * (right - left) / (height * width)
+    lam = torch.full_like(plan.lam, keep)
+    return mixed, MaskedPlan(plan.sources, torch.stack([lam, 1 - lam], 1), mask.expand(len(images), -1, -1, -1))
+
+
+def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple[Tensor, MaskedPlan]:
+    """Paste CutMix's box around (y, x), each (1,) or (B,)."""
+    height, width = images.shape[2:]
+    if not _one_box(images, plan, len(y)):
+        return paste(
+            images, partners(images, plan), plan, _outside(*clipped_box(plan.lam, y, x, height, width), images)
+        )
+    top, bottom, left, right = torch.cat(clipped_box(plan.lam[:1], y, x, height, width)).tolist()
+    patch = partners(images[:, :, top:bottom, left:right], plan)
+    return _paste_box(images, plan, top, bottom, left, right, patch)
+
+
 def _cutmix(
     images: Tensor, plan: MixPlan, generator: torch.Generator, *, per: str = "batch", lam_correction: bool = True
 ) -> tuple[Tensor, MaskedPlan]:
     height, width = images.shape[2:]
     count = draws(len(images), per)
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
-    own = _outside(*clipped_box(plan.lam, y, x, height, width), images)
-    mixed, done = paste(images, images[plan.sources[:, 1]], plan, own)
+    mixed, done = _paste_clipped(images, plan, y, x)
     return mixed, done if lam_correction else MaskedPlan(plan.sources, plan.shares, done.mask)
 
 
 def _saliencymix(
     images: Tensor, plan: MixPlan, generator: torch.Generator, *, saliency: Tensor, per: str = "example"
 ) -> tuple[Tensor, MaskedPlan]:
-    height, width = images.shape[2:]
+    width = images.shape[3]
     count = draws(len(images), per)
     peak = saliency[plan.sources[:count, 1]].flatten(1).argmax(1).to(images.device)
-    own = _outside(*clipped_box(plan.lam, peak // width, peak % width, height, width), images)
-    return paste(images, images[plan.sources[:, 1]], plan, own)
+    return _paste_clipped(images, plan, peak // width, peak % width)
 
 
 def _resizemix(
@@ -73,20 +101,32 @@ def _resizemix(
     check_number("smallest", smallest, low=0, high=1)
     check_number("largest", largest, low=smallest, high=1)
     height, width = images.shape[2:]
-    count, mixes = draws(len(images), per), plan.lam < 1
-    scale = torch.where(mixes, smallest + (largest - smallest) * (1 - plan.lam), 0.0)
-    tall = torch.where(mixes, steps(scale, height).clamp(min=1), 0)
-    wide = torch.where(mixes, steps(scale, width).clamp(min=1), 0)
+    count = draws(len(images), per)
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
+    one = _one_box(images, plan, count)
+    lam = plan.lam[:1] if one else plan.lam
+    scale = smallest + (largest - smallest) * (1 - lam)
+    tall = torch.where(lam < 1, steps(scale, height).clamp(min=1), 0)
+    wide = torch.where(lam < 1, steps(scale, width).clamp(min=1), 0)
     top = (y - tall // 2).clamp(min=0).minimum(height - tall)
     left = (x - wide // 2).clamp(min=0).minimum(width - wide)
-    own = _outside(top, top + tall, left, left + wide, images)
     # Nearest neighbour: pixel r of a patch of h rows shows row floor(r * H / h) of the whole image.
-    source_rows = _nearest(top, tall, height, images)[:, None, :, None]
-    source_columns = _nearest(left, wide, width, images)[:, None, None, :]
-    partners = images[plan.sources[:, 1]]
-    small = partners.gather(2, source_rows.expand_as(partners)).gather(3, source_columns.expand_as(partners))
+    rows, columns = _nearest(top, tall, height, images), _nearest(left, wide, width, images)
+    if one:
+        box = torch.cat([top, top + tall, left, left + wide]).tolist()
+        rows, columns = rows[0, box[0] : box[1]], columns[0, box[2] : box[3]]
+        return _paste_box(images, plan, *box, partners(_grid(images, rows, columns), plan))
+    own = _outside(top, top + tall, left, left + wide, images)
+    # Two advanced indices with a slice between them: the channels come last.
+    small = images[plan.sources[:, 1, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     return paste(images, small, plan, own)
+
+
+def _grid(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(B, C, h, w): these rows and columns of every image, in the memory format of ``images``."""
+    if images.is_contiguous(memory_format=torch.channels_last):
+        return images.permute(0, 2, 3, 1).index_select(1, rows).index_select(2, columns).permute(0, 3, 1, 2)
+    return images.index_select(2, rows).index_select(3, columns)
 
 
 def _nearest(start: Tensor, size: Tensor, length: int, images: Tensor) -> Tensor:

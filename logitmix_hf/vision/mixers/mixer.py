@@ -107,10 +107,20 @@ def carried_out(plan: MixPlan, mask: Tensor) -> MaskedPlan:
     return MaskedPlan(plan.sources, torch.stack([keep, 1 - keep], 1), mask)
 
 
-def paste(images: Tensor, partners: Tensor, plan: MixPlan, own: Tensor) -> tuple[Tensor, MaskedPlan]:
-    """Take the row itself where ``own``, (B, H, W) bool, is true, and ``partners``, (B, C, H, W), elsewhere."""
+def partners(images: Tensor, plan: MixPlan) -> Tensor:
+    """(B, C, H, W) a copy of each row's partner, in the memory format of ``images``.
+
+    Whole images are copied, which ``images[...]`` does not do: several times as fast on a CPU.
+    """
+    if images.is_contiguous(memory_format=torch.channels_last):
+        return images.permute(0, 2, 3, 1).index_select(0, plan.sources[:, 1]).permute(0, 3, 1, 2)
+    return images.index_select(0, plan.sources[:, 1])
+
+
+def paste(images: Tensor, others: Tensor, plan: MixPlan, own: Tensor) -> tuple[Tensor, MaskedPlan]:
+    """Take the row itself where ``own``, (B, H, W) bool, is true, and ``others``, (B, C, H, W), elsewhere."""
     own = own.unsqueeze(1)
-    return torch.where(own, images, partners), carried_out(plan, own.float())
+    return torch.where(own, images, others), carried_out(plan, own.float())
 
 
 def draws(rows: int, per: str) -> int:
