@@ -1,0 +1,54 @@
+"""Convolutional networks for images of any size, as models of the Hub."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from logitmix_hf.vision.networks.table import NETWORKS, STEMS, Network, network_names
+
+if TYPE_CHECKING:
+    from logitmix_hf.vision.networks.config import ConvNetConfig
+    from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
+    from logitmix_hf.vision.networks.processor import image_processor
+    from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names
+    from logitmix_hf.vision.networks.register import register, register_when_needed
+
+__all__ = [
+    "NETWORKS",
+    "STEMS",
+    "ConvNetConfig",
+    "ConvNetForImageClassification",
+    "Network",
+    "build_network",
+    "image_processor",
+    "load_reference_weights",
+    "network_names",
+    "reference_names",
+    "register",
+    "register_when_needed",
+]
+
+# Resolved on first use: listing the names must not wait for torch and transformers.
+_HOMES = {
+    "ConvNetConfig": "config",
+    "ConvNetForImageClassification": "model",
+    "build_network": "model",
+    "image_processor": "processor",
+    "load_reference_weights": "reference",
+    "reference_names": "reference",
+    "register_when_needed": "register",
+}
+
+
+def register() -> None:
+    """Make our networks known to ``AutoConfig`` and ``AutoModelForImageClassification``; idempotent."""
+    from logitmix_hf.vision.networks.register import register as now
+
+    now()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

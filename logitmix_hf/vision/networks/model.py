@@ -1,0 +1,158 @@
+"""One model class for all of our networks, at home on the Hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
+
+from logitmix_hf.errors import UserError, check_number, pick
+from logitmix_hf.vision.networks.cifar import cifar_parts
+from logitmix_hf.vision.networks.config import ConvNetConfig
+from logitmix_hf.vision.networks.parts import Parts
+from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
+from logitmix_hf.vision.networks.preact import preactresnet18_parts, wideresnet_parts
+from logitmix_hf.vision.networks.table import NETWORKS, STEMS, Named, read_name
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L"); they sum to 1
+
+
+def chosen_stem(config: ConvNetConfig) -> str:
+    """The stem of a configuration, after the image was found large enough for it.
+
+    Raises:
+        UserError: for an unknown stem, one that this network does not have, and an image that is too small.
+    """
+    named = read_name(config.architecture)
+    check_number("image_size", config.image_size, low=1)
+    check_number("channels", config.num_channels, low=1)
+    stem = config.stem or named.row.stem_for(config.image_size)
+    pick(STEMS, stem, "stem")
+    pick(named.row.halvings, stem, f"stem of {config.architecture}")
+    smallest = 2 ** named.row.halvings[stem]
+    if config.image_size < smallest:
+        fitting = [name for name, row in NETWORKS.items() if 2 ** min(row.halvings.values()) <= config.image_size]
+        hint = f", or take a network that halves less: {', '.join(fitting)}" if fitting else ""
+        raise UserError(
+            f"{config.architecture} with the {stem} stem halves an image {named.row.halvings[stem]} times: it needs at"
+            f" least {smallest} x {smallest} pixels, got {config.image_size} x {config.image_size}; resize the images (image_size){hint}."
+        )
+    return stem
+
+
+def is_torchvision(named: Named, stem: str) -> bool:
+    """Whether the network is torchvision's with this stem."""
+    return named.row.source[stem].startswith("torchvision")
+
+
+def _parts(config: ConvNetConfig) -> Parts:
+    named, stem = read_name(config.architecture), chosen_stem(config)
+    channels, labels = config.num_channels, config.num_labels
+    if named.row.name == "wideresnet-d-w":
+        return wideresnet_parts(named.depth, named.width, stem, channels, labels)
+    if named.row.name == "preactresnet18-w":
+        return preactresnet18_parts(named.width, stem, channels, labels)
+    if is_torchvision(named, stem):
+        network = torchvision_network(named.row.name, stem, channels, labels, config.dropout)
+        return torchvision_parts(named.row.name, network)
+    return cifar_parts(named.row.name, channels, labels, config.dropout)
+
+
+class ConvNetForImageClassification(PreTrainedModel):
+    """A convolutional classifier: ``classifier(pool(neck(stages(stem(images)))))``.
+
+    Every network has the same five parts, so that a site is found by its name: ``stages[k - 1]`` ends stage k.
+    """
+
+    config_class = ConvNetConfig
+    config: ConvNetConfig
+    base_model_prefix = ""
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    # forward takes whatever comes and ignores it: Trainer must not think that it divides by num_items_in_batch.
+    accepts_loss_kwargs = False
+
+    def __init__(self, config: ConvNetConfig) -> None:
+        super().__init__(config)
+        parts = _parts(config)
+        self.stem = parts.stem
+        self.stages = nn.ModuleList(parts.stages)
+        self.neck = parts.neck
+        self.pool = parts.pool
+        self.classifier = parts.head
+        self._initialise = parts.initialise
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        self._initialise(module)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> ImageClassifierOutputWithNoAttention | tuple[Any, ...]:
+        """Logits, and their cross entropy when labels are given.
+
+        Args:
+            pixel_values: (B, C, H, W) normalised images. A network for grey images takes colour ones too, and weighs
+                their channels as Pillow does: ``pipeline`` hands every image over as RGB.
+            labels: (B,) class numbers or (B, num_labels) shares that sum to 1.
+            output_hidden_states: also return the maps after the stem and after each stage.
+            return_dict: False: a tuple.
+
+        Returns:
+            ``loss`` scalar or None, ``logits`` (B, num_labels) float32, ``hidden_states``.
+        """
+        if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
+            luma = torch.tensor(_LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
+            pixel_values = (pixel_values * luma[:, None, None]).sum(1, keepdim=True)
+        maps = [self.stem(pixel_values)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+            if not output_hidden_states and not self.config.output_hidden_states:
+                del maps[0]
+        logits = self.classifier(self.pool(self.neck(maps[-1]))).float()
+        loss = None if labels is None else F.cross_entropy(logits, labels)
+        hidden = tuple(maps) if len(maps) > 1 else None
+        if not (self.config.return_dict if return_dict is None else return_dict):
+            return tuple(value for value in (loss, logits, hidden) if value is not None)
+        return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=hidden)  # type: ignore[arg-type]
+
+
+def build_network(
+    name: str, num_labels: int, image_size: int = 32, channels: int = 3, stem: str | None = None, **config: Any
+) -> ConvNetForImageClassification:
+    """A network with random weights.
+
+    Args:
+        name: a name in :data:`NETWORKS`; ``wideresnet-28-10`` and ``preactresnet18-2`` with numbers of your own.
+        num_labels: how many classes.
+        image_size: side of the images in pixels: up to 32 takes the stem for CIFAR, up to 127 that for Tiny ImageNet,
+            larger ones torchvision's own network.
+        channels: 1 or 3.
+        stem: a name in :data:`STEMS`, to choose it otherwise.
+        config: further settings of :class:`ConvNetConfig`: ``dropout``, ``id2label``, ``label2id`` …
+
+    Raises:
+        UserError: for an unknown name, stem or setting, or an image smaller than the network allows.
+    """
+    read_name(name)
+    check_number("num_labels", num_labels, low=1)
+    known = ConvNetConfig()
+    if unknown := [key for key in config if not hasattr(known, key)]:
+        raise UserError(
+            f"{name} has no setting {unknown[0]!r}: it takes dropout, id2label, label2id and what every configuration has."
+        )
+    if (given := config.get("id2label")) is not None and len(given) != num_labels:
+        raise UserError(f"num_labels is {num_labels}, but id2label names {len(given)} classes: give as many.")
+    config = config if given is not None else {**config, "num_labels": num_labels}
+    settings = ConvNetConfig(architecture=name, image_size=image_size, num_channels=channels, stem=stem, **config)
+    settings.stem = chosen_stem(settings)
+    return ConvNetForImageClassification(settings)
