@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
     from logitmix_hf.vision.networks.processor import image_processor
     from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names
-    from logitmix_hf.vision.networks.register import register, register_when_needed
+    from logitmix_hf.vision.networks.registration import register, register_when_needed
 
 __all__ = [
     "NETWORKS",
@@ -37,15 +37,9 @@ _HOMES = {
     "image_processor": "processor",
     "load_reference_weights": "reference",
     "reference_names": "reference",
-    "register_when_needed": "register",
+    "register": "registration",
+    "register_when_needed": "registration",
 }
-
-
-def register() -> None:
-    """Make our networks known to ``AutoConfig`` and ``AutoModelForImageClassification``; idempotent."""
-    from logitmix_hf.vision.networks.register import register as now
-
-    now()
 
 
 def __getattr__(name: str) -> Any:
