@@ -152,7 +152,10 @@ def build_network(
         )
     if (given := config.get("id2label")) is not None and len(given) != num_labels:
         raise UserError(f"num_labels is {num_labels}, but id2label names {len(given)} classes: give as many.")
-    config = config if given is not None else {**config, "num_labels": num_labels}
+    if given is None:
+        config["num_labels"] = num_labels
+    elif config.get("label2id") is None:
+        config["label2id"] = {label: number for number, label in given.items()}
     settings = ConvNetConfig(architecture=name, image_size=image_size, num_channels=channels, stem=stem, **config)
     settings.stem = chosen_stem(settings)
     return ConvNetForImageClassification(settings)

@@ -102,10 +102,10 @@ def load_reference_weights(
     names = reference_names(model)
     given = {key.removeprefix("module."): tensor for key, tensor in state_dict.items()}
     own = model.state_dict()
-    last = f"{list(own)[-1].rpartition('.')[0]}."  # the module that gives the logits comes last
+    last = f"{list(own)[-1].rpartition('.')[0]}."  # the layer that gives the logits comes last
     if not head:
+        given = {key: tensor for key, tensor in given.items() if not names.get(key, "").startswith(last)}
         names = {theirs: ours for theirs, ours in names.items() if not ours.startswith(last)}
-        given = {key: tensor for key, tensor in given.items() if key in names or not _is_head(key, model, last)}
     architecture, source = model.config.architecture, _source(model)
     optional = {key for key in names if key.endswith("num_batches_tracked")}
     if missing := [key for key in names if key not in given and key not in optional]:
@@ -122,10 +122,6 @@ def load_reference_weights(
                 f" {tuple(own[ours].shape)}{hint}."
             )
     model.load_state_dict({ours: given[theirs] for theirs, ours in names.items() if theirs in given}, strict=False)
-
-
-def _is_head(key: str, model: ConvNetForImageClassification, last: str) -> bool:
-    return reference_names(model).get(key, "").startswith(last)
 
 
 def _source(model: ConvNetForImageClassification) -> str:

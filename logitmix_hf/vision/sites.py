@@ -1,0 +1,274 @@
+"""Where an image model may mix: sites by name, found in a model by its structure and never by its family's name.
+
+A stage is what a model calls one after the other between its first convolution (or patch embedding) and its head: the
+stages of a convolutional network, the layers of a ViT. Its output is a tensor whose first axis is the batch, or a tuple
+or ``ModelOutput`` that begins with one: :func:`stage_tensor` takes it out, :func:`with_tensor` puts another in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.hooks import unwrap
+from logitmix_hf.vision.networks.table import NETWORKS
+
+SITE_HELP = (
+    "input (the pixels), stage.K (after the K-th stage; of a ViT: layer), middle (after half of the stages), stages or"
+    " stages:0,1,2 (one of them drawn each step; 0 is the input, the last is left out unless named), pooled (the input of"
+    " the last linear layer, where L_sim vanishes)"
+)
+DEFAULT_SITE = "input"
+_WORDS = ("input", "middle", "stages", "pooled")
+_NUMBERED = re.compile(r"stage\.(\d+)|stages:(\d+(?:,\d+)*)")
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place to mix.
+
+    Attributes:
+        kind: ``"stage"`` (after ``stages[0]`` stages) or ``"pooled"``.
+        stages: for ``"stage"`` the numbers to choose from: 0 is the input, N comes after the last stage.
+    """
+
+    kind: str
+    stages: tuple[int, ...] = ()
+
+
+def check_site(name: str) -> None:
+    """Require a site's spelling to be right; whether its stage exists, :func:`resolve_site` says.
+
+    Raises:
+        UserError: naming every spelling.
+    """
+    if name not in _WORDS and not _NUMBERED.fullmatch(name):
+        raise UserError(f"No site is called {name!r}.{nearest(name, _WORDS)} Known: {SITE_HELP}.")
+
+
+def resolve_site(name: str, stages: int, model: str = "this model") -> Site:
+    """The site called ``name`` in a network of ``stages`` stages.
+
+    ``stages`` draws from 0 to N - 1, as Manifold Mixup does: after the last stage most networks only average and apply
+    a linear layer, where mixing teaches nothing about the similarity of logits.
+
+    Raises:
+        UserError: for an unknown spelling or a stage that does not exist, naming those that do and who has more.
+    """
+    check_site(name)
+    if name == "pooled":
+        return Site(name)
+    if name == "input":
+        return Site("stage", (0,))
+    if not stages:
+        raise UserError(
+            f"site {name!r} needs stages, and {model} has none that are recognised: take 'input' or 'pooled'."
+        )
+    words = {"middle": (max(1, stages // 2),), "stages": tuple(range(stages))}
+    if name in words:
+        return Site("stage", words[name])
+    match = _NUMBERED.fullmatch(name)
+    assert match is not None  # check_site has seen it
+    numbers = tuple(int(number) for number in (match[1] or match[2]).split(","))
+    lowest = 1 if match[1] else 0
+    for number in numbers:
+        if not lowest <= number <= stages:
+            raise UserError(
+                f"site {name!r} asks for stage {number}, but {model} has stages {lowest} to {stages}: take one of them"
+                f"{_who_has(number)}."
+            )
+    return Site("stage", numbers)
+
+
+def _who_has(stage: int) -> str:
+    having = [f"{row.name} ({row.stages})" for row in NETWORKS.values() if row.stages >= stage > 0]
+    return f", or a network with so many: {', '.join(having)}" if having else ""
+
+
+@dataclass(frozen=True)
+class ImageSites:
+    """The places of one model.
+
+    Attributes:
+        stages: the module after which each stage ends, in order of use; none where the structure is not recognised.
+        heads: the last linear layer (or 1x1 convolution). DeiT with a distillation token has two that see different
+            tokens, and ``pooled`` mixes the inputs of both by one plan.
+        channels: of the images, None where nothing tells.
+        name: of the model, for messages.
+        modules: which modules the model has, for messages.
+    """
+
+    stages: tuple[nn.Module, ...]
+    heads: tuple[nn.Module, ...]
+    channels: int | None = None
+    name: str = "this model"
+    modules: str = ""
+
+    def resolve(self, site: str) -> Site:
+        """The site of that name here.
+
+        Raises:
+            UserError: for a site that this model does not have, naming what it has.
+        """
+        check_site(site)
+        if site not in ("input", "pooled") and not self.stages:
+            raise UserError(
+                f"site {site!r} needs stages, and {self.name} has none that are recognised (a list of modules, or modules"
+                f" named alike with numbers, that hold most of the parameters before the head): take 'input' or"
+                f" 'pooled'. Modules that exist: {self.modules}."
+            )
+        if site == "pooled" and not self.heads:
+            raise UserError(
+                f"site 'pooled' needs a last linear layer that gives the logits, and {self.name} has none that is"
+                f" recognised: take 'input'. Modules that exist: {self.modules}."
+            )
+        return resolve_site(site, len(self.stages), self.name)
+
+
+def stage_tensor(output: Any) -> Tensor:
+    """The hidden states in what a stage returns: itself, or the first of a tuple, list or ``ModelOutput``.
+
+    Raises:
+        UserError: when it begins with no tensor.
+    """
+    first: Any = output
+    if isinstance(output, Mapping):  # a ModelOutput is one
+        first = next(iter(output.values()), None)
+    elif isinstance(output, tuple | list):
+        first = output[0] if output else None
+    if not isinstance(first, Tensor):
+        raise UserError(
+            f"a stage of this model returns {type(output).__name__}, which begins with no tensor: take site 'input'."
+        )
+    return first
+
+
+def with_tensor(output: Any, hidden: Tensor) -> Any:
+    """What a stage returns, with other hidden states in the place of its own; ``output`` stays as it is."""
+    if isinstance(output, Tensor):
+        return hidden
+    if isinstance(output, Mapping):
+        return type(output)(**{**output, next(iter(output)): hidden})  # type: ignore[call-arg]
+    return [hidden, *output[1:]] if isinstance(output, list) else (hidden, *output[1:])
+
+
+def find_sites(model: nn.Module) -> ImageSites:
+    """Find the stages and the head of an image classifier, also inside DDP, ``torch.compile`` or PEFT.
+
+    The head is the last linear layer or 1x1 convolution with as many outputs as there are labels. The stages are the
+    outermost list of modules (``ModuleList``, ``Sequential``), or family of siblings named alike with numbers (``layer1``
+    to ``layer4``), that holds most parameters of what is not the head; a list of lists ends a stage with each inner one.
+    A model without such stages is left with ``input`` and ``pooled``.
+    """
+    base: Any = unwrap(model)
+    heads = _find_heads(base)
+    stages = _find_stages(base, heads)
+    config = getattr(base, "config", None)
+    kinds = Counter(type(module).__name__ for module in base.modules() if module is not base)
+    shown = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
+    return ImageSites(
+        stages=stages,
+        heads=tuple(module for _, module in heads),
+        channels=_channels(base, config),
+        name=str(getattr(config, "architecture", None) or type(base).__name__),
+        modules=shown,
+    )
+
+
+def _find_heads(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The last module that gives ``num_labels`` outputs, and its equals beside it."""
+    labels = getattr(getattr(model, "config", None), "num_labels", None)
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
+        fits = labels is not None and _width(module) == labels
+        if fits and not any(name.startswith(f"{outer}.") for outer in found):
+            found[name] = module
+    if not found:
+        return []
+    last, head = list(found.items())[-1]
+    parent = last.rpartition(".")[0]
+    return [
+        (name, module)
+        for name, module in found.items()
+        if name.rpartition(".")[0] == parent and type(module) is type(head) and _inputs(module) == _inputs(head)
+    ]
+
+
+def _width(module: nn.Module) -> int | None:
+    """How many outputs a linear layer or a 1x1 convolution has; also one that an adapter wraps."""
+    if isinstance(module, nn.Conv2d):
+        return module.out_channels if module.kernel_size == (1, 1) else None
+    return getattr(module, "out_features", None)
+
+
+def _inputs(module: nn.Module) -> int | None:
+    return getattr(module, "in_features", getattr(module, "in_channels", None))
+
+
+def _find_stages(model: nn.Module, heads: list[tuple[str, nn.Module]]) -> tuple[nn.Module, ...]:
+    """The candidate with most parameters; of equals the outermost."""
+    inside_head = {id(module) for _, head in heads for module in head.modules()}
+    best: tuple[nn.Module, ...] = ()
+    most = 0
+    for candidate in _candidates(model, inside_head):
+        size = sum(_size(module) for module in candidate)
+        if size > most:
+            best, most = candidate, size
+    return tuple(_end(module) for module in best)
+
+
+def _candidates(parent: nn.Module, inside_head: set[int]) -> Iterator[tuple[nn.Module, ...]]:
+    """Lists and families of modules that hold no head, from the outside in; nothing is looked for inside of one."""
+    children = [(name, child) for name, child in parent.named_children() if _size(child)]
+    free = [(name, child) for name, child in children if not _holds(child, inside_head)]
+    families: dict[str, list[nn.Module]] = {}
+    for name, child in free:
+        if match := re.fullmatch(r"(.*?[^\d])\d+", name):
+            families.setdefault(match[1], []).append(child)
+    taken: set[int] = set()
+    for family in families.values():
+        # Bare layers named alike are the linear layers of a head, or the inside of a block.
+        equal = len(family) > 1 and len({type(child) for child in family}) == 1
+        if equal and any(True for _ in family[0].children()):
+            yield tuple(family)
+            taken.update(id(child) for child in family)
+    for _, child in children:
+        if id(child) in taken:
+            continue
+        parts = [part for part in child.children() if _size(part)]
+        is_list = isinstance(child, nn.ModuleList | nn.Sequential) and not _holds(child, inside_head)
+        if is_list and len(parts) > 1 and max(map(_size, parts)) < _DOMINATES * _size(child):
+            yield tuple(parts)
+        else:
+            yield from _candidates(child, inside_head)
+
+
+_DOMINATES = 0.9  # a list of which one module holds so much is a wrapper of that module
+
+
+def _end(stage: nn.Module) -> nn.Module:
+    """The module that is called last in a stage: a ``ModuleList`` is never called itself."""
+    while isinstance(stage, nn.ModuleList) and len(stage):
+        stage = stage[-1]
+    return stage
+
+
+def _holds(module: nn.Module, inside_head: set[int]) -> bool:
+    return any(id(part) in inside_head for part in module.modules())
+
+
+def _size(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _channels(model: nn.Module, config: Any) -> int | None:
+    named = getattr(config, "num_channels", None)
+    if isinstance(named, int):
+        return named
+    return next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), None)
