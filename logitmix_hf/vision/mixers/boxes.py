@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, draws, partners, paste, steps
+from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, channels_last, draws, partners, paste, step, steps
 
 
 def _randint(high: int, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -30,7 +32,7 @@ def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> t
     Its sides are floor(side * sqrt(1 - lam)); half of that, rounded down, lies on each side of the centre, as in the
     authors' code, so that an odd side loses a pixel.
     """
-    cut = (1 - lam).clamp(min=0).sqrt()
+    cut = (1 - lam.double()).clamp(min=0).sqrt()
     half_height, half_width = steps(cut, height) // 2, steps(cut, width) // 2
     return (
         (y - half_height).clamp(0, height),
@@ -41,33 +43,39 @@ def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> t
 
 
 def _one_box(images: Tensor, plan: MixPlan, count: int) -> bool:
-    """Whether all rows have one box, whose sides may be read: asking is free on a CPU only."""
+    """Whether all rows have one box, and its place may be read: on a CPU only is that free.
+
+    Then plain numbers say where it lies (a tensor of one number costs as much as that of a batch), and nothing but the
+    box is moved.
+    """
     return count == 1 and images.device.type == "cpu" and bool((plan.lam == plan.lam[0]).all())
 
 
 def _paste_box(
     images: Tensor, plan: MixPlan, top: int, bottom: int, left: int, right: int, patch: Tensor
 ) -> tuple[Tensor, MaskedPlan]:
-    """What :func:`paste` does where all rows have one box: only ``patch``, (B, C, bottom - top, right - left), is moved."""
+    """What :func:`paste` does, of one box: ``patch`` is (B, C, bottom - top, right - left)."""
     height, width = images.shape[2:]
     mixed, mask = images.clone(), torch.ones(1, 1, height, width)
     mixed[:, :, top:bottom, left:right] = patch
     mask[:, :, top:bottom, left:right] = 0
-    keep = 1 - (bottom - top) * (right - left) / (height * width)
-    lam = torch.full_like(plan.lam, keep)
-    return mixed, MaskedPlan(plan.sources, torch.stack([lam, 1 - lam], 1), mask.expand(len(images), -1, -1, -1))
+    given = (bottom - top) * (right - left) / (height * width)
+    shares = plan.shares.new_tensor([1 - given, given]).repeat(len(images), 1)
+    return mixed, MaskedPlan(plan.sources, shares, mask.expand(len(images), -1, -1, -1))
 
 
 def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple[Tensor, MaskedPlan]:
     """Paste CutMix's box around (y, x), each (1,) or (B,)."""
     height, width = images.shape[2:]
     if not _one_box(images, plan, len(y)):
-        return paste(
-            images, partners(images, plan), plan, _outside(*clipped_box(plan.lam, y, x, height, width), images)
-        )
-    top, bottom, left, right = torch.cat(clipped_box(plan.lam[:1], y, x, height, width)).tolist()
-    patch = partners(images[:, :, top:bottom, left:right], plan)
-    return _paste_box(images, plan, top, bottom, left, right, patch)
+        own = _outside(*clipped_box(plan.lam, y, x, height, width), images)
+        return paste(images, partners(images, plan), plan, own)
+    cut = math.sqrt(max(1 - float(plan.lam[0]), 0))
+    (top, bottom), (left, right) = (
+        (max(int(at) - step(cut, side) // 2, 0), min(int(at) + step(cut, side) // 2, side))
+        for at, side in ((y, height), (x, width))
+    )
+    return _paste_box(images, plan, top, bottom, left, right, partners(images[:, :, top:bottom, left:right], plan))
 
 
 def _cutmix(
@@ -103,35 +111,56 @@ def _resizemix(
     height, width = images.shape[2:]
     count = draws(len(images), per)
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
-    one = _one_box(images, plan, count)
-    lam = plan.lam[:1] if one else plan.lam
-    scale = smallest + (largest - smallest) * (1 - lam)
-    tall = torch.where(lam < 1, steps(scale, height).clamp(min=1), 0)
-    wide = torch.where(lam < 1, steps(scale, width).clamp(min=1), 0)
+    if _one_box(images, plan, count):
+        return _paste_small(images, plan, int(y), int(x), smallest, largest)
+    mixes = plan.lam < 1
+    scale = smallest + (largest - smallest) * (1 - plan.lam.double())
+    tall = torch.where(mixes, steps(scale, height).clamp(min=1), 0)
+    wide = torch.where(mixes, steps(scale, width).clamp(min=1), 0)
     top = (y - tall // 2).clamp(min=0).minimum(height - tall)
     left = (x - wide // 2).clamp(min=0).minimum(width - wide)
+    own = _outside(top, top + tall, left, left + wide, images)
     # Nearest neighbour: pixel r of a patch of h rows shows row floor(r * H / h) of the whole image.
     rows, columns = _nearest(top, tall, height, images), _nearest(left, wide, width, images)
-    if one:
-        box = torch.cat([top, top + tall, left, left + wide]).tolist()
-        rows, columns = rows[0, box[0] : box[1]], columns[0, box[2] : box[3]]
-        return _paste_box(images, plan, *box, partners(_grid(images, rows, columns), plan))
-    own = _outside(top, top + tall, left, left + wide, images)
     # Two advanced indices with a slice between them: the channels come last.
     small = images[plan.sources[:, 1, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
     return paste(images, small, plan, own)
 
 
-def _grid(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(B, C, h, w): these rows and columns of every image, in the memory format of ``images``."""
-    if images.is_contiguous(memory_format=torch.channels_last):
-        return images.permute(0, 2, 3, 1).index_select(1, rows).index_select(2, columns).permute(0, 3, 1, 2)
-    return images.index_select(2, rows).index_select(3, columns)
-
-
 def _nearest(start: Tensor, size: Tensor, length: int, images: Tensor) -> Tensor:
     offset = torch.arange(length, device=images.device) - start[:, None]
     return (offset * length // size.clamp(min=1)[:, None]).clamp(0, length - 1)
+
+
+def _paste_small(
+    images: Tensor, plan: MixPlan, y: int, x: int, smallest: float, largest: float
+) -> tuple[Tensor, MaskedPlan]:
+    """ResizeMix of one box."""
+    height, width = images.shape[2:]
+    lam = float(plan.lam[0])
+    scale = smallest + (largest - smallest) * (1 - lam)
+    tall, wide = (max(step(scale, side), 1) if lam < 1 else 0 for side in (height, width))
+    top, left = min(max(y - tall // 2, 0), height - tall), min(max(x - wide // 2, 0), width - wide)
+    rows, columns = (torch.arange(size) * side // max(size, 1) for size, side in ((tall, height), (wide, width)))
+    small = _grid(images, plan.sources[:, 1], rows, columns)
+    return _paste_box(images, plan, top, top + tall, left, left + wide, small)
+
+
+def _grid(images: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(B, C, h, w): these rows (h,) and columns (w,) of the chosen images (B,), in the memory format of ``images``.
+
+    Whole lines first, as they lie in memory: the other way round, every pixel would be a copy of its own.
+    """
+    count, channels, height, width = images.shape
+    if channels_last(images):
+        lines = (chosen[:, None] * height + rows).flatten()
+        found = images.permute(0, 2, 3, 1).reshape(count * height, width * channels).index_select(0, lines)
+        found = found.view(-1, width, channels).index_select(1, columns)
+        return found.view(count, len(rows), len(columns), channels).permute(0, 3, 1, 2)
+    planes = chosen[:, None] * channels + torch.arange(channels)
+    lines = (planes[:, :, None] * height + rows).flatten()
+    found = images.reshape(-1, width).index_select(0, lines).index_select(1, columns)
+    return found.view(count, channels, len(rows), len(columns))
 
 
 MIXERS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -107,12 +108,17 @@ def carried_out(plan: MixPlan, mask: Tensor) -> MaskedPlan:
     return MaskedPlan(plan.sources, torch.stack([keep, 1 - keep], 1), mask)
 
 
+def channels_last(images: Tensor) -> bool:
+    """Whether the channels of a pixel lie side by side, in whole images or in a window of them."""
+    return images.stride(1) == 1 and images.shape[1] > 1
+
+
 def partners(images: Tensor, plan: MixPlan) -> Tensor:
     """(B, C, H, W) a copy of each row's partner, in the memory format of ``images``.
 
-    Whole images are copied, which ``images[...]`` does not do: several times as fast on a CPU.
+    Runs of memory are copied, where ``images[...]`` goes pixel by pixel: several times as fast on a CPU.
     """
-    if images.is_contiguous(memory_format=torch.channels_last):
+    if channels_last(images):
         return images.permute(0, 2, 3, 1).index_select(0, plan.sources[:, 1]).permute(0, 3, 1, 2)
     return images.index_select(0, plan.sources[:, 1])
 
@@ -132,6 +138,11 @@ def draws(rows: int, per: str) -> int:
     if per not in ("batch", "example"):
         raise UserError(f"per must be 'batch' or 'example', got {per!r}.")
     return rows if per == "example" else 1
+
+
+def step(share: float, length: int) -> int:
+    """:func:`steps` of one number."""
+    return min(max(math.floor(share * length + 1e-5), 0), length)
 
 
 def steps(share: Tensor, length: int) -> Tensor:
