@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logitmix_hf.losses import LogitMixLoss, LossOutput
+from logitmix_hf.losses import SINGLE, LogitMixLoss, LossOutput
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import MixPlan, blend, draw_plan, step_generator
 
@@ -53,9 +54,13 @@ class ToyMethod:
     sites: tuple[int, ...] = (0,)
 
     @property
+    def weights(self) -> tuple[float, float, float]:
+        """(w_mix, w_cls, w_sim)."""
+        return METHODS[self.name].weights
+
     def loss(self) -> LogitMixLoss:
-        """The loss with the method's weights."""
-        return LogitMixLoss(*METHODS[self.name].weights, problem_type="single_label_classification")
+        """The package's loss with the method's weights."""
+        return LogitMixLoss(*self.weights, problem_type=SINGLE)
 
 
 TOY_METHODS: dict[str, ToyMethod] = {
@@ -75,8 +80,8 @@ class SpiralNetwork(nn.Module):
     def __init__(self, generator: torch.Generator, widths: Sequence[int] = WIDTHS) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
-            layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        for inputs, outputs in pairwise(widths):
+            layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
             nn.init.kaiming_uniform_(layer.weight, a=0.2, generator=generator)
             nn.init.uniform_(layer.bias, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator)
             self.layers.append(layer)
@@ -126,11 +131,14 @@ def untrained(seed: int) -> SpiralNetwork:
 def toy_loss(
     network: SpiralNetwork, method: ToyMethod, points: Tensor, labels: Tensor, generator: torch.Generator
 ) -> LossOutput:
-    """One full batch under ``method``: partners, share and site from ``generator``, clean and mixed rows in one pass."""
-    loss = method.loss
+    """One full batch under ``method``: partners, shares and site from ``generator``, clean and mixed rows in one pass.
+
+    All the data is one batch here, so every pair draws its own share.
+    """
+    loss = method.loss()
     if not loss.needs_mixed:
         return loss(network(points), None, labels, None)
-    plan = draw_plan(len(points), method.alpha, generator)
+    plan = draw_plan(len(points), method.alpha, generator, per="example")
     site = method.sites[int(torch.randint(len(method.sites), (1,), generator=generator))]
     clean, mixed = network(points, plan, site).chunk(2)
     return loss(clean, mixed, labels, plan)
@@ -140,7 +148,7 @@ def train(
     network: SpiralNetwork, method: ToyMethod, points: Tensor, labels: Tensor, steps: int, seed: int
 ) -> SpiralNetwork:
     """Train ``network`` in place by Adam, the whole batch at each step; returns it."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True)
     for step in range(steps):
         optimizer.zero_grad()
         toy_loss(network, method, points, labels, step_generator(seed, step)).loss.backward()
