@@ -212,41 +212,52 @@ def _inputs(module: nn.Module) -> int | None:
 
 
 def _find_stages(model: nn.Module, heads: list[tuple[str, nn.Module]]) -> tuple[nn.Module, ...]:
-    """The candidate with most parameters; of equals the outermost."""
+    """Of the candidates the one with most parameters; of equals the outermost."""
     inside_head = {id(module) for _, head in heads for module in head.modules()}
-    best: tuple[nn.Module, ...] = ()
-    most = 0
-    for candidate in _candidates(model, inside_head):
-        size = sum(_size(module) for module in candidate)
-        if size > most:
-            best, most = candidate, size
+    best, _ = max(_candidates(model, inside_head), key=lambda candidate: candidate[1], default=((), 0))
     return tuple(_end(module) for module in best)
 
 
-def _candidates(parent: nn.Module, inside_head: set[int]) -> Iterator[tuple[nn.Module, ...]]:
-    """Lists and families of modules that hold no head, from the outside in; nothing is looked for inside of one."""
+def _candidates(parent: nn.Module, inside_head: set[int]) -> Iterator[tuple[tuple[nn.Module, ...], int]]:
+    """Lists and families of modules that hold no head, from the outside in, with the number of their parameters; nothing
+    is looked for inside of one."""
     children = [(name, child) for name, child in parent.named_children() if _size(child)]
-    free = [(name, child) for name, child in children if not _holds(child, inside_head)]
     families: dict[str, list[nn.Module]] = {}
-    for name, child in free:
-        if match := re.fullmatch(r"(.*?[^\d])\d+", name):
+    for name, child in children:
+        if (match := re.fullmatch(r"(.*?[^\d])\d+", name)) and not _holds(child, inside_head):
             families.setdefault(match[1], []).append(child)
     taken: set[int] = set()
     for family in families.values():
         # Bare layers named alike are the linear layers of a head, or the inside of a block.
         equal = len(family) > 1 and len({type(child) for child in family}) == 1
-        if equal and any(True for _ in family[0].children()):
-            yield tuple(family)
+        if equal and not _is_bare(family[0]):
+            yield tuple(family), sum(map(_size, family))
             taken.update(id(child) for child in family)
     for _, child in children:
         if id(child) in taken:
             continue
-        parts = [part for part in child.children() if _size(part)]
-        is_list = isinstance(child, nn.ModuleList | nn.Sequential) and not _holds(child, inside_head)
-        if is_list and len(parts) > 1 and max(map(_size, parts)) < _DOMINATES * _size(child):
-            yield tuple(parts)
+        parts = _parts(child) if not _holds(child, inside_head) else ()
+        if parts:
+            yield parts, _size(child)
         else:
             yield from _candidates(child, inside_head)
+
+
+def _parts(module: nn.Module) -> tuple[nn.Module, ...]:
+    """Where the stages of a list of modules end; nothing where it is no list of stages."""
+    if not isinstance(module, nn.ModuleList | nn.Sequential):
+        return ()
+    parts = [part for part in module if _size(part)]
+    if len(parts) < 2 or max(map(_size, parts)) > _DOMINATES * _size(module):
+        return ()
+    if all(map(_is_bare, parts)):  # a plain chain of layers, such as VGG's: its stages end where it pools
+        pools = [part for part in module if "Pool" in type(part).__name__]
+        return tuple(pools) if len(pools) > 1 else tuple(parts)
+    return tuple(parts)
+
+
+def _is_bare(module: nn.Module) -> bool:
+    return next(module.children(), None) is None
 
 
 _DOMINATES = 0.9  # a list of which one module holds so much is a wrapper of that module

@@ -39,9 +39,15 @@ def chosen_stem(config: ConvNetConfig) -> str:
         hint = f", or take a network that halves less: {', '.join(fitting)}" if fitting else ""
         raise UserError(
             f"{config.architecture} with the {stem} stem halves an image {named.row.halvings[stem]} times: it needs at"
-            f" least {smallest} x {smallest} pixels, got {config.image_size} x {config.image_size}; resize the images (image_size){hint}."
+            f" least {smallest} x {smallest} pixels, got {config.image_size} x {config.image_size}; resize the images"
+            f" (image_size){hint}."
         )
     return stem
+
+
+def label_count(config: ConvNetConfig) -> int:
+    """How many classes a configuration has."""
+    return int(config.num_labels or 0)
 
 
 def is_torchvision(named: Named, stem: str) -> bool:
@@ -51,7 +57,7 @@ def is_torchvision(named: Named, stem: str) -> bool:
 
 def _parts(config: ConvNetConfig) -> Parts:
     named, stem = read_name(config.architecture), chosen_stem(config)
-    channels, labels = config.num_channels, config.num_labels
+    channels, labels = config.num_channels, label_count(config)
     if named.row.name == "wideresnet-d-w":
         return wideresnet_parts(named.depth, named.width, stem, channels, labels)
     if named.row.name == "preactresnet18-w":
@@ -72,7 +78,7 @@ class ConvNetForImageClassification(PreTrainedModel):
     config: ConvNetConfig
     base_model_prefix = ""
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ("image",)  # type: ignore[assignment]  # as all image models of transformers have it
     # forward takes whatever comes and ignores it: Trainer must not think that it divides by num_items_in_batch.
     accepts_loss_kwargs = False
 

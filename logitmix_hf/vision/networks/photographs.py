@@ -48,9 +48,8 @@ def _with_channels(layer: nn.Conv2d, channels: int) -> nn.Conv2d:
     """The same convolution for images of another number of channels."""
     if layer.in_channels == channels:
         return layer
-    return nn.Conv2d(
-        channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, bias=layer.bias is not None
-    )  # type: ignore[arg-type]
+    shape: Any = {"kernel_size": layer.kernel_size, "stride": layer.stride, "padding": layer.padding}
+    return nn.Conv2d(channels, layer.out_channels, bias=layer.bias is not None, **shape)
 
 
 def torchvision_parts(name: str, network: Any) -> Parts:

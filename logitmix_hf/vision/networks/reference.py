@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.vision.networks.model import ConvNetForImageClassification, chosen_stem, is_torchvision
+from logitmix_hf.vision.networks.model import ConvNetForImageClassification, chosen_stem, is_torchvision, label_count
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
 from logitmix_hf.vision.networks.table import read_name
 
@@ -45,7 +45,7 @@ def reference_names(model: ConvNetForImageClassification) -> dict[str, str]:
     if is_torchvision(named, stem):
         # The same modules under two sets of names: what is one tensor in both belongs together.
         with torch.device("meta"):
-            network = torchvision_network(name, stem, config.num_channels, config.num_labels, config.dropout)
+            network = torchvision_network(name, stem, config.num_channels, label_count(config), config.dropout)
         theirs = {id(tensor): key for key, tensor in network.state_dict(keep_vars=True).items()}
         parts = torchvision_parts(name, network)
         ours: dict[str, str] = {}
