@@ -8,44 +8,92 @@ from typing import Any, Literal
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.losses import check_choice, check_weights
 from logitmix_hf.methods import METHODS
-from logitmix_hf.text.sites import SITE_HELP, check_site
+from logitmix_hf.modality import (
+    IMAGE,
+    TEXT,
+    check_mixers,
+    check_sites,
+    mixer_defaults,
+    mixer_help,
+    probabilities,
+    site_help,
+)
+
+CHOICES = {
+    "span_choice": ("chance", "saliency"),
+    "lam_per": ("batch", "example"),
+    "lam_correction": ("on", "off"),
+    "mix_attention": (None, "union", "soft"),
+    "mix_schedule": ("none", "step", "grad"),
+    "bn_mode": (None, "joint", "separate"),
+    "sim_form": ("mse", "l2"),
+    "sim_detach": ("none", "clean", "mixed"),
+    "sim_on": ("logits", "log_softmax"),
+}
 
 
-def _field(group: str, default: Any, help: str, source: str = "") -> Any:
-    metadata = {"help": help + (f" (source: {source})" if source else ""), "group": group}
-    return field(default=default, metadata=metadata)
+def _field(group: str, default: Any, help: Any, source: str = "", only: str | None = None) -> Any:
+    """``help``: a text, or one for each modality. ``only``: the modality that has the flag."""
+    if isinstance(help, str):
+        help += f" (source: {source})" if source else ""
+    return field(default=default, metadata={"help": help, "group": group, "only": only})
 
 
 @dataclass(frozen=True)
 class MixArguments:
-    """Everything about mixing and the loss. A field left at None takes the method's value.
+    """Everything about mixing and the loss. A field left at None takes the method's value, or the mixer's.
 
     Raises:
         UserError: when made with a value out of its range, naming the field, the value and the range.
     """
 
     method: str = _field("mixing", "logitmix", f"{', '.join(METHODS)}")
-    site: str | None = _field("mixing", None, f"where in the network to mix: {SITE_HELP}")
-    mixer: Literal["linear", "spans"] = _field(
-        "mixing", "linear", "linear: blend hidden states at the site; spans: replace a span of tokens by the partner's"
+    site: str | None = _field("mixing", None, {modality: site_help(modality) for modality in (TEXT, IMAGE)})
+    mixer: str | None = _field("mixing", None, {modality: mixer_help(modality) for modality in (TEXT, IMAGE)})
+    mixer_probs: str | None = _field(
+        "mixing", None, "how often each of several mixers is taken, as .5,.5; default equally often", only=IMAGE
+    )
+    mixer_options: str | None = _field(
+        "mixing", None, "options of the mixers, as blocks=8,levels=4; docs/mixers.md lists them", only=IMAGE
     )
     span_choice: Literal["chance", "saliency"] = _field(
-        "mixing", "chance", "which span --mixer spans takes", "SSMix, Yoon et al. 2021, for saliency"
+        "mixing", "chance", "which span --mixer spans takes", "SSMix, Yoon et al. 2021, for saliency", only=TEXT
     )
     alpha: float | None = _field("mixing", None, "lam ~ Beta(alpha, alpha)", "LogitMix, section 5.5, takes 3")
     lam: float | None = _field("mixing", None, "a fixed share in place of the draw", "Mixup-Transformer takes 0.5")
-    lam_per: Literal["batch", "example"] = _field("mixing", "batch", "draw lam once per batch or for each example")
+    lam_per: Literal["batch", "example"] = _field(
+        "mixing", "batch", "draw lam, and the place that a mixer pastes at, once per batch or for each example"
+    )
+    lam_correction: Literal["on", "off"] = _field(
+        "mixing", "on", "off: CutMix's labels by the share that was drawn, not by the box as clipped", only=IMAGE
+    )
     mix_prob: float = _field("mixing", 1.0, "the share of steps that mix; the others train on clean rows alone")
     mix_start: float = _field(
         "mixing", 0.0, "the share of training before mixing begins", "Mixup-Transformer mixes in the last half"
     )
+    mix_end: float = _field("mixing", 1.0, "the share of training after which mixing ends")
+    mix_schedule: Literal["none", "step", "grad"] = _field(
+        "mixing", "none", "step: the clean loss alone in the first tenth of the epochs; grad: the share of steps with the"
+        " whole loss grows within each stage of the learning rate, the others take L_mix alone", "the LogitMix authors' code",
+    )  # fmt: skip
     mix_attention: Literal["union", "soft"] | None = _field(
         "mixing", None, "what mixed rows attend to: the union of their sources' tokens, or each by its share;"
-        " default soft where the layers can",
+        " default soft where the layers can", only=TEXT,
+    )  # fmt: skip
+    bn_mode: Literal["joint", "separate"] | None = _field(
+        "mixing", None, "joint: clean and mixed rows share BatchNorm's statistics, in one pass; separate: a pass each;"
+        " default joint, and separate for mixers that need saliency", "LogitMix, the authors' code: joint", only=IMAGE,
     )  # fmt: skip
     w_mix: float | None = _field("loss", None, "weight of L_mix, the label loss of mixed rows", "LogitMix, eq. 3")
     w_cls: float | None = _field("loss", None, "weight of L_cls, the label loss of clean rows", "LogitMix, eq. 3")
-    w_sim: float | None = _field("loss", None, "weight of L_sim, the similarity of logits", "LogitMix, eq. 3")
+    w_sim: float | None = _field(
+        "loss", None,
+        {
+            TEXT: "weight of L_sim, the similarity of logits (source: LogitMix, eq. 3)",
+            IMAGE: "weight of L_sim, the similarity of logits; logitmix: 1 with mixup, 0.1 with pasting mixers, 0.5 with"
+            " puzzlemix (source: LogitMix, section 5.4)",
+        },
+    )  # fmt: skip
     sim_form: Literal["mse", "l2"] = _field("loss", "mse", "L_sim as mean square (authors' code) or as norm (paper)")
     sim_detach: Literal["none", "clean", "mixed"] = _field("loss", "none", "which side of L_sim gets no gradient")
     sim_on: Literal["logits", "log_softmax"] = _field("loss", "logits", "what L_sim compares")
@@ -53,42 +101,52 @@ class MixArguments:
     confidence_penalty: float = _field(
         "loss", 0.0, "lessen each label loss by this times the prediction's entropy", "Pereyra et al. 2017, eq. 4"
     )
+    vwci: int = _field(
+        "loss", 0, "method vanilla: this many passes with dropout, each row regularised by how much they disagree",
+        "VWCI, Seo et al. 2019, takes 5",
+    )  # fmt: skip
     class_weights: list[float] | None = _field("loss", None, "a weight for each class, in the order of the labels")
 
     def __post_init__(self) -> None:
         pick(METHODS, self.method, "method")
         if self.site is not None:
-            check_site(self.site)
-        for name, choices in (
-            ("mixer", ("linear", "spans")),
-            ("span_choice", ("chance", "saliency")),
-            ("lam_per", ("batch", "example")),
-            ("sim_form", ("mse", "l2")),
-            ("sim_detach", ("none", "clean", "mixed")),
-            ("sim_on", ("logits", "log_softmax")),
-        ):
+            check_sites(self.site)
+        check_mixers(self.mixer, self.mixer_probs, self.mixer_options)
+        for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
-        if self.mix_attention is not None:
-            check_choice("mix_attention", self.mix_attention, ("union", "soft"))
         if self.alpha is not None:
             check_number("alpha", self.alpha, low=0)
-        for name in ("mix_prob", "mix_start"):
+        for name in ("mix_prob", "mix_start", "mix_end"):
             check_number(name, getattr(self, name), low=0, high=1)
+        if self.mix_end <= self.mix_start and self.mixes:
+            raise UserError(
+                f"mix_end {self.mix_end:g} is not after mix_start {self.mix_start:g}: nothing would be mixed."
+            )
         check_number("confidence_penalty", self.confidence_penalty, low=0)
         if self.lam is not None:
             check_number("lam", self.lam, low=0, high=1)
         for weight in self.class_weights or ():
             check_number("class_weights", weight, low=0)
         check_weights(self.weights)
-        if self.mixes and self._alpha == 0 and self.lam is None:
+        self._check_vwci()
+        if self.mixes and self.lam is None and (METHODS[self.method].alpha if self.alpha is None else self.alpha) == 0:
             raise UserError(
                 f"alpha is 0, so nothing would be mixed, but method {self.method!r} has w_mix {self.weights['mix']:g} and"
                 f" w_sim {self.weights['sim']:g}: give alpha above 0, or take method 'vanilla'."
             )
 
+    def _check_vwci(self) -> None:
+        check_number("vwci", self.vwci, low=0)
+        if self.vwci == 1:
+            raise UserError(
+                "vwci compares several passes of the same rows, got 1: give at least 2 (the paper: 5), or 0."
+            )
+        if self.vwci and self.mixes:
+            raise UserError(f"vwci is a loss of clean rows, but method {self.method!r} mixes: take method 'vanilla'.")
+
     @property
     def weights(self) -> dict[str, float]:
-        """The weights in force, by term."""
+        """The weights in force, by term; L_sim's before its mixer has a say."""
         own: dict[str, float] = dict(zip(("mix", "cls", "sim"), METHODS[self.method].weights, strict=True))
         given = {"mix": self.w_mix, "cls": self.w_cls, "sim": self.w_sim}
         return {name: own[name] if value is None else value for name, value in given.items()}
@@ -98,26 +156,58 @@ class MixArguments:
         """Whether any term in force looks at mixed rows."""
         return self.weights["mix"] > 0 or self.weights["sim"] > 0
 
-    @property
-    def _alpha(self) -> float:
-        return METHODS[self.method].alpha if self.alpha is None else self.alpha
+    def mixers(self, modality: str = TEXT) -> dict[str, float]:
+        """The mixers in force and how often each is taken.
 
-    def filled(self) -> MixArguments:
-        """The same arguments with the method's values written out; what a run records."""
+        Raises:
+            UserError: for a mixer of the other modality.
+        """
+        return probabilities(modality, self.mixer, self.mixer_probs)
+
+    def filled(self, modality: str = TEXT, mixer: str | None = None) -> MixArguments:
+        """The same arguments with the values of method and mixer written out; what a run records.
+
+        Args:
+            modality: ``"text"`` or ``"image"``.
+            mixer: the one of several to fill for. None leaves open (None) what differs between them.
+
+        Raises:
+            UserError: for a site or a mixer of the other modality.
+        """
+        method, names = METHODS[self.method], list(self.mixers(modality))
+        if self.site is not None:
+            check_sites(self.site, modality)
+        if mixer is None and len(names) > 1:
+            every = [self.filled(modality, name) for name in names]
+            same = {name: {getattr(one, name) for one in every} for name in ("alpha", "w_sim")}
+            return replace(
+                every[0],
+                mixer=self.mixer,
+                **{name: values.pop() if len(values) == 1 else getattr(self, name) for name, values in same.items()},
+            )
+        chosen = mixer or names[0]
+        alpha, w_sim = mixer_defaults(modality, chosen, method)
         weights = self.weights
-        site = METHODS[self.method].site if self.site is None else self.site
         return replace(
-            self, site=site, alpha=self._alpha, w_mix=weights["mix"], w_cls=weights["cls"], w_sim=weights["sim"]
+            self,
+            site=self.site or method.site_of(modality),
+            mixer=chosen,
+            alpha=alpha if self.alpha is None else self.alpha,
+            w_mix=weights["mix"],
+            w_cls=weights["cls"],
+            w_sim=w_sim if self.w_sim is None else self.w_sim,
         )
 
-    def record(self) -> dict[str, Any]:
+    def record(self, modality: str = TEXT) -> dict[str, Any]:
         """What ``run.json`` says of the method."""
-        mix = self.filled()
+        mix = self.filled(modality)
         return {
             "name": mix.method,
             "mixer": mix.mixer,
             "site": mix.site if mix.mixes else None,
             "alpha": mix.alpha,
             "lam": mix.lam,
-            **{f"w_{term}": weight for term, weight in mix.weights.items()},
+            "w_mix": mix.w_mix,
+            "w_cls": mix.w_cls,
+            "w_sim": mix.w_sim,
         }

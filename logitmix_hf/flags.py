@@ -39,17 +39,27 @@ def flag(group: str, default: Any, help: str, *aliases: str) -> Any:
 
 
 class FlagParser(HfArgumentParser):
-    """``HfArgumentParser`` that groups flags by their fields' ``group`` and raises :class:`UserError` on a mistake."""
+    """``HfArgumentParser`` that groups flags by their fields' ``group`` and raises :class:`UserError` on a mistake.
 
-    def __init__(self, dataclass_types: Sequence[Any], **kwargs: Any) -> None:
+    Args:
+        modality: a field whose ``only`` is another one is no flag here; of a ``help`` for several it takes its own.
+    """
+
+    def __init__(self, dataclass_types: Sequence[Any], modality: str = "text", **kwargs: Any) -> None:
         self._groups: dict[str, Any] = {}
+        self._modality = modality
         super().__init__(dataclass_types, allow_abbrev=False, **kwargs)
 
     def _parse_dataclass_field(self, parser: Any, field: dataclasses.Field) -> None:  # type: ignore[override]
         name = field.metadata.get("group")
+        if field.metadata.get("only") not in (None, self._modality):
+            return
         if name is not None:
             field = copy.copy(field)
-            field.metadata = {key: value for key, value in field.metadata.items() if key != "group"}  # type: ignore[misc]
+            kept = {key: value for key, value in field.metadata.items() if key not in ("group", "only")}
+            if isinstance(kept["help"], dict):
+                kept["help"] = kept["help"][self._modality]
+            field.metadata = kept  # type: ignore[misc]
             if name not in self._groups:
                 self._groups[name] = self.add_argument_group(name)
             parser = self._groups[name]
@@ -77,7 +87,8 @@ class FlagParser(HfArgumentParser):
         given = vars(namespace)
         made = []
         for kind in self.dataclass_types:
-            values = {field.name: given[field.name] for field in dataclasses.fields(kind) if field.init}
+            names = [field.name for field in dataclasses.fields(kind) if field.init and field.name in given]
+            values = {name: given[name] for name in names}
             try:
                 made.append(kind(**values))
             except UserError:

@@ -6,6 +6,7 @@ equal the mixture of the logits. Every plain method is a choice of weights: Mixu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -86,6 +87,27 @@ def entropy(logits: Tensor, problem: str) -> Tensor:
     return -(log_p.exp() * log_p).sum(1)
 
 
+def vwci(passes: Tensor, targets: Tensor) -> Tensor:
+    """The variance-weighted confidence-integrated loss of each row: (T, B, C), (B, C) -> (B,) in nats.
+
+    ``mean_t (1 - a) H(p_t, y) + a KL(uniform || p_t)``, where a in [0, 1] is how much the T predictions of a row disagree:
+    ``mean_t 1 - sum_c sqrt(p_c p_tc)``, p their mean (Seo, Seo and Han, CVPR 2019, eq. 11; the distance is one minus the
+    Bhattacharyya coefficient). Gradient flows through a, too.
+
+    Args:
+        passes: logits of T >= 2 passes of the same rows with dropout, in float32.
+        targets: distributions.
+    """
+    log_p = passes.log_softmax(2)
+    p = log_p.exp()
+    # sqrt has no slope at 0, where a softmax that ran dry would ask for it.
+    agreement = (p * p.mean(0)).clamp(min=1e-12).sqrt().sum(2).mean(0)
+    disagreement = (1 - agreement).clamp(min=0)
+    own = -(targets * log_p).sum(2).mean(0)
+    to_uniform = -log_p.mean(2).mean(0) - math.log(passes.shape[2])
+    return (1 - disagreement) * own + disagreement * to_uniform
+
+
 @dataclass(frozen=True)
 class LossOutput:
     """What one call of :class:`LogitMixLoss` gives.
@@ -159,23 +181,40 @@ class LogitMixLoss(nn.Module):
         weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
         self.register_buffer("class_weights", weights, persistent=False)
 
+    def of_passes(self, passes: Tensor, labels: Tensor) -> LossOutput:
+        """VWCI in place of the loss: ``passes`` (T, B, C) are logits of the same rows with dropout, see :func:`vwci`.
+
+        Raises:
+            UserError: for labels that are no classes.
+        """
+        passes = _at_least_float32(passes)
+        problem = self.problem_type or infer_problem(passes[0], labels)
+        if problem != SINGLE:
+            raise UserError(f"vwci needs one class a row, got a task of {problem}: leave it at 0.")
+        loss = vwci(passes, targets_of(labels, passes[0], problem, self.label_smoothing).to(passes.dtype))
+        return LossOutput(loss.mean(), loss, {"cls": loss})
+
     @property
     def needs_mixed(self) -> bool:
         """Whether any term looks at mixed rows; if not, none need to be run."""
         return self.weights["mix"] > 0 or self.weights["sim"] > 0
 
     def forward(
-        self, clean_logits: Tensor, mixed_logits: Tensor | None, labels: Tensor, plan: MixPlan | None
+        self, clean_logits: Tensor | None, mixed_logits: Tensor | None, labels: Tensor, plan: MixPlan | None
     ) -> LossOutput:
         """The loss of one batch.
 
         Args:
-            clean_logits: (B, C) any float dtype; computed with in float32.
+            clean_logits: (B, C) any float dtype; computed with in float32. None where no term looks at them, that is
+                where w_cls and w_sim are 0.
             mixed_logits: (B, C), row i the network's answer to row i of the mixture; None for a plain step.
             labels: (B,) int classes, (B, C) float soft or 0/1 labels, or (B,) / (B, 1) float values.
             plan: what was mixed; None for a plain step. A plain step is the task loss of the clean rows, weight 1.
         """
-        clean = _at_least_float32(clean_logits)
+        some = mixed_logits if clean_logits is None else clean_logits
+        if some is None or (clean_logits is None and (self.weights["cls"] or self.weights["sim"])):
+            raise UserError("the loss got no clean logits, but w_cls or w_sim is above 0, or nothing was mixed.")
+        clean = _at_least_float32(some)
         problem = self.problem_type or infer_problem(clean, labels)
         targets = targets_of(labels, clean, problem, self.label_smoothing).to(clean.dtype)
         if mixed_logits is None or plan is None:

@@ -15,6 +15,7 @@ class Method:
         weights: (w_mix, w_cls, w_sim).
         alpha: of Beta(alpha, alpha); 0 where nothing is mixed.
         site: where a text model mixes by default.
+        image_site: where an image model does.
         source: the paper.
         note: what to know before using it.
     """
@@ -26,6 +27,11 @@ class Method:
     site: str
     source: str
     note: str = ""
+    image_site: str = "input"
+
+    def site_of(self, modality: str) -> str:
+        """The default site for ``"text"`` or ``"image"``."""
+        return self.image_site if modality == "image" else self.site
 
 
 METHODS: dict[str, Method] = {
@@ -57,6 +63,7 @@ METHODS: dict[str, Method] = {
             2.0,
             "layers",
             "Verma et al., Manifold Mixup, ICML 2019",
+            image_site="stages",
         ),
         Method(
             "regmixup",
@@ -86,7 +93,8 @@ def methods_page() -> str:
         "# Methods",
         "",
         "Printed from `logitmix_hf.methods.METHODS`: `python -m logitmix_hf.methods > docs/methods.md`.",
-        "Every value is a default; `--site`, `--alpha`, `--w_mix`, `--w_cls`, `--w_sim` override it.",
+        "Every value is a default; `--site`, `--alpha`, `--w_mix`, `--w_cls`, `--w_sim` override it. For images the mixer",
+        "has a say too: `mixup` takes the alpha of its mixer, and L_sim is weighed by it ([mixers](mixers.md)).",
         "",
     ]
     for method in METHODS.values():
@@ -95,6 +103,7 @@ def methods_page() -> str:
             "Loss": f"{mix:g} L_mix + {cls:g} L_cls + {sim:g} L_sim",
             "Mixing": f"lam ~ Beta({method.alpha:g}, {method.alpha:g})" if method.alpha else "none",
             "Site (text)": f"`{method.site}`" if method.alpha else "none",
+            "Site (images)": f"`{method.image_site}`" if method.alpha else "none",
             "Source": method.source,
         }
         lines += [f"## `{method.name}`", "", f"{method.idea[0].upper()}{method.idea[1:]}.", ""]

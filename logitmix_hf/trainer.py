@@ -5,6 +5,7 @@ It overrides what is computed (the loss) and what is counted (examples), and not
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,12 +18,12 @@ from torch.utils.data import SequentialSampler
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.checkpoints import AtomicCheckpoints
 from logitmix_hf.errors import UserError
+from logitmix_hf.hooks import has_rows, logits_of, unwrap
 from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, infer_problem
+from logitmix_hf.passes import Passes, modality_of, passes_for
 from logitmix_hf.plan import MixPlan, draw_plan, step_generator
+from logitmix_hf.schedule import step_mix
 from logitmix_hf.terms import TermLog
-from logitmix_hf.text.forward import MixedForward, logits_of
-from logitmix_hf.text.sites import unwrap
-from logitmix_hf.text.span_forward import SpanForward
 
 __all__ = ["MixArguments", "MixTrainer", "TrainingDiverged"]
 
@@ -57,10 +58,11 @@ class MixTrainer(AtomicCheckpoints):
     def __init__(self, *args: Any, mix: MixArguments | None = None, **kwargs: Any) -> None:
         self.term_log = TermLog()
         self._micro_step = 0
-        self._passes: MixedForward | SpanForward | None = None
-        self._loss: LogitMixLoss | None = None
-        self.mix = mix or MixArguments()
+        self._passes: Passes | None = None
+        self._losses: dict[tuple[float, ...], LogitMixLoss] = {}
         super().__init__(*args, **kwargs)
+        self.modality = modality_of(self.model)  # type: ignore[arg-type]
+        self.mix = mix or MixArguments()
         self.model_accepts_loss_kwargs = True
         if self.compute_loss_func is not None:
             raise UserError(
@@ -79,8 +81,10 @@ class MixTrainer(AtomicCheckpoints):
 
     @mix.setter
     def mix(self, mix: MixArguments) -> None:
-        self._mix = mix.filled()
-        self._loss = None
+        self._mix = mix.filled(self.modality)
+        chances = mix.mixers(self.modality)
+        self._mixers = [(mix.filled(self.modality, name), chance) for name, chance in chances.items()]
+        self._losses.clear()
         self._remove_hooks()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -155,72 +159,106 @@ class MixTrainer(AtomicCheckpoints):
         return (loss, {"loss": loss, "logits": clean}) if return_outputs else loss
 
     def _mixed_step(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> tuple[LossOutput, Tensor]:
-        step, process = self.state.global_step, self.accelerator.process_index
-        generator = step_generator(self.args.seed, step, self._micro_step, process)
-        plan = self.draw(_rows({**batch, "labels": labels}), generator)
-        if plan is None:
-            clean, mixed = logits_of(model(**batch)), None
+        seed, step, process = self.args.seed, self.state.global_step, self.accelerator.process_index
+        generator = step_generator(seed, step, self._micro_step, process)
+        mix = self.choose(step_generator(seed, step, self._micro_step, process, purpose=1))
+        plan = None if mix is None else self.draw(_rows({**batch, "labels": labels}), generator, mix)
+        if self.mix.vwci:
+            return self._stochastic_step(model, batch, labels)
+        if plan is None or mix is None:
+            clean, mixed, plan = logits_of(model(**batch)), None, None
         else:
-            passes = self._passes_of(model)
-            if isinstance(passes, SpanForward):
-                clean, mixed, plan = passes(batch, plan, generator, model, labels)
-            else:
-                clean, mixed = passes(batch, plan, generator, model)
-        out = self.loss_of(model, clean, mixed, labels, plan)
-        self.term_log.add(out.terms if plan is None else {**out.terms, "lam": plan.lam.to(clean.device)}, step + 1)
-        if clean.device.type == "cpu":
+            clean, mixed, plan = self._passes_of(model).step(batch, plan, generator, model, labels, mix)
+        out = self.loss_of(model, clean, mixed, labels, plan, mix)
+        some = mixed if clean is None else clean
+        assert some is not None
+        self.term_log.add(out.terms if plan is None else {**out.terms, "lam": plan.lam.to(some.device)}, step + 1)
+        if some.device.type == "cpu":
             self._check_finite()  # costs nothing there; elsewhere a read would hold up every step
-        return out, clean
+        return out, some
 
-    def draw(self, rows: int, generator: torch.Generator) -> MixPlan | None:
-        """The plan of this micro-batch, or None for a plain step."""
-        mix = self.mix
-        begun = self.state.global_step >= int(mix.mix_start * (self.state.max_steps or 0))
-        chosen = float(torch.rand((), generator=generator)) < mix.mix_prob
-        if not (mix.mixes and begun and chosen):
+    def _stochastic_step(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> tuple[LossOutput, Tensor]:
+        rows, times = len(labels), self.mix.vwci
+        several = {name: torch.cat([v] * times) if has_rows(v, rows) else v for name, v in batch.items()}
+        passes = logits_of(model(**several)).unflatten(0, (times, rows))
+        out = self._loss_for(self.mix.weights, model, passes[0], labels).of_passes(passes, labels)
+        self.term_log.add(out.terms, self.state.global_step + 1)
+        return out, passes[0]
+
+    def choose(self, generator: torch.Generator) -> MixArguments | None:
+        """What this micro-batch mixes, filled for the mixer that is drawn; None for a plain step by the schedule."""
+        draw, uniform = torch.rand(2, generator=generator).tolist()
+        bounds = list(itertools.accumulate(chance for _, chance in self._mixers))
+        mix, _ = self._mixers[min(bisect.bisect_right(bounds, draw), len(bounds) - 1)]  # the sum may be rounded below 1
+        milestones = getattr(self.args, "lr_milestones", None) or ()
+        return step_mix(
+            mix,
+            self.state.global_step,
+            self.state.max_steps or 0,
+            self.state.num_train_epochs or 0,
+            milestones,
+            uniform,
+        )
+
+    def draw(self, rows: int, generator: torch.Generator, mix: MixArguments) -> MixPlan | None:
+        """The plan of this micro-batch, or None for a plain step by chance."""
+        if not float(torch.rand((), generator=generator)) < mix.mix_prob:
             return None
         assert mix.alpha is not None
         return draw_plan(rows, mix.alpha, generator, per=mix.lam_per, lam=mix.lam)
 
     def loss_of(
-        self, model: nn.Module, clean: Tensor, mixed: Tensor | None, labels: Tensor, plan: MixPlan | None
+        self,
+        model: nn.Module,
+        clean: Tensor | None,
+        mixed: Tensor | None,
+        labels: Tensor,
+        plan: MixPlan | None,
+        mix: MixArguments | None = None,
     ) -> LossOutput:
         """The loss by ``mix``, for the problem that the config names; smoothing and penalty in training only."""
-        if self._loss is None:
-            mix, config = self.mix, getattr(unwrap(model), "config", None)
-            problem = getattr(config, "problem_type", None) or infer_problem(clean, labels)
-            weights = mix.class_weights
-            if weights is not None and (problem == REGRESSION or len(weights) != clean.shape[1]):
-                raise UserError(f"class_weights has {len(weights)} values for {clean.shape[1]} outputs ({problem}).")
-            if mix.w_sim and mix.mixer == "linear" and mix.site == "pooled":
-                warnings.warn(
-                    "site 'pooled' lies right before a linear layer, where mixed logits are the mixture of logits already:"
-                    " L_sim is zero there but for dropout. Mix earlier (for example --site middle) to give it work.",
-                    stacklevel=2,
-                )
-            self._loss = LogitMixLoss(
-                **{f"w_{name}": weight for name, weight in mix.weights.items()},  # type: ignore[arg-type]
-                sim_form=mix.sim_form,
-                sim_detach=mix.sim_detach,
-                sim_on=mix.sim_on,
-                cls_sum=mix.cls_sum,
-                problem_type=problem,
-                class_weights=weights,
-            ).to(clean.device)
-        # Both are means of training, no part of what an evaluation reports.
-        self._loss.label_smoothing = self.args.label_smoothing_factor if model.training else 0.0
-        self._loss.confidence_penalty = self.mix.confidence_penalty if model.training else 0.0
-        return self._loss(clean, mixed, labels, plan)
+        weights = (self.mix if mix is None else mix).weights
+        some = mixed if clean is None else clean
+        assert some is not None
+        return self._loss_for(weights, model, some, labels)(clean, mixed, labels, plan)
 
-    def _passes_of(self, model: nn.Module) -> MixedForward | SpanForward:
+    def _loss_for(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
+        key = tuple(weights.values())
+        if key not in self._losses:
+            self._losses[key] = self._new_loss(weights, unwrap(model), logits, labels)
+        loss = self._losses[key]
+        # Both are means of training, no part of what an evaluation reports.
+        loss.label_smoothing = self.args.label_smoothing_factor if model.training else 0.0
+        loss.confidence_penalty = self.mix.confidence_penalty if model.training else 0.0
+        return loss
+
+    def _new_loss(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
+        mix = self.mix
+        problem = getattr(getattr(model, "config", None), "problem_type", None) or infer_problem(logits, labels)
+        classes = mix.class_weights
+        if classes is not None and (problem == REGRESSION or len(classes) != logits.shape[1]):
+            raise UserError(f"class_weights has {len(classes)} values for {logits.shape[1]} outputs ({problem}).")
+        if weights["sim"] and mix.mixer != "spans" and mix.site == "pooled":
+            warnings.warn(
+                "site 'pooled' lies right before a linear layer, where mixed logits are the mixture of logits already:"
+                " L_sim is zero there but for dropout. Mix earlier (for example --site middle) to give it work.",
+                stacklevel=3,
+            )
+        return LogitMixLoss(
+            **{f"w_{name}": weight for name, weight in weights.items()},  # type: ignore[arg-type]
+            sim_form=mix.sim_form,
+            sim_detach=mix.sim_detach,
+            sim_on=mix.sim_on,
+            cls_sum=mix.cls_sum,
+            problem_type=problem,
+            class_weights=classes,
+        ).to(logits.device)
+
+    def _passes_of(self, model: nn.Module) -> Passes:
         base = unwrap(model)
         if self._passes is None or unwrap(self._passes.model) is not base:
             self._remove_hooks()
-            if self.mix.mixer == "spans":
-                self._passes = SpanForward(base, self.processing_class, self.mix.span_choice)
-            else:
-                assert self.mix.site is not None
-                self._passes = MixedForward(base, self.mix.site, self.mix.mix_attention)
+            self._passes = passes_for(base, self.mix, self.processing_class, self.modality)
         return self._passes
 
     # --- what is told ------------------------------------------------------------------------------------------------

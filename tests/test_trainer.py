@@ -309,7 +309,7 @@ def test_what_would_be_ignored_is_refused(tmp_path):
         ({"w_sim": -0.1}, "w_sim"),
         ({"method": "vanilla", "w_cls": 0.0}, "all 0"),
         ({"method": "vanilla", "w_mix": 1.0}, "nothing would be mixed"),
-        ({"mixer": "cutmix"}, "mixer"),
+        ({"mixer": "cutmx"}, "Did you mean 'cutmix'"),
         ({"lam": 2.0}, "lam"),
     ],
 )

@@ -47,7 +47,7 @@ def test_hyperparameter_search_over_alpha_weight_and_site(tmp_path):
 
     class Watch(TrainerCallback):
         def on_evaluate(self, args, state, control, **kwargs):
-            seen.append(trainer._passes.site)
+            seen.append(trainer._passes.forward.site)
 
     trainer.add_callback(Watch())
     best = trainer.hyperparameter_search(
@@ -63,7 +63,7 @@ def test_hyperparameter_search_over_alpha_weight_and_site(tmp_path):
     # Each trial really mixed at its own site and weighed by its own weights.
     wanted = {"embeddings": ("depth", (0,)), "layer.1": ("depth", (1,)), "cls": ("cls", ())}
     assert [(site.kind, site.depths) for site in seen] == [wanted[mix.site] for mix in tried]
-    assert trainer._loss.weights["sim"] == tried[-1].w_sim
+    assert [loss.weights["sim"] for loss in trainer._losses.values()] == [tried[-1].w_sim]
 
 
 @pytest.fixture

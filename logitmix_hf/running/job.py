@@ -115,7 +115,7 @@ class Job(ABC):
 
     def arguments(self) -> dict[str, Any]:
         """All of them, resolved, by flag."""
-        own = {**asdict(self.data), **asdict(self.model), **asdict(self.mix.filled()), **asdict(self.run)}
+        own = {**asdict(self.data), **asdict(self.model), **asdict(self.mix.filled(self.modality)), **asdict(self.run)}
         return {**self.training.to_dict(), **own}
 
     def name_folder(self, network: str) -> None:

@@ -100,7 +100,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
             "validation": data.validation_note,
             **loaded.data_record,
         },
-        method=job.mix.record(),
+        method=job.mix.record(job.modality),
     )
 
 

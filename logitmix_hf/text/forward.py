@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.hooks import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
-from logitmix_hf.text.halves import first_half, has_rows, put_hidden, replace_hidden
-from logitmix_hf.text.sites import Site, find_sites, resolve_site, unwrap
+from logitmix_hf.text.halves import first_half, put_hidden, replace_hidden
+from logitmix_hf.text.sites import Site, find_sites, resolve_site
 
 
 @dataclass
@@ -249,11 +250,6 @@ class MixedForward:
             mixed = again.forward(mixed)
         now.done = True
         return (torch.cat([args[0], mixed]), *args[1:])
-
-
-def logits_of(outputs: Any) -> Tensor:
-    """The logits in what an HF classifier returns, as a dictionary or as a tuple without loss."""
-    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
 
 
 def _shape_of(batch: Mapping[str, Any]) -> tuple[int, int, torch.device]:

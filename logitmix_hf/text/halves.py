@@ -8,11 +8,6 @@ from typing import Any
 from torch import Tensor
 
 
-def has_rows(value: Any, rows: int) -> bool:
-    """Whether ``value`` is a tensor with one entry a row of the batch."""
-    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == rows
-
-
 def first_half(value: Any, rows: int, length: int) -> Any:
     """``value`` with every doubled tensor in it cut to the clean rows."""
     if isinstance(value, Tensor):

@@ -47,10 +47,11 @@ class TextJob(Job):
 
     @property
     def label(self) -> str:
-        site = f" {self.mix.filled().site}" if self.mix.mixes and self.mix.mixer == "linear" else ""
-        return self.mix.method + site
+        mix = self.mix.filled()
+        return mix.method + (f" {mix.site}" if mix.mixes and mix.mixer == "linear" else "")
 
     def check(self) -> None:
+        self.mix.filled(self.modality)
         if self.data.task:
             pick(TASKS, self.data.task, "task")
         check_data(**self._data_arguments)

@@ -66,28 +66,6 @@ def resolve_site(name: str, layers: int) -> Site:
     return Site("depth", depths)
 
 
-def unwrap(model: nn.Module) -> nn.Module:
-    """The HF model inside DDP, a compiled module or a PEFT model.
-
-    Raises:
-        UserError: for ``nn.DataParallel``, which would split the batch under a plan that speaks of all of it.
-    """
-    while True:
-        if isinstance(model, nn.DataParallel):
-            raise UserError(
-                "nn.DataParallel splits the batch that a plan indexes as a whole: start one process per GPU with"
-                " `accelerate launch` (or set CUDA_VISIBLE_DEVICES to one GPU)."
-            )
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
-        elif hasattr(model, "_orig_mod"):
-            model = model._orig_mod  # type: ignore[assignment]
-        elif hasattr(model, "get_base_model"):
-            model = model.get_base_model()  # type: ignore[operator]
-        else:
-            return model
-
-
 @dataclass(frozen=True)
 class TextSites:
     """The places of one model.

@@ -18,8 +18,8 @@ def main() -> None:
     plans = []
 
     class Watched(MixTrainer):
-        def draw(self, rows, generator):
-            plans.append(super().draw(rows, generator))
+        def draw(self, rows, generator, mix):
+            plans.append(super().draw(rows, generator, mix))
             return plans[-1]
 
     seen = Gradients()

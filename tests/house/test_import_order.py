@@ -14,9 +14,9 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 # those before it. The longest name decides: text.run is a story, text.sites belongs to the layer of text.
 LAYERS = (
     ("errors", "disk"),
-    ("plan",),
+    ("plan", "hooks"),
     ("losses", "methods", "data", "text", "vision"),
-    ("arguments", "terms", "checkpoints", "trainer"),
+    ("modality", "arguments", "schedule", "passes", "terms", "checkpoints", "trainer"),
     ("ends", "flags"),
     ("running",),
     (

@@ -1,0 +1,44 @@
+"""Meeting a Hugging Face model from outside: unwrap it, read its logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from logitmix_hf.errors import UserError
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The HF model inside DDP, a compiled module or a PEFT model.
+
+    Raises:
+        UserError: for ``nn.DataParallel``, which would split the batch under a plan that speaks of all of it.
+    """
+    while True:
+        if isinstance(model, nn.DataParallel):
+            raise UserError(
+                "nn.DataParallel splits the batch that a plan indexes as a whole: start one process per GPU with"
+                " `accelerate launch` (or set CUDA_VISIBLE_DEVICES to one GPU)."
+            )
+        if isinstance(model, nn.parallel.DistributedDataParallel):
+            model = model.module
+        elif hasattr(model, "_orig_mod"):
+            model = model._orig_mod  # type: ignore[assignment]
+        elif hasattr(model, "get_base_model"):
+            model = model.get_base_model()  # type: ignore[operator]
+        else:
+            return model
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """The logits in what a classifier returns: a dictionary, a tuple without loss, or the tensor alone."""
+    if isinstance(outputs, Tensor):
+        return outputs
+    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+
+
+def has_rows(value: Any, rows: int) -> bool:
+    """Whether ``value`` is a tensor with one entry a row of the batch."""
+    return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == rows

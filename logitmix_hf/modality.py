@@ -1,0 +1,150 @@
+"""What text and images differ in when they mix: their sites, their mixers, and what a mixer brings along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from logitmix_hf.errors import UserError, check_number, nearest
+from logitmix_hf.methods import Method
+from logitmix_hf.text import sites as text_sites
+from logitmix_hf.vision import sites as image_sites
+from logitmix_hf.vision.mixers import MIXERS
+from logitmix_hf.vision.mixers.options import parse_options
+
+TEXT, IMAGE = "text", "image"
+TEXT_MIXERS = {
+    "linear": "blend hidden states at the site",
+    "spans": "replace a span of tokens by the partner's",
+}
+_SITES = {TEXT: text_sites, IMAGE: image_sites}
+_WHAT = {TEXT: "a text model", IMAGE: "an image model"}
+
+
+def site_help(modality: str) -> str:
+    """What ``--site`` takes."""
+    return f"where in the network to mix: {_SITES[modality].SITE_HELP}"
+
+
+def mixer_help(modality: str) -> str:
+    """What ``--mixer`` takes."""
+    if modality == TEXT:
+        return "; ".join(f"{name}: {idea}" for name, idea in TEXT_MIXERS.items()) + "; default linear"
+    return f"{', '.join(MIXERS)}, or several joined by commas; default mixup"
+
+
+def known_mixers(modality: str) -> Iterable[str]:
+    """The names that ``--mixer`` takes."""
+    return TEXT_MIXERS if modality == TEXT else MIXERS
+
+
+def check_sites(name: str, modality: str | None = None) -> None:
+    """Require a site's spelling to be right for the modality, or for any where that is not known yet.
+
+    Raises:
+        UserError: naming every spelling.
+    """
+    if modality is not None:
+        if not _fits(name, modality) and _fits(name, _other(modality)):
+            raise UserError(
+                f"site {name!r} belongs to {_WHAT[_other(modality)]}; {_WHAT[modality]} mixes at:"
+                f" {_SITES[modality].SITE_HELP}."
+            )
+        return _SITES[modality].check_site(name)
+    if not any(_fits(name, one) for one in _SITES):
+        texts = " ".join(f"{one.capitalize()}: {module.SITE_HELP}." for one, module in _SITES.items())
+        raise UserError(f"No site is called {name!r}. {texts}")
+    return None
+
+
+def _fits(name: str, modality: str) -> bool:
+    try:
+        _SITES[modality].check_site(name)
+    except UserError:
+        return False
+    return True
+
+
+def _other(modality: str) -> str:
+    return IMAGE if modality == TEXT else TEXT
+
+
+def _names(mixer: str) -> list[str]:
+    return [name.strip() for name in mixer.split(",") if name.strip()]
+
+
+def check_mixers(mixer: str | None, probs: str | None, options: str | None) -> None:
+    """Require names, probabilities and options to be right for some modality.
+
+    Raises:
+        UserError: for an unknown mixer, probabilities that do not match, an unknown option or value.
+    """
+    names = _names(mixer) if mixer is not None else ["mixup"]
+    known = [*TEXT_MIXERS, *MIXERS]
+    for name in names:
+        if name not in known:
+            raise UserError(f"No mixer is called {name!r}.{nearest(name, known)} {_all_mixers()}")
+    if not names:
+        raise UserError(f"mixer {mixer!r} names none. {_all_mixers()}")
+    if len(set(names)) < len(names):
+        raise UserError(f"mixer {mixer!r} names one twice: give each once, and how often by mixer_probs.")
+    _shares(names, probs)
+    if options is not None:
+        parse_options(options, [name for name in names if name in MIXERS])
+
+
+def _all_mixers() -> str:
+    return f"Text: {', '.join(TEXT_MIXERS)}; images: {', '.join(MIXERS)}."
+
+
+def probabilities(modality: str, mixer: str | None, probs: str | None) -> dict[str, float]:
+    """The mixers by name, each with the probability that a step takes it.
+
+    Raises:
+        UserError: for a mixer of the other modality.
+    """
+    names = _names(mixer) if mixer is not None else ["linear" if modality == TEXT else "mixup"]
+    for name in names:
+        if name not in known_mixers(modality):
+            raise UserError(
+                f"mixer {name!r} is not for {_WHAT[modality]}.{nearest(name, known_mixers(modality))} These are:"
+                f" {', '.join(known_mixers(modality))}."
+            )
+    if modality == TEXT and len(names) > 1:
+        raise UserError(f"a text model takes one mixer, got {mixer!r}: choose one of {', '.join(names)}.")
+    return dict(zip(names, _shares(names, probs), strict=True))
+
+
+def _shares(names: list[str], probs: str | None) -> list[float]:
+    if probs is None:
+        return [1 / len(names)] * len(names)
+    try:
+        values = [float(word) for word in probs.split(",")]
+    except ValueError:
+        raise UserError(f"mixer_probs must be numbers joined by commas, as .5,.5, got {probs!r}.") from None
+    if len(values) != len(names):
+        raise UserError(
+            f"mixer_probs has {len(values)} values ({probs}) for {len(names)} mixers ({', '.join(names)}): give one each."
+        )
+    for value in values:
+        check_number("mixer_probs", value, low=0, high=1)
+    if abs(sum(values) - 1) > 1e-6:
+        raise UserError(
+            f"mixer_probs must sum to 1, got {probs} (sum {sum(values):g}); steps that mix not at all: mix_prob."
+        )
+    return values
+
+
+def mixer_defaults(modality: str, mixer: str, method: Method) -> tuple[float, float]:
+    """alpha and w_sim where no flag gives them: Mixup's own method leaves alpha to the mixer, and L_sim's weight is
+    the mixer's (LogitMix, section 5.4)."""
+    weight = method.weights[2]
+    if modality == TEXT:
+        return method.alpha, weight
+    row = MIXERS[mixer]
+    return (row.alpha if method.name == "mixup" else method.alpha), weight * row.w_sim
+
+
+def options_of(mixer: str, text: str | None) -> dict[str, Any]:
+    """The options in ``--mixer_options`` that this image mixer knows, by name."""
+    return parse_options(text or "", [mixer], strict=False)
