@@ -60,7 +60,7 @@ def _paste_box(
     mixed[:, :, top:bottom, left:right] = patch
     mask[:, :, top:bottom, left:right] = 0
     given = (bottom - top) * (right - left) / (height * width)
-    shares = plan.shares.new_tensor([1 - given, given]).repeat(len(images), 1)
+    shares = plan.shares.new_tensor([[1 - given, given]]).expand(len(images), 2)
     return mixed, MaskedPlan(plan.sources, shares, mask.expand(len(images), -1, -1, -1))
 
 
