@@ -64,8 +64,8 @@ def timm_mix(mixer: str, images: Tensor, labels: Tensor, classes: int, clone: bo
     """timm's ``Mixup``: it mixes in place, so whoever needs the images afterwards, as LogitMix does, clones them."""
     from timm.data.mixup import Mixup
 
-    alpha = {"mixup_alpha": float(mixer == "mixup"), "cutmix_alpha": float(mixer == "cutmix")}
-    mix = Mixup(**alpha, label_smoothing=0.0, num_classes=classes)
+    mixup, cutmix = float(mixer == "mixup"), float(mixer == "cutmix")
+    mix = Mixup(mixup, cutmix, label_smoothing=0.0, num_classes=classes)
     if clone:
         return lambda: mix(images.clone(), labels)
     own = images.clone()

@@ -42,40 +42,53 @@ def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> t
     )
 
 
-def _one_box(images: Tensor, plan: MixPlan, count: int) -> bool:
-    """Whether all rows have one box, and its place may be read: on a CPU only is that free.
+def _one_share(images: Tensor, plan: MixPlan, count: int) -> float | None:
+    """The share of all rows, where they have one box and its place may be read: on a CPU only is that free.
 
     Then plain numbers say where it lies (a tensor of one number costs as much as that of a batch), and nothing but the
     box is moved.
     """
-    return count == 1 and images.device.type == "cpu" and bool((plan.lam == plan.lam[0]).all())
+    if count > 1 or images.device.type != "cpu":
+        return None
+    shares = set(plan.lam.tolist())
+    return shares.pop() if len(shares) == 1 else None
 
 
-def _paste_box(
-    images: Tensor, plan: MixPlan, top: int, bottom: int, left: int, right: int, patch: Tensor
-) -> tuple[Tensor, MaskedPlan]:
-    """What :func:`paste` does, of one box: ``patch`` is (B, C, bottom - top, right - left)."""
+def _copy_with_window(
+    images: Tensor, plan: MixPlan, top: int, bottom: int, left: int, right: int
+) -> tuple[Tensor, Tensor, MaskedPlan]:
+    """A copy of the images, the window of it that the partners are to fill, and the plan that this carries out."""
     height, width = images.shape[2:]
     mixed, mask = images.clone(), torch.ones(1, 1, height, width)
-    mixed[:, :, top:bottom, left:right] = patch
     mask[:, :, top:bottom, left:right] = 0
     given = (bottom - top) * (right - left) / (height * width)
-    shares = plan.shares.new_tensor([[1 - given, given]]).expand(len(images), 2)
-    return mixed, MaskedPlan(plan.sources, shares, mask.expand(len(images), -1, -1, -1))
+    shares = torch.tensor([[1 - given, given]], dtype=plan.shares.dtype).expand(len(images), 2)
+    done = MaskedPlan(plan.sources, shares, mask.expand(len(images), -1, -1, -1))
+    return mixed, mixed[:, :, top:bottom, left:right], done
+
+
+def _fill(window: Tensor, images: Tensor, dim: int, chosen: Tensor) -> None:
+    """Let ``window`` show ``images.index_select(dim, chosen)``; no copy in between where no gradient is asked for."""
+    if torch.is_grad_enabled() and images.requires_grad:
+        window.copy_(images.index_select(dim, chosen))
+    else:
+        torch.index_select(images.detach(), dim, chosen, out=window)
 
 
 def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple[Tensor, MaskedPlan]:
     """Paste CutMix's box around (y, x), each (1,) or (B,)."""
     height, width = images.shape[2:]
-    if not _one_box(images, plan, len(y)):
+    lam = _one_share(images, plan, len(y))
+    if lam is None:
         own = _outside(*clipped_box(plan.lam, y, x, height, width), images)
         return paste(images, partners(images, plan), plan, own)
-    cut = math.sqrt(max(1 - float(plan.lam[0]), 0))
-    (top, bottom), (left, right) = (
-        (max(int(at) - step(cut, side) // 2, 0), min(int(at) + step(cut, side) // 2, side))
-        for at, side in ((y, height), (x, width))
-    )
-    return _paste_box(images, plan, top, bottom, left, right, partners(images[:, :, top:bottom, left:right], plan))
+    cut, row, column = math.sqrt(max(1 - lam, 0)), int(y), int(x)
+    tall, wide = step(cut, height) // 2, step(cut, width) // 2
+    top, bottom = max(row - tall, 0), min(row + tall, height)
+    left, right = max(column - wide, 0), min(column + wide, width)
+    mixed, window, done = _copy_with_window(images, plan, top, bottom, left, right)
+    _fill(window, images[:, :, top:bottom, left:right], 0, plan.sources[:, 1])
+    return mixed, done
 
 
 def _cutmix(
@@ -111,8 +124,11 @@ def _resizemix(
     height, width = images.shape[2:]
     count = draws(len(images), per)
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
-    if _one_box(images, plan, count):
-        return _paste_small(images, plan, int(y), int(x), smallest, largest)
+    lam = _one_share(images, plan, count)
+    if lam is not None:
+        return _paste_small(
+            images, plan, int(y), int(x), smallest + (largest - smallest) * (1 - lam) if lam < 1 else 0.0
+        )
     mixes = plan.lam < 1
     scale = smallest + (largest - smallest) * (1 - plan.lam.double())
     tall = torch.where(mixes, steps(scale, height).clamp(min=1), 0)
@@ -132,35 +148,30 @@ def _nearest(start: Tensor, size: Tensor, length: int, images: Tensor) -> Tensor
     return (offset * length // size.clamp(min=1)[:, None]).clamp(0, length - 1)
 
 
-def _paste_small(
-    images: Tensor, plan: MixPlan, y: int, x: int, smallest: float, largest: float
-) -> tuple[Tensor, MaskedPlan]:
-    """ResizeMix of one box."""
+def _paste_small(images: Tensor, plan: MixPlan, y: int, x: int, scale: float) -> tuple[Tensor, MaskedPlan]:
+    """ResizeMix of one box; at scale 0 there is none."""
     height, width = images.shape[2:]
-    lam = float(plan.lam[0])
-    scale = smallest + (largest - smallest) * (1 - lam)
-    tall, wide = (max(step(scale, side), 1) if lam < 1 else 0 for side in (height, width))
+    tall, wide = (max(step(scale, side), 1) if scale > 0 else 0 for side in (height, width))
     top, left = min(max(y - tall // 2, 0), height - tall), min(max(x - wide // 2, 0), width - wide)
     rows, columns = (torch.arange(size) * side // max(size, 1) for size, side in ((tall, height), (wide, width)))
-    small = _grid(images, plan.sources[:, 1], rows, columns)
-    return _paste_box(images, plan, top, top + tall, left, left + wide, small)
+    mixed, window, done = _copy_with_window(images, plan, top, top + tall, left, left + wide)
+    _fill(window, _lines(images, plan.sources[:, 1], rows), 3, columns)
+    return mixed, done
 
 
-def _grid(images: Tensor, chosen: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(B, C, h, w): these rows (h,) and columns (w,) of the chosen images (B,), in the memory format of ``images``.
+def _lines(images: Tensor, chosen: Tensor, rows: Tensor) -> Tensor:
+    """(B, C, h, W): these rows (h,) of the chosen images (B,), in the memory format of ``images``.
 
-    Whole lines first, as they lie in memory: the other way round, every pixel would be a copy of its own.
+    Copied as they lie in memory, line by line; the other way round, every pixel would be a copy of its own.
     """
     count, channels, height, width = images.shape
     if channels_last(images):
         lines = (chosen[:, None] * height + rows).flatten()
         found = images.permute(0, 2, 3, 1).reshape(count * height, width * channels).index_select(0, lines)
-        found = found.view(-1, width, channels).index_select(1, columns)
-        return found.view(count, len(rows), len(columns), channels).permute(0, 3, 1, 2)
+        return found.view(count, len(rows), width, channels).permute(0, 3, 1, 2)
     planes = chosen[:, None] * channels + torch.arange(channels)
     lines = (planes[:, :, None] * height + rows).flatten()
-    found = images.reshape(-1, width).index_select(0, lines).index_select(1, columns)
-    return found.view(count, channels, len(rows), len(columns))
+    return images.reshape(-1, width).index_select(0, lines).view(count, channels, len(rows), width)
 
 
 MIXERS = (

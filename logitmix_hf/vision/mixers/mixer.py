@@ -99,7 +99,9 @@ class Mixer:
                 got = "none" if saliency is None else tuple(saliency.shape)
                 raise UserError(f"mixer {self.name!r} needs saliency of the shape {wanted}, got {got}.")
             options["saliency"] = saliency
-        return self.function(images, plan.to(images.device), generator, **options)
+        if plan.sources.device != images.device:
+            plan = plan.to(images.device)
+        return self.function(images, plan, generator, **options)
 
 
 def carried_out(plan: MixPlan, mask: Tensor) -> MaskedPlan:

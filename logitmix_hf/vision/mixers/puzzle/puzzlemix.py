@@ -125,24 +125,33 @@ def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
         raise UserError(f"{name} must be a whole number, at least {low}{most}, got {value!r}.")
 
 
-def _blocks(blocks: int | None, images: Tensor, generator: torch.Generator) -> int:
-    height, width = images.shape[2:]
+def check_blocks(blocks: int | None, height: int, width: int) -> list[int]:
+    """Which numbers of blocks a side divide an image of this size.
+
+    Raises:
+        UserError: when none does, or ``blocks`` is none of them.
+    """
     dividing = [n for n in range(2, MOST_BLOCKS + 1) if height % n == 0 and width % n == 0]
     if not dividing:
         raise UserError(
             f"puzzlemix cuts an image into 2 to {MOST_BLOCKS} blocks a side, and none of these divides {height} x {width}: "
             "resize or crop."
         )
-    if blocks is None:
-        # An image of, say, 9 x 9 has none of the authors' counts: then any that divides.
-        choices = [n for n in DRAWN_BLOCKS if n in dividing] or dividing
-        return choices[int(torch.randint(len(choices), (), generator=generator))]
-    _whole("blocks", blocks, 2, MOST_BLOCKS)
-    if blocks not in dividing:
-        raise UserError(
-            f"{blocks} blocks a side do not divide an image of {height} x {width}. These do: {', '.join(map(str, dividing))}."
-        )
-    return blocks
+    if blocks is not None:
+        _whole("blocks", blocks, 2, MOST_BLOCKS)
+        if blocks not in dividing:
+            listed = ", ".join(map(str, dividing))
+            raise UserError(f"{blocks} blocks a side do not divide an image of {height} x {width}. These do: {listed}.")
+    return dividing
+
+
+def _blocks(blocks: int | None, images: Tensor, generator: torch.Generator) -> int:
+    dividing = check_blocks(blocks, *images.shape[2:])
+    if blocks is not None:
+        return blocks
+    # An image of, say, 9 x 9 has none of the authors' counts: then any that divides.
+    choices = [n for n in DRAWN_BLOCKS if n in dividing] or dividing
+    return choices[int(torch.randint(len(choices), (), generator=generator))]
 
 
 def _transport_blocks(n: int, size: Sequence[int], smallest: int | None) -> int:
