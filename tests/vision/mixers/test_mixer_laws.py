@@ -121,7 +121,9 @@ def test_a_noise_mask_has_the_share_that_was_drawn_to_a_pixel(name):
     assert float((done.lam - wanted).abs().max()) <= 1 / 256 + 1e-6
 
 
-@pytest.mark.parametrize("name", ["cutmix", "resizemix", "fmix", "cowmask", "mixedconcat"])
+@pytest.mark.parametrize(
+    "name", ["cutmix", "resizemix", "fmix", "cowmask", "mixedconcat", "patchup_hard", "patchup_soft"]
+)
 def test_one_place_for_the_batch_or_one_a_row(name):
     images, plan = pictures(6), plan_of(*[0.5] * 6)
     one, each = (mix(name, images, plan, per=per)[1].mask for per in ("batch", "example"))

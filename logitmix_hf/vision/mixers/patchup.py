@@ -1,0 +1,132 @@
+"""Altering blocks of a feature map: PatchUp, made for the inside of a network.
+
+**Its loss and the plan.** Let u be the share of features that are left alone, y and y' the labels of the row and its
+partner, and z the label of a block: y' (hard), or lam y + (1 - lam) y' (soft). The authors' loss is
+u H(y) + (1 - u) H(z) + H(u y + (1 - u) z). H is linear in its target, so that both halves are one number, and the target
+u y + (1 - u) z mixes y and y' by exactly the shares returned here: u for hard, u + (1 - u) lam for soft. Their loss is
+therefore twice L_mix under the returned plan: weights (2, 0, 0) restore it. (Their H is the binary cross entropy of
+the softmax; here it is the run's own.)
+
+Source: Faramarzi et al., PatchUp: A Feature-Space Block-Level Regularization Technique for Convolutional Neural Networks,
+2020 (arXiv 2006.07794), and the settings of its authors' code. They take PatchUp at hidden maps, CutMix at the input.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.plan import MixPlan
+from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, carried_out, draws
+
+
+def block_sides(block_size: int, height: int, width: int) -> tuple[int, int]:
+    """The sides of a block on a map of this size, odd, at most half of the map's.
+
+    On a map hardly larger than the block, the authors' adjustment makes nearly everything a block.
+    """
+    half_height, half_width = max(1, height // 2), max(1, width // 2)
+    tall, wide = min(block_size, half_height), min(block_size, half_width)
+    return tall - (tall + 1) % 2, wide - (wide + 1) % 2
+
+
+def seed_rate(gamma: Tensor, sides: tuple[int, int], height: int, width: int) -> Tensor:
+    """The probability that a place is the centre of a block, as the authors adjust gamma (DropBlock's rule).
+
+    gamma H W / (h w (H - h + 1) (W - w + 1)) for blocks of h x w; at most 1. Blocks overlap, so that less than gamma is
+    altered where gamma is large.
+    """
+    tall, wide = sides
+    places = (height - tall + 1) * (width - wide + 1)
+    return (gamma.double() * (height * width / (tall * wide * places))).clamp(max=1)
+
+
+def _blocks(
+    images: Tensor, gamma: Tensor, generator: torch.Generator, per: str, block_size: int, per_channel: bool
+) -> Tensor:
+    """(B, C or 1, H, W) bool: true in a block; ``gamma`` (B,) is how much of each row to alter, 0 for nothing."""
+    check_number("block_size", block_size, low=1)
+    if block_size % 2 != 1:
+        raise UserError(f"block_size must be an odd whole number, got {block_size!r}.")
+    channels, height, width = images.shape[1:]
+    sides = block_sides(int(block_size), height, width)
+    shape = (draws(len(images), per), channels if per_channel else 1, height, width)
+    noise = torch.rand(shape, generator=generator).to(images.device)
+    seeds = noise < seed_rate(gamma, sides, height, width)[:, None, None, None]
+    grown = F.max_pool2d(seeds.float(), sides, stride=1, padding=(sides[0] // 2, sides[1] // 2))
+    return grown > 0
+
+
+def _fixed(gamma: float, plan: MixPlan) -> Tensor:
+    check_number("gamma", gamma, low=0, high=1)
+    return torch.where(plan.lam < 1, gamma, 0.0)  # a row of share 1 is left alone
+
+
+def _by_channels(mask: Tensor) -> Tensor:
+    """(B, C or 1, H, W) float -> (B, 1, H, W) float32, the mean share at each place."""
+    return mask.mean(1, keepdim=True, dtype=torch.float64).float()
+
+
+def _hard(
+    images: Tensor,
+    plan: MixPlan,
+    generator: torch.Generator,
+    *,
+    per: str = "batch",
+    gamma: float | None = 0.5,
+    block_size: int = 7,
+    per_channel: bool = True,
+) -> tuple[Tensor, MaskedPlan]:
+    amount = 1 - plan.lam if gamma is None else _fixed(gamma, plan)
+    block = _blocks(images, amount, generator, per, block_size, per_channel)
+    mixed = torch.where(block, images[plan.sources[:, 1]], images)
+    return mixed, carried_out(plan, _by_channels((~block).float()))
+
+
+def _soft(
+    images: Tensor,
+    plan: MixPlan,
+    generator: torch.Generator,
+    *,
+    per: str = "batch",
+    gamma: float = 0.75,
+    block_size: int = 7,
+    per_channel: bool = True,
+) -> tuple[Tensor, MaskedPlan]:
+    block = _blocks(images, _fixed(gamma, plan), generator, per, block_size, per_channel)
+    lam = plan.lam.reshape(-1, 1, 1, 1)
+    inside = lam.to(images.dtype)
+    mixed = torch.where(block, inside * images + (1 - inside) * images[plan.sources[:, 1]], images)
+    return mixed, carried_out(plan, _by_channels(torch.where(block, lam.float(), 1.0)))
+
+
+_SOURCE = "Faramarzi et al., PatchUp, 2020 (arXiv 2006.07794)"
+_NOTE = (
+    " Each channel has blocks of its own, as in the paper; on pixels per_channel=False keeps colours together."
+    " On maps smaller than 14 x 14 a block is at most half a side."
+)
+MIXERS = (
+    Mixer(
+        "patchup_hard",
+        "swap blocks of a feature map with the partner's",
+        _SOURCE,
+        alpha=2.0,
+        w_sim=0.1,
+        function=_hard,
+        hidden=True,
+        note="How much is swapped follows gamma, not the share that was drawn (gamma=None: 1 - share); the authors mix"
+        " 0.7 of their batches." + _NOTE,
+    ),
+    Mixer(
+        "patchup_soft",
+        "blend blocks of a feature map with the partner's",
+        _SOURCE,
+        alpha=2.0,
+        w_sim=0.5,
+        function=_soft,
+        hidden=True,
+        note="The share that was drawn is that within a block; as the rest stays, the whole keeps more." + _NOTE,
+    ),
+)
