@@ -16,6 +16,12 @@ def _glue(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _vision(argv: Sequence[str]) -> int:
+    from logitmix_hf.vision.run import main
+
+    return main(argv)
+
+
 def _demo(argv: Sequence[str]) -> int:
     from logitmix_hf.text.demo import main
 
@@ -30,6 +36,7 @@ def _push(argv: Sequence[str]) -> int:
 
 COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "glue": ("fine-tune a text classifier on a GLUE task or your own data, and judge it", _glue),
+    "vision": ("train or fine-tune an image classifier with any mixer, and judge it", _vision),
     "demo": ("train vanilla, mixup and logitmix on built-in data and set them side by side; no network", _demo),
     "push": ("push the folder of a finished run to the Hub", _push),
 }
@@ -37,6 +44,7 @@ EXAMPLES = (
     "logitmix glue --task rte --method logitmix",
     "logitmix glue --train_file reviews.csv --text_columns text --label_column stars",
     "logitmix glue --task sst2 --dataset_name builtin --model builtin",
+    "logitmix vision --dataset cifar100 --model resnet50 --method logitmix --mixer cutmix",
 )
 
 

@@ -83,16 +83,17 @@ class MixTrainer(AtomicCheckpoints):
     def mix(self, mix: MixArguments) -> None:
         self._mix = mix.filled(self.modality)
         chances = mix.mixers(self.modality)
-        self._mixers = [(mix.filled(self.modality, name), chance) for name, chance in chances.items()]
+        self.mixers = {name: mix.filled(self.modality, name) for name in chances}
+        self._bounds = list(itertools.accumulate(chances.values()))
         self._losses.clear()
-        self._remove_hooks()
+        self.remove_hooks()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As ``Trainer``; afterwards no hook is left in the model, which can be copied and pickled again."""
         try:
             return super().train(*args, **kwargs)
         finally:
-            self._remove_hooks()
+            self.remove_hooks()
 
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """As ``Trainer``; the hooks sleep once backward is through, also for whoever calls a part of the model."""
@@ -101,7 +102,7 @@ class MixTrainer(AtomicCheckpoints):
             self._passes.release()
         return loss
 
-    def _remove_hooks(self) -> None:
+    def remove_hooks(self) -> None:
         if self._passes is not None:
             self._passes.remove()
             self._passes = None
@@ -168,7 +169,7 @@ class MixTrainer(AtomicCheckpoints):
         if plan is None or mix is None:
             clean, mixed, plan = logits_of(model(**batch)), None, None
         else:
-            clean, mixed, plan = self._passes_of(model).step(batch, plan, generator, model, labels, mix)
+            clean, mixed, plan = self.passes_of(model).step(batch, plan, generator, model, labels, mix)
         out = self.loss_of(model, clean, mixed, labels, plan, mix)
         some = mixed if clean is None else clean
         assert some is not None
@@ -188,8 +189,8 @@ class MixTrainer(AtomicCheckpoints):
     def choose(self, generator: torch.Generator) -> MixArguments | None:
         """What this micro-batch mixes, filled for the mixer that is drawn; None for a plain step by the schedule."""
         draw, uniform = torch.rand(2, generator=generator).tolist()
-        bounds = list(itertools.accumulate(chance for _, chance in self._mixers))
-        mix, _ = self._mixers[min(bisect.bisect_right(bounds, draw), len(bounds) - 1)]  # the sum may be rounded below 1
+        number = min(bisect.bisect_right(self._bounds, draw), len(self._bounds) - 1)  # their sum may be just below 1
+        mix = list(self.mixers.values())[number]
         milestones = getattr(self.args, "lr_milestones", None) or ()
         return step_mix(
             mix,
@@ -254,10 +255,10 @@ class MixTrainer(AtomicCheckpoints):
             class_weights=classes,
         ).to(logits.device)
 
-    def _passes_of(self, model: nn.Module) -> Passes:
+    def passes_of(self, model: nn.Module) -> Passes:
         base = unwrap(model)
         if self._passes is None or unwrap(self._passes.model) is not base:
-            self._remove_hooks()
+            self.remove_hooks()
             self._passes = passes_for(base, self.mix, self.processing_class, self.modality)
         return self._passes
 

@@ -27,6 +27,15 @@ def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return accuracy_score(labels, predictions)
 
 
+def _top5_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import top_k_accuracy_score
+
+    classes = logits.shape[1]
+    if classes <= 5:
+        return 1.0
+    return float(top_k_accuracy_score(labels, logits, k=5, labels=np.arange(classes)))
+
+
 def _f1(average: str) -> Metric:
     def score(predictions: np.ndarray, labels: np.ndarray) -> float:
         from sklearn.metrics import f1_score
@@ -80,6 +89,9 @@ METRICS: dict[str, dict[str, Metric]] = {
 }
 """The task scores of each problem by name: (predictions, labels) -> float, both as in :class:`Predictions`."""
 
+RANKED_METRICS: dict[str, Metric] = {"top5_accuracy": _top5_accuracy}
+"""Single-label scores that need the order of the classes: (logits, labels) -> float."""
+
 DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
     SINGLE: ("accuracy",),
     MULTI: ("f1_micro", "f1_macro", "subset_accuracy"),
@@ -125,7 +137,8 @@ def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int 
 
     Args:
         p: predictions with labels, N >= 1.
-        metrics: names in ``METRICS[p.problem]``; none means ``DEFAULT_METRICS[p.problem]``.
+        metrics: names in ``METRICS[p.problem]``, and for one label a row in ``RANKED_METRICS``; none means
+            ``DEFAULT_METRICS[p.problem]``.
         bins: number of confidence bins.
 
     Returns:
@@ -138,7 +151,11 @@ def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int 
     """
     if p.labels is None:
         raise UserError("These predictions have no labels (a test split?), so they cannot be scored.")
-    scores = task_scores(p.problem, tuple(metrics) or DEFAULT_METRICS[p.problem], p.predictions, p.labels)
+    names = tuple(metrics) or DEFAULT_METRICS[p.problem]
+    ranked = [name for name in names if p.problem == SINGLE and name in RANKED_METRICS]
+    found = task_scores(p.problem, [name for name in names if name not in ranked], p.predictions, p.labels)
+    found |= {name: float(RANKED_METRICS[name](p.logits, p.labels)) for name in ranked}
+    scores = {name: found[name] for name in names}
     if p.problem == REGRESSION:
         return scores
     logits, labels = decisions(p.logits, p.labels)

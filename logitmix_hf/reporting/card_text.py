@@ -9,6 +9,7 @@ TASK_NAMES = {"text-classification": "Text Classification", "image-classificatio
 
 SCORE_NAMES = {
     "accuracy": "Accuracy",
+    "top5_accuracy": "Top-5 accuracy",
     "f1": "F1",
     "f1_micro": "F1 (micro)",
     "f1_macro": "F1 (macro)",
@@ -28,7 +29,7 @@ SCORE_NAMES = {
 }
 """Every score of a report, in its order, and how it is called."""
 
-METRIC_IDS = {"pearson": "pearsonr", "brier": "brier_score", "subset_accuracy": "accuracy"}
+METRIC_IDS = {"pearson": "pearsonr", "brier": "brier_score", "subset_accuracy": "accuracy", "top5_accuracy": "accuracy"}
 """Where the Hub calls a metric otherwise than we do."""
 
 TRAINING_ARGUMENTS = (
@@ -42,6 +43,16 @@ TRAINING_ARGUMENTS = (
     "warmup_steps",
     "weight_decay",
     "max_length",
+    "optim",
+    "momentum",
+    "nesterov",
+    "lr_milestones",
+    "lr_gamma",
+    "ema",
+    "bn_mode",
+    "mix_schedule",
+    "mixer_probs",
+    "mixer_options",
 )
 """The arguments of a run that its card shows; all of them are in run.json."""
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.running.settings import RunSettings, TrainSettings
+from logitmix_hf.trainer import MixTrainer
 
 
 class TaskData(Protocol):
@@ -73,6 +74,7 @@ class Job(ABC):
     """
 
     modality: ClassVar[str]
+    trainer_class: ClassVar[type[MixTrainer]] = MixTrainer
 
     data: Any
     model: Any
@@ -102,6 +104,10 @@ class Job(ABC):
         """Further arguments of the trainer."""
         return {}
 
+    def callbacks(self) -> list[Any]:
+        """Further callbacks of the trainer."""
+        return []
+
     def before_training(self, trainer: Any, loaded: Loaded, folder: Path) -> None:  # noqa: B027
         """Called by the main process once the folder is claimed."""
 
@@ -118,8 +124,8 @@ class Job(ABC):
         own = {**asdict(self.data), **asdict(self.model), **asdict(self.mix.filled(self.modality)), **asdict(self.run)}
         return {**self.training.to_dict(), **own}
 
-    def name_folder(self, network: str) -> None:
-        """Name the run folder after the run, where the user did not."""
+    def name_folder(self, network: str, detail: str = "") -> None:
+        """Name the run folder after the run, where the user did not; ``detail`` follows the method."""
         if self.training.output_dir in (None, "trainer_output"):  # the second is TrainingArguments' word for None
             model = network.rstrip("/").rpartition("/")[2]
-            self.training.output_dir = f"runs/{self.name}-{model}-{self.mix.method}-s{self.training.seed}"
+            self.training.output_dir = f"runs/{self.name}-{model}-{self.mix.method}{detail}-s{self.training.seed}"

@@ -54,7 +54,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     loaded = job.load()
     data = loaded.data
     _check_loss(job, data)
-    trainer = MixTrainer(
+    trainer = job.trainer_class(
         model=loaded.model,
         args=training,
         mix=job.mix,
@@ -63,7 +63,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         data_collator=loaded.collator,  # type: ignore[arg-type]
         processing_class=loaded.processor,
         compute_metrics=lambda output: evaluate_predictions(predictions_of(output, data), data.metrics, job.run.bins),
-        callbacks=[signals, *stopping],
+        callbacks=[signals, *stopping, *job.callbacks()],
         **job.trainer_options(),
     )
     if trainer.is_world_process_zero():

@@ -148,20 +148,45 @@ class ImageForward:
         drawn = int(torch.randint(len(self.stages), (1,), generator=generator)) if len(self.stages) > 1 else 0
         if self.kind == "pooled" or self.stages[drawn] > 0:
             return self._inside(batch, plan.to(pixels.device), generator, run, self.stages[drawn : drawn + 1], clean)
-        own: Tensor | None = None
-        shared = clean and self.bn_mode == "separate"  # a clean pass of its own is wanted
-        noise: Tensor | None = None
+        # With a clean pass of its own, the saliency of that pass will do.
+        shared = clean and self.bn_mode == "separate"
+        own, mixed, carried = self._mixed_pixels(batch, plan, generator, labels, run if shared else None)
+        if not clean:
+            return None, _run(run, batch, mixed), carried
+        if shared:
+            own = _run(run, batch, pixels) if own is None else own
+            return own, _run(run, batch, mixed), carried
+        logits = _run(run, batch, torch.cat([pixels, mixed]))
+        return logits[: plan.rows], logits[plan.rows :], carried
+
+    def mix_pixels(
+        self, batch: Mapping[str, Any], plan: MixPlan, generator: torch.Generator, labels: Tensor | None = None
+    ) -> tuple[Tensor, MixPlan]:
+        """The mixed images (B, C, H, W) alone, and the plan that was carried out; the model is as it was."""
+        _, mixed, carried = self._mixed_pixels(batch, plan, generator, labels, None)
+        return mixed, carried
+
+    def _mixed_pixels(
+        self,
+        batch: Mapping[str, Any],
+        plan: MixPlan,
+        generator: torch.Generator,
+        labels: Tensor | None,
+        run: nn.Module | None,
+    ) -> tuple[Tensor | None, Tensor, MixPlan]:
+        """Logits of the clean rows where ``run`` is to train on them and they were needed, mixed images, plan."""
+        pixels, own, noise = batch["pixel_values"], None, None
         # A processor of grey images may repeat its numbers for three channels.
         scale = {name: values[: pixels.shape[1]] for name, values in self._scale.items()}
         extra: dict[str, Any] = dict(self.options)
         if self.mixer.needs_saliency:
             start = self._adversarial_start(pixels, generator, scale)
-            if shared and start is None:
+            if run is not None and start is None:
                 own, gradient = self._clean_with_gradient(batch, pixels, labels, run, keep=True)
             else:
-                point = pixels if start is None else pixels + start[0]
-                with _as_in_evaluation(unwrap(self.model)):
-                    gradient = self._clean_with_gradient(batch, point, labels, unwrap(self.model), keep=False)[1]
+                point, base = pixels if start is None else pixels + start[0], unwrap(self.model)
+                with _as_in_evaluation(base), torch.enable_grad():
+                    gradient = self._clean_with_gradient(batch, point, labels, base, keep=False)[1]
             if start is not None:
                 eps, extra["noisy"] = self._adversarial[1], start[1]
                 noise = adversarial_noise(start[0], gradient, generator, eps=eps, std=scale.get("std", (1.0,)))
@@ -169,15 +194,7 @@ class ImageForward:
         if self.mixer.name == "puzzlemix":
             extra |= {"noise": noise, **scale}
         with torch.no_grad():
-            mixed, carried = self.mixer(pixels, plan, generator, **extra)
-        if not clean:
-            return None, _run(run, batch, mixed), carried
-        if own is None and self.bn_mode == "separate":
-            own = _run(run, batch, pixels)
-        if own is not None:
-            return own, _run(run, batch, mixed), carried
-        logits = _run(run, batch, torch.cat([pixels, mixed]))
-        return logits[: plan.rows], logits[plan.rows :], carried
+            return own, *self.mixer(pixels, plan, generator, **extra)
 
     def release(self) -> None:
         """Let the hooks sleep; they stay installed for the next call."""

@@ -1,0 +1,186 @@
+"""``logitmix vision``: an image classifier on a known data set, one of the Hub, or a folder of pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from logitmix_hf.arguments import MixArguments
+from logitmix_hf.ends import guarded
+from logitmix_hf.errors import UserError
+from logitmix_hf.flags import FlagParser, formatter, with_recipe
+from logitmix_hf.modality import IMAGE
+from logitmix_hf.passes import image_options
+from logitmix_hf.running.job import Job, Loaded
+from logitmix_hf.running.settings import RunSettings
+from logitmix_hf.running.story import fine_tune
+from logitmix_hf.vision import load
+from logitmix_hf.vision.data import NAMED, ImageData, TellEpoch, check_image_data, load_image_data
+from logitmix_hf.vision.mixers.puzzle import check_blocks
+from logitmix_hf.vision.preview import draw_preview
+from logitmix_hf.vision.settings import FINE_TUNING, DataSettings, ModelSettings, VisionTrainSettings
+from logitmix_hf.vision.training import ImageTrainer
+
+
+@dataclass
+class VisionJob(Job):
+    """Everything that the flags of ``logitmix vision`` say."""
+
+    modality = IMAGE
+    trainer_class = ImageTrainer
+
+    data: DataSettings
+    model: ModelSettings
+    training: VisionTrainSettings
+
+    @property
+    def name(self) -> str:
+        return str(self.data.dataset).rstrip("/").rpartition("/")[2].partition(".")[0]
+
+    @property
+    def label(self) -> str:
+        mix = self.mix.filled(IMAGE)
+        if not mix.mixes:
+            return mix.method
+        return f"{mix.method} {mix.mixer}" + ("" if mix.site == "input" else f" {mix.site}")
+
+    def check(self) -> None:
+        self.mix.filled(IMAGE)
+        if self.mix.vwci and load.is_ours(self.model.model) and self.model.model != "vgg16_bn":
+            raise UserError(f"--vwci compares passes with dropout, and {self.model.model} has none: take vgg16_bn.")
+        check_image_data(**self._data_arguments)
+        named = NAMED.get(self.data.dataset or "")
+        if named is not None:
+            self._check_mixers(self.data.image_size or named.image_size)
+
+    def check_model(self, token: str | None) -> None:
+        self._source = load.find_network(self.model, str(self.data.dataset), self.data.image_size, token)
+        load.check_site_of(self._source, self.mix.filled(IMAGE).site if self.mix.mixes else None)
+
+    def load(self) -> Loaded:
+        arguments = dict(self._data_arguments)
+        if arguments["image_size"] is None and self._source.size is not None:
+            arguments["image_size"] = self._source.size
+        wanted = getattr(self._source.config, "num_channels", None)
+        if arguments["channels"] is None and wanted in (1, 3):
+            arguments["channels"] = wanted
+        with self.training.main_process_first(desc="data"):
+            data = load_image_data(**arguments)
+        self._check_mixers(data.image_size)
+        data = self._as_the_model_sees(data)
+        model, note = load.load_network(self._source, data)
+        if note and self.training.process_index == 0:
+            print(note, file=sys.stderr)
+        if self.training.memory_format == "channels_last":
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        data = data.to(self.training.device)
+        if not data.in_memory and not self.training.dataloader_num_workers:
+            self.training.dataloader_num_workers = max(1, (torch.get_num_threads() or 2) - 1)
+        if data.in_memory:
+            self.training.dataloader_pin_memory = False  # batches are made where they are used
+        return Loaded(
+            data=data,
+            splits=data.splits,
+            model=model,
+            processor=load.processor_for(self._source, data),
+            collator=data.collator(data.augment),
+            known={name: {"idx": split.idx} for name, split in data.splits.items() if name != "train"},
+            model_record={
+                "revision": self.model.model_revision,
+                "pipeline_tag": "image-classification",
+                "image_size": data.image_size,
+                "pretrained": self._source.pretrained is not None,
+            },
+            data_record={
+                "config": self.data.dataset_config,
+                "image_size": data.image_size,
+                "channels": data.channels,
+                "mean": data.mean,
+                "std": data.std,
+                "statistics": data.statistics,
+                "skipped": dict(data.skipped),
+            },
+        )
+
+    def trainer_options(self) -> dict[str, Any]:
+        training = self.training
+        options: dict[str, Any] = {
+            "decay_norm_and_bias": training.decay_norm_and_bias,
+            "lr_milestones": training.lr_milestones,
+            "lr_gamma": training.lr_gamma,
+            "ema": training.ema,
+        }
+        if training.optim == "sgd":
+            momentum = {"momentum": training.momentum, "nesterov": training.nesterov}
+            options["optimizer_cls_and_kwargs"] = (torch.optim.SGD, {"lr": training.learning_rate, **momentum})
+        return options
+
+    def callbacks(self) -> list[Any]:
+        return [TellEpoch()]
+
+    def before_training(self, trainer: Any, loaded: Loaded, folder: Path) -> None:
+        if self.training.do_train and self.mix.mixes:
+            draw_preview(trainer, loaded, folder / "mix_preview.png")
+
+    @cached_property
+    def _data_arguments(self) -> dict[str, Any]:
+        data, limit = self.data, self.data.memory_limit
+        return {
+            "dataset": data.dataset,
+            "dataset_config": data.dataset_config,
+            "image_column": data.image_column,
+            "label_column": data.label_column,
+            "validation_share": data.validation_share,
+            "seed": self.training.seed,
+            "max_train_samples": data.max_train_samples,
+            "max_eval_samples": data.max_eval_samples,
+            "need_test": self.training.do_predict,
+            "image_size": data.image_size,
+            "channels": data.channels,
+            "skip_corrupt": data.skip_corrupt,
+            "cache_dir": data.cache_dir,
+            "memory_limit": None if limit is None else int(limit * 2**30),
+        }
+
+    def _check_mixers(self, size: int) -> None:
+        """Require puzzlemix's blocks to divide images of this size."""
+        if self.mix.mixes and "puzzlemix" in self.mix.mixers(IMAGE):
+            check_blocks(image_options(self.mix, "puzzlemix").get("blocks"), size, size)
+
+    def _as_the_model_sees(self, data: ImageData) -> ImageData:
+        """The data with the pretrained network's normalisation, and the augmentation that flags ask for."""
+        source, augment = self._source, replace(data.augment, **self.data.augmentation)  # type: ignore[arg-type]
+        if source.mean is None or source.std is None or len(source.mean) != data.channels:
+            return replace(data, augment=augment)
+        return replace(data, augment=augment, mean=source.mean, std=source.std, statistics=source.name)
+
+
+def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
+    """The flags as settings; a pretrained model starts from other defaults than a network with random weights."""
+    kinds = [DataSettings, ModelSettings, MixArguments, RunSettings, VisionTrainSettings]
+    parser = FlagParser(kinds, IMAGE, prog=prog, formatter_class=formatter, description=__doc__)
+    words = with_recipe(argv)
+    first = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
+    if not load.is_ours(first.model.model):
+        words = [*FINE_TUNING, *words]
+    job = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
+    mixer = f"-{job.mix.filled(IMAGE).mixer}".replace(",", "+") if job.mix.mixes else ""
+    job.name_folder(job.model.model, mixer)
+    return job
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "logitmix vision") -> int:
+    """The command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return guarded(lambda: fine_tune(parse(words, prog)))
+
+
+def vision_script() -> None:
+    """``run_vision.py``."""
+    sys.exit(main(prog="run_vision.py"))

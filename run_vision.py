@@ -1,0 +1,12 @@
+"""Train one image classifier, judge it, write its report: `accelerate launch run_vision.py --dataset cifar100`."""
+
+import sys
+from pathlib import Path
+
+# The checkout works without being installed.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from logitmix_hf.vision.run import vision_script
+
+if __name__ == "__main__":
+    vision_script()
