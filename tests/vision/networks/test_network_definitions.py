@@ -133,7 +133,7 @@ def test_what_the_shortcut_reads() -> None:
         block = kind(1, 2, 1).eval()
         with torch.no_grad():
             for name, parameter in block.named_parameters():
-                parameter.fill_(1.0 if "norm" in name and "weight" in name or "shortcut" in name else 0.0)
+                parameter.fill_(1.0 if ("norm" in name and "weight" in name) or "shortcut" in name else 0.0)
             assert block(torch.full((1, 1, 3, 3), -5.0)).unique().tolist() == [passed]
 
 
