@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -59,20 +61,20 @@ def _copy_with_window(
 ) -> tuple[Tensor, Tensor, MaskedPlan]:
     """A copy of the images, the window of it that the partners are to fill, and the plan that this carries out."""
     height, width = images.shape[2:]
-    mixed, mask = images.clone(), torch.ones(1, 1, height, width)
-    mask[:, :, top:bottom, left:right] = 0
+    mixed, own = images.clone(), np.ones((1, 1, height, width), np.float32)
+    own[:, :, top:bottom, left:right] = 0
     given = (bottom - top) * (right - left) / (height * width)
     shares = torch.tensor([[1 - given, given]], dtype=plan.shares.dtype).expand(len(images), 2)
-    done = MaskedPlan(plan.sources, shares, mask.expand(len(images), -1, -1, -1))
+    done = MaskedPlan(plan.sources, shares, torch.from_numpy(own).expand(len(images), -1, -1, -1))
     return mixed, mixed[:, :, top:bottom, left:right], done
 
 
-def _fill(window: Tensor, images: Tensor, dim: int, chosen: Tensor) -> None:
-    """Let ``window`` show ``images.index_select(dim, chosen)``; no copy in between where no gradient is asked for."""
+def _fill(window: Tensor, images: Tensor, select: Callable[..., Tensor], dim: int, index: Tensor) -> None:
+    """Let ``window`` show ``select(images, dim, index)``; no copy in between where no gradient is asked for."""
     if torch.is_grad_enabled() and images.requires_grad:
-        window.copy_(images.index_select(dim, chosen))
+        window.copy_(select(images, dim, index))
     else:
-        torch.index_select(images.detach(), dim, chosen, out=window)
+        select(images.detach(), dim, index, out=window)
 
 
 def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple[Tensor, MaskedPlan]:
@@ -87,7 +89,7 @@ def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple
     top, bottom = max(row - tall, 0), min(row + tall, height)
     left, right = max(column - wide, 0), min(column + wide, width)
     mixed, window, done = _copy_with_window(images, plan, top, bottom, left, right)
-    _fill(window, images[:, :, top:bottom, left:right], 0, plan.sources[:, 1])
+    _fill(window, images[:, :, top:bottom, left:right], torch.index_select, 0, plan.sources[:, 1])
     return mixed, done
 
 
@@ -126,9 +128,7 @@ def _resizemix(
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
     lam = _one_share(images, plan, count)
     if lam is not None:
-        return _paste_small(
-            images, plan, int(y), int(x), smallest + (largest - smallest) * (1 - lam) if lam < 1 else 0.0
-        )
+        return _paste_small(images, plan, int(y), int(x), lam, smallest + (largest - smallest) * (1 - lam))
     mixes = plan.lam < 1
     scale = smallest + (largest - smallest) * (1 - plan.lam.double())
     tall = torch.where(mixes, steps(scale, height).clamp(min=1), 0)
@@ -148,29 +148,30 @@ def _nearest(start: Tensor, size: Tensor, length: int, images: Tensor) -> Tensor
     return (offset * length // size.clamp(min=1)[:, None]).clamp(0, length - 1)
 
 
-def _paste_small(images: Tensor, plan: MixPlan, y: int, x: int, scale: float) -> tuple[Tensor, MaskedPlan]:
-    """ResizeMix of one box; at scale 0 there is none."""
+def _paste_small(images: Tensor, plan: MixPlan, y: int, x: int, lam: float, scale: float) -> tuple[Tensor, MaskedPlan]:
+    """ResizeMix of one box."""
     height, width = images.shape[2:]
-    tall, wide = (max(step(scale, side), 1) if scale > 0 else 0 for side in (height, width))
+    tall, wide = (max(step(scale, side), 1) if lam < 1 else 0 for side in (height, width))
     top, left = min(max(y - tall // 2, 0), height - tall), min(max(x - wide // 2, 0), width - wide)
-    rows, columns = (torch.arange(size) * side // max(size, 1) for size, side in ((tall, height), (wide, width)))
+    rows, columns = (np.arange(size) * side // max(size, 1) for size, side in ((tall, height), (wide, width)))
     mixed, window, done = _copy_with_window(images, plan, top, top + tall, left, left + wide)
-    _fill(window, _lines(images, plan.sources[:, 1], rows), 3, columns)
+    lines = _lines(images, plan.sources[:, 1].numpy(), rows)
+    _fill(window, lines, torch.gather, 3, torch.from_numpy(columns).expand(window.shape))
     return mixed, done
 
 
-def _lines(images: Tensor, chosen: Tensor, rows: Tensor) -> Tensor:
+def _lines(images: Tensor, chosen: np.ndarray, rows: np.ndarray) -> Tensor:
     """(B, C, h, W): these rows (h,) of the chosen images (B,), in the memory format of ``images``.
 
     Copied as they lie in memory, line by line; the other way round, every pixel would be a copy of its own.
     """
     count, channels, height, width = images.shape
     if channels_last(images):
-        lines = (chosen[:, None] * height + rows).flatten()
+        lines = torch.from_numpy((chosen[:, None] * height + rows).ravel())
         found = images.permute(0, 2, 3, 1).reshape(count * height, width * channels).index_select(0, lines)
         return found.view(count, len(rows), width, channels).permute(0, 3, 1, 2)
-    planes = chosen[:, None] * channels + torch.arange(channels)
-    lines = (planes[:, :, None] * height + rows).flatten()
+    planes = chosen[:, None] * channels + np.arange(channels)
+    lines = torch.from_numpy((planes[:, :, None] * height + rows).ravel())
     return images.reshape(-1, width).index_select(0, lines).view(count, channels, len(rows), width)
 
 
