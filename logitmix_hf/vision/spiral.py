@@ -23,14 +23,19 @@ from logitmix_hf.vision import spiral_task as task
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Of the points, to be seen on their own colour at its fullest.
+_DARK_BLUE, _DARK_VERMILION = "#00304D", "#6B2500"
+
 PICTURE, NUMBERS = "spiral.png", "spiral.json"
 MEANING = {
     "train_accuracy": "share of the training points that are classified right",
     "train_confidence": "mean probability of the predicted class over the training points",
     "train_undecided": "share of the training points with p(class 1) within .3-.7",
     "test_accuracy": "share of 2,000 fresh points of the same arms that are classified right",
-    "boundary_width": "share of the disc of radius 2, which the arms fill, with p(class 1) within .3-.7",
-    "ring_confidence": "mean probability of the predicted class where no data lies, at radius 2.5-3",
+    "boundary_width": f"share of the disc of radius {task.OUTER:g}, which the arms fill, with p(class 1) within .3-.7",
+    "ring_confidence": "mean probability of the predicted class where no data lies, at radius {:g}-{:g}".format(
+        *task.RING
+    ),
 }
 _HEADS = {
     "train_accuracy": "train acc",
@@ -116,7 +121,8 @@ def draw(
     labels: np.ndarray,
     path: str | os.PathLike[str],
 ) -> None:
-    """The four panels as a PNG: p(class 1) over the plane as colour, the decision boundary, the training points.
+    """The four panels as a PNG: p(class 1) over the plane as colour, the decision boundary, the training points,
+    and, dotted, the ring off the data.
 
     Args:
         results: by method, as :func:`run` gives them.
@@ -128,34 +134,42 @@ def draw(
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, Normalize
     from matplotlib.figure import Figure
+    from PIL import Image
 
     colours = LinearSegmentedColormap.from_list("classes", [BLUE, "#F7F7F7", VERMILION])
     with mpl.rc_context({"font.size": 14, "text.color": INK, "axes.edgecolor": INK, "xtick.color": INK}):
-        figure = Figure(figsize=(15.4, 5.9), dpi=110)
-        figure.set_layout_engine("constrained", wspace=0.03)
+        figure = Figure(figsize=(15.4, 5.3), dpi=110)
+        figure.set_layout_engine("compressed", wspace=0.03, w_pad=0.1, h_pad=0.1)
         axes = figure.subplots(1, len(results))
         for panel, (name, numbers) in zip(axes, results.items(), strict=True):
             _panel(panel, probabilities[name], points, labels, colours)
             panel.set_title(task.TOY_METHODS[name].title, fontweight="bold", fontsize=16, pad=8)
-            panel.set_xlabel(_caption(numbers), family="monospace", fontsize=12.5, linespacing=1.4, labelpad=9)
+            panel.set_xlabel(_caption(numbers), family="monospace", fontsize=13, linespacing=1.4, labelpad=9)
         shades = ScalarMappable(Normalize(0, 1), colours)
-        bar = figure.colorbar(shades, ax=list(axes), ticks=[0, 0.3, 0.5, 0.7, 1], shrink=0.72, aspect=22, pad=0.015)
+        bar = figure.colorbar(shades, ax=list(axes), ticks=[0, 0.3, 0.5, 0.7, 1], aspect=22, pad=0.015)
         bar.set_label("probability of class 1")
         bar.outline.set_linewidth(0.8)  # type: ignore[operator]
-        picture = io.BytesIO()
-        figure.savefig(picture, format="png", facecolor="white")
-    write_atomic(Path(path), picture.getvalue())
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format="png", facecolor="white")
+    small = io.BytesIO()  # a palette holds all of it in half the bytes
+    with Image.open(drawn) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
+    write_atomic(Path(path), small.getvalue())
 
 
 def _panel(axes: Axes, p: np.ndarray, points: np.ndarray, labels: np.ndarray, colours: Any) -> None:
+    from matplotlib.patches import Circle
+
     axis = np.linspace(-task.REACH, task.REACH, len(p))
     axes.contourf(axis, axis, p, levels=np.linspace(0, 1, 21), cmap=colours, vmin=0, vmax=1)
     axes.contour(axis, axis, p, levels=[0.5], colors=INK, linewidths=1.6)
     # Marks differ too, for whoever sees no colours.
-    for label, colour, mark, size in ((0, BLUE, "o", 22), (1, VERMILION, "^", 26)):
+    for label, colour, mark, size in ((0, _DARK_BLUE, "o", 24), (1, _DARK_VERMILION, "^", 28)):
         some = labels == label
         x, y = points[some].T
         axes.scatter(x, y, size, colour, marker=mark, edgecolors="white", linewidths=0.7, zorder=3)
+    for radius in task.RING:
+        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="white", linestyle=(0, (1, 2)), linewidth=1.3))
     axes.set(xlim=(-task.REACH, task.REACH), ylim=(-task.REACH, task.REACH), aspect="equal", xticks=[], yticks=[])
 
 

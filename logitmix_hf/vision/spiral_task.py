@@ -26,9 +26,9 @@ BOTTLENECK = 4
 LEARNING_RATE = 1e-3
 INNER, OUTER = 0.2, 2.0
 """Radii at which an arm begins and ends."""
-RING = (2.5, 3.0)
+RING = (2.4, 2.8)
 """Radii between which no data lies."""
-REACH = 3.0
+REACH = 2.8
 """Half the side of the square that is looked at."""
 UNSURE = (0.3, 0.7)
 """Probabilities of a class that count as undecided."""

@@ -135,15 +135,17 @@ def command(*words: object) -> int:
 
 def test_the_command_leaves_a_picture_and_the_same_numbers_for_the_same_seed(tmp_path, capsys):
     found = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+    for name in ("a", "b"):
         torch.manual_seed(len(found))
-        assert command("--output_dir", tmp_path / name, "--seed", seed) == 0
+        assert command("--output_dir", tmp_path / name, "--seed", 1) == 0
         numbers = json.loads((tmp_path / name / "spiral.json").read_text())
         for result in numbers["results"].values():
             assert result.pop("seconds") >= 0
             assert set(result) == set(numbers["meaning"])
         found.append(numbers)
-    assert found[0]["results"] == found[1]["results"] != found[2]["results"]
+    assert found[0]["results"] == found[1]["results"]
+    other = run(SpiralSettings(steps=3, points=20, seed=2))[0]
+    assert all(other[name]["train_confidence"] != found[0]["results"][name]["train_confidence"] for name in other)
     assert found[0]["settings"]["points"] == 20
     told = capsys.readouterr().out
     picture = tmp_path / "a" / "spiral.png"
