@@ -114,6 +114,8 @@ def test_stages_and_head_are_found(name: str) -> None:
     logits = model(pixel_values=images).logits
     for handle in handles:
         handle.remove()
+    scale = logits.abs().max()
+    assert not torch.allclose(logits[0] / scale, logits[1] / scale, atol=1e-2)
     assert called == list(range(len(sites.stages)))
     assert torch.equal(heads[0].flatten(1), logits)
     places = [hidden.shape[1] if hidden.ndim == 3 else hidden[0, 0].numel() for hidden in handed.values()]
@@ -129,8 +131,7 @@ def test_stages_and_head_are_found(name: str) -> None:
         handle = sites.stages[number].register_forward_hook(swapped)
         both = model(pixel_values=images).logits
         handle.remove()
-        assert not torch.allclose(logits[0], logits[1], atol=1e-4)
-        torch.testing.assert_close(both, torch.cat([logits, logits.flip(0)]), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(both / scale, torch.cat([logits, logits.flip(0)]) / scale, atol=1e-3, rtol=0)
 
 
 @torch.no_grad()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from logitmix_hf.vision.networks.table import NETWORKS, STEMS, Network, network_names
-
 if TYPE_CHECKING:
     from logitmix_hf.vision.networks.config import ConvNetConfig
     from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
     from logitmix_hf.vision.networks.processor import image_processor
     from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names
     from logitmix_hf.vision.networks.registration import register, register_when_needed
+    from logitmix_hf.vision.networks.table import NETWORKS, STEMS, Network, network_names
 
 __all__ = [
     "NETWORKS",
@@ -29,8 +28,12 @@ __all__ = [
     "register_when_needed",
 ]
 
-# Resolved on first use: listing the names must not wait for torch and transformers.
+# Resolved on first use: `import logitmix_hf` passes through here, and listing the names must not wait for torch.
 _HOMES = {
+    "NETWORKS": "table",
+    "STEMS": "table",
+    "Network": "table",
+    "network_names": "table",
     "ConvNetConfig": "config",
     "ConvNetForImageClassification": "model",
     "build_network": "model",

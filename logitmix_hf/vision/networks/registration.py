@@ -1,19 +1,18 @@
 """Make our networks known to the Auto classes of transformers, at no cost to who never asks for them.
 
 Importing transformers and torch takes seconds, and ``logitmix --help`` must not wait for them: so where transformers is
-not there yet, registration waits until its tables are imported.
+not there yet, registration waits until its tables are imported. This module imports nothing for the same reason.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.abc
-import importlib.util
 import sys
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 _CONFIGS = "transformers.models.auto.configuration_auto"
 _MODELS = "transformers.models.auto.modeling_auto"
@@ -54,7 +53,7 @@ def _register_model() -> None:
     AutoModelForImageClassification.register(ConvNetConfig, ConvNetForImageClassification, exist_ok=True)
 
 
-class _Waiter(importlib.abc.MetaPathFinder):
+class _Waiter:  # a MetaPathFinder by its method: the base class would take longer to import than all of this
     """Lets the usual finders find a module, and runs an action after it was executed; then gets out of the way."""
 
     def __init__(self, waiting: dict[str, Callable[[], None]]) -> None:
@@ -66,6 +65,8 @@ class _Waiter(importlib.abc.MetaPathFinder):
         action = self.waiting.pop(fullname)
         if not self.waiting:
             sys.meta_path.remove(self)
+        import importlib.util
+
         spec = importlib.util.find_spec(fullname)
         if spec is None or spec.loader is None:
             return None

@@ -7,7 +7,13 @@ import torch
 import torchvision
 from torch import nn
 
-from logitmix_hf.vision.networks import NETWORKS, ConvNetForImageClassification, build_network, load_reference_weights
+from logitmix_hf.vision.networks import (
+    NETWORKS,
+    ConvNetForImageClassification,
+    build_network,
+    load_reference_weights,
+    reference_names,
+)
 from logitmix_hf.vision.networks.preact import PreActBlock, WideBlock
 
 # Counted by hand from the definitions that are followed; the first five stand in the issue, the sixth is the figure
@@ -46,10 +52,10 @@ def test_parameters_are_those_of_the_definition(name: str, labels: int, size: in
     assert sum(parameter.numel() for parameter in on_meta(name, labels, size).parameters()) == count
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize("name", sorted(set(TORCHVISION) - {"vgg16_bn"}))
 def test_large_images_take_torchvisions_network(name: str) -> None:
     """The same numbers come out once the same weights are in."""
-    with torch.device("meta"):  # VGG alone would be drawn for ten seconds
+    with torch.device("meta"):  # drawing weights twice takes seconds
         reference = TORCHVISION[name](num_classes=4).eval()
         model = build_network(name, 4, 224).eval()
     reference, model = reference.to_empty(device="cpu"), model.to_empty(device="cpu")
@@ -64,6 +70,23 @@ def test_large_images_take_torchvisions_network(name: str) -> None:
         logits = reference(images)
         assert torch.equal(model(images).logits, logits)
     assert not torch.equal(logits[0], logits[1])
+
+
+def test_large_images_take_torchvisions_vgg() -> None:
+    """Layer by layer: its 138 million parameters are too many to run."""
+    with torch.device("meta"):
+        reference = torchvision.models.vgg16_bn(num_classes=4)
+        model = build_network("vgg16_bn", 4, 224)
+    ours, theirs = (
+        [str(part) for part in network.modules() if not list(part.children()) and not isinstance(part, nn.Identity)]
+        for network in (model, reference)
+    )
+    assert [layer for layer in ours if not layer.startswith("Flatten")] == theirs
+    names, own = reference_names(model), model.state_dict()
+    assert {key: own[names[key]].shape for key in names} == {
+        key: value.shape for key, value in reference.state_dict().items()
+    }
+    assert list(names) == list(reference.state_dict())
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv2", "shufflenetv2"])
