@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError, check_number
-from logitmix_hf.plan import MixPlan
+from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, carried_out, draws
 
 
@@ -46,27 +46,28 @@ def seed_rate(gamma: Tensor, sides: tuple[int, int], height: int, width: int) ->
 def _blocks(
     images: Tensor, gamma: Tensor, generator: torch.Generator, per: str, block_size: int, per_channel: bool
 ) -> Tensor:
-    """(B, C or 1, H, W) bool: true in a block; ``gamma`` (B,) is how much of each row to alter, 0 for nothing."""
+    """(B or 1, C or 1, H, W) bool: true in a block; ``gamma``, (B,) or (1,), is how much of a row to alter."""
     check_number("block_size", block_size, low=1)
     if block_size % 2 != 1:
         raise UserError(f"block_size must be an odd whole number, got {block_size!r}.")
     channels, height, width = images.shape[1:]
-    sides = block_sides(int(block_size), height, width)
+    tall, wide = block_sides(int(block_size), height, width)
     shape = (draws(len(images), per), channels if per_channel else 1, height, width)
     noise = torch.rand(shape, generator=generator).to(images.device)
-    seeds = noise < seed_rate(gamma, sides, height, width)[:, None, None, None]
-    grown = F.max_pool2d(seeds.float(), sides, stride=1, padding=(sides[0] // 2, sides[1] // 2))
-    return grown > 0
+    centres = (noise < seed_rate(gamma, (tall, wide), height, width)[:, None, None, None]).float()
+    # Down, then across: a square grows from its centre in 2 x 7 looks at each place instead of 49.
+    grown = F.max_pool2d(centres, (tall, 1), stride=1, padding=(tall // 2, 0))
+    return F.max_pool2d(grown, (1, wide), stride=1, padding=(0, wide // 2)) > 0
 
 
-def _fixed(gamma: float, plan: MixPlan) -> Tensor:
+def _fixed(gamma: float, images: Tensor) -> Tensor:
     check_number("gamma", gamma, low=0, high=1)
-    return torch.where(plan.lam < 1, gamma, 0.0)  # a row of share 1 is left alone
+    return torch.tensor([gamma], device=images.device)
 
 
-def _by_channels(mask: Tensor) -> Tensor:
-    """(B, C or 1, H, W) float -> (B, 1, H, W) float32, the mean share at each place."""
-    return mask.mean(1, keepdim=True, dtype=torch.float64).float()
+def _altered(block: Tensor, plan: MixPlan, partners_part: Tensor) -> MaskedPlan:
+    """The plan where each row, (B, 1, 1, 1), hands ``partners_part`` of its blocks to its partner."""
+    return carried_out(plan, 1 - block.float().mean(1, keepdim=True) * partners_part)
 
 
 def _hard(
@@ -79,10 +80,11 @@ def _hard(
     block_size: int = 7,
     per_channel: bool = True,
 ) -> tuple[Tensor, MaskedPlan]:
-    amount = 1 - plan.lam if gamma is None else _fixed(gamma, plan)
+    amount = 1 - plan.lam if gamma is None else _fixed(gamma, images)
     block = _blocks(images, amount, generator, per, block_size, per_channel)
-    mixed = torch.where(block, images[plan.sources[:, 1]], images)
-    return mixed, carried_out(plan, _by_channels((~block).float()))
+    mixes = (plan.lam < 1).reshape(-1, 1, 1, 1)
+    mixed = torch.where(block & mixes, images[plan.sources[:, 1]], images)
+    return mixed, _altered(block, plan, mixes.float())
 
 
 def _soft(
@@ -95,11 +97,10 @@ def _soft(
     block_size: int = 7,
     per_channel: bool = True,
 ) -> tuple[Tensor, MaskedPlan]:
-    block = _blocks(images, _fixed(gamma, plan), generator, per, block_size, per_channel)
+    block = _blocks(images, _fixed(gamma, images), generator, per, block_size, per_channel)
     lam = plan.lam.reshape(-1, 1, 1, 1)
-    inside = lam.to(images.dtype)
-    mixed = torch.where(block, inside * images + (1 - inside) * images[plan.sources[:, 1]], images)
-    return mixed, carried_out(plan, _by_channels(torch.where(block, lam.float(), 1.0)))
+    mixed = torch.where(block & (lam < 1), blend(images, plan), images)
+    return mixed, _altered(block, plan, 1 - lam.float())
 
 
 _SOURCE = "Faramarzi et al., PatchUp, 2020 (arXiv 2006.07794)"
