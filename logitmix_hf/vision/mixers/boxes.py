@@ -52,8 +52,8 @@ def _one_share(images: Tensor, plan: MixPlan, count: int) -> float | None:
     """
     if count > 1 or images.device.type != "cpu":
         return None
-    shares = set(plan.lam.tolist())
-    return shares.pop() if len(shares) == 1 else None
+    low, high = (float(one) for one in plan.lam.aminmax())
+    return low if low == high else None
 
 
 def _copy_with_window(
