@@ -38,25 +38,50 @@ def batch(rows: int, side: int, classes: int, channels_last: bool = False) -> Ba
 
 
 def targets(labels: Tensor, plan: MixPlan, classes: int) -> Tensor:
-    """(B, C): the labels mixed as the plan says. Our losses take the plan itself; the rivals have nothing else."""
+    """(B, C): the labels mixed as the plan says, which is what the rivals return."""
     return plan.shares.new_zeros(len(labels), classes).scatter_add_(1, labels[plan.sources], plan.shares)
 
 
-def ours(mixer: str, images: Tensor, labels: Tensor, classes: int) -> Mixed:
-    """A plan is drawn, the images mixed by it, and the labels by the plan that was carried out."""
+def ours(mixer: str, images: Tensor, labels: Tensor, classes: int, dense: bool = False) -> Callable[[], object]:
+    """A plan is drawn and the images mixed by it. The plan that was carried out is the target that our losses take;
+    ``dense`` makes (B, C) of it too."""
     generator = torch.Generator().manual_seed(0)
 
-    def step() -> Batch:
+    def step() -> object:
         plan = draw_plan(len(images), 1.0, generator)
         mixed, done = MIXERS[mixer](images, plan, generator)
-        return mixed, targets(labels, done, classes)
+        return mixed, targets(labels, done, classes) if dense else done
 
     return step
 
 
+class ResizeMix(v2.CutMix):
+    """ResizeMix as the paper's code does it, with torchvision's parts: the partners are resized whole, and pasted."""
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """A box of a side of U(.1, .8) around a random place, moved inside, and its share."""
+        height, width = flat_inputs[0].shape[-2:]
+        scale = float(torch.empty(1).uniform_(0.1, 0.8))
+        tall, wide = int(height * scale), int(width * scale)
+        y, x = int(torch.randint(height, size=(1,))), int(torch.randint(width, size=(1,)))
+        top, left = min(max(y - tall // 2, 0), height - tall), min(max(x - wide // 2, 0), width - wide)
+        return {"box": (top, left, tall, wide), "lam_adjusted": 1 - tall * wide / (height * width)}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Mixed labels for labels, mixed images for images."""
+        if inpt is params["labels"]:
+            return self._mixup_label(inpt, lam=params["lam_adjusted"])
+        top, left, tall, wide = params["box"]
+        mixed = inpt.clone()
+        mixed[..., top : top + tall, left : left + wide] = v2.functional.resize(
+            inpt.roll(1, 0), [tall, wide], interpolation=v2.InterpolationMode.NEAREST
+        )
+        return mixed
+
+
 def torchvision_mix(mixer: str, images: Tensor, labels: Tensor, classes: int) -> Mixed:
-    """``v2.MixUp`` or ``v2.CutMix``, which leave the batch as it is."""
-    transform = {"mixup": v2.MixUp, "cutmix": v2.CutMix}[mixer](alpha=1.0, num_classes=classes)
+    """``v2.MixUp``, ``v2.CutMix`` or :class:`ResizeMix`, which leave the batch as it is."""
+    transform = {"mixup": v2.MixUp, "cutmix": v2.CutMix, "resizemix": ResizeMix}[mixer](alpha=1.0, num_classes=classes)
     return lambda: transform(images, labels)
 
 

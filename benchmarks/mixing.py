@@ -82,7 +82,7 @@ class Row:
         return ("MISSED" if self.missed else "met") if self.bar else ""
 
 
-def claims(channels_last: bool = False) -> list[Claim]:
+def claims(channels_last: bool = False, dense: bool = False) -> list[Claim]:
     """Everything, in the order of the table. Rows of timm are left out where it is not installed."""
     found = []
     for rows, side, classes in SHAPES:
@@ -90,21 +90,16 @@ def claims(channels_last: bool = False) -> list[Claim]:
         shape = f"{rows} x 3 x {side} x {side}"
         for mixer in ("mixup", "cutmix"):
             given = (mixer, images, labels, classes)
-            own, what = rivals.ours(*given), f"{mixer}, {shape}"
+            own, what = rivals.ours(*given, dense=dense), f"{mixer}, {shape}"
             found.append(Claim(what, "torchvision v2", rows, own, rivals.torchvision_mix(*given), faster=1))
             if rivals.HAVE_TIMM:
                 found.append(Claim(what, "timm on a clone", rows, own, rivals.timm_mix(*given), faster=1))
                 found.append(Claim(what, "timm, batch lost", rows, own, rivals.timm_mix(*given, clone=False)))
-        found.append(
-            Claim(
-                f"resizemix, {shape}",
-                "torchvision v2's CutMix",
-                rows,
-                rivals.ours("resizemix", images, labels, classes),
-                rivals.torchvision_mix("cutmix", images, labels, classes),
-                faster=1,
-            )
-        )
+        given = ("resizemix", images, labels, classes)
+        own, what = rivals.ours(*given, dense=dense), f"resizemix, {shape}"
+        found.append(Claim(what, "its code on torchvision v2", rows, own, rivals.torchvision_mix(*given), faster=1))
+        cutmix = rivals.torchvision_mix("cutmix", *given[1:])
+        found.append(Claim(what, "torchvision v2's CutMix", rows, own, cutmix))
     for blocks, most in MASKS:
         masks = rivals.puzzle_masks(MASKED, blocks, LEVELS)
         found.append(Claim(f"puzzlemix masks, {blocks} x {blocks}, {LEVELS} levels", "", MASKED, masks, most=most))
@@ -177,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--clock", choices=tuple(CLOCKS), default="cpu", help="cpu: where others use the CPU too")
     flags.add_argument("--threads", type=int, default=1, help="threads of torch")
     flags.add_argument("--channels_last", action="store_true", help="mix batches as our collator makes them")
+    flags.add_argument("--dense", action="store_true", help="make (B, C) targets of our plans too, as the rivals do")
     flags.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed, naming it")
     options = flags.parse_args(argv)
     if options.rounds < 1 or options.threads < 1 or options.seconds <= 0:
@@ -187,13 +183,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(
         f"device cpu, threads {options.threads}, load {load}, torch {torch.__version__}, torchvision"
         f" {torchvision.__version__}; {options.clock} time, medians of {options.rounds} rounds, {layout} batches."
-        "\nMixing: a plan is drawn, images and (B, C) targets are new tensors. ResizeMix has no rival: CutMix is the"
-        " nearest.\n",
+        f"\nMixing: images are new tensors; the rivals make mixed targets, we the plan that our losses take"
+        f"{', and mixed targets of it' if options.dense else ''}.\nNobody else has ResizeMix: its rival is written with"
+        " torchvision's resize; CutMix, which resizes nothing, is only told.\n",
         flush=True,
     )
     rows = [
         measure(claim, options.rounds, options.seconds, CLOCKS[options.clock])
-        for claim in claims(options.channels_last)
+        for claim in claims(options.channels_last, options.dense)
     ]
     print(table(rows))
     if not rivals.HAVE_TIMM:

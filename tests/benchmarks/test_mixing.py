@@ -87,7 +87,7 @@ def test_the_check_names_the_bar_that_was_missed(monkeypatch, capsys):
     assert "pip install timm" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flags", [[], ["--channels_last"]])
+@pytest.mark.parametrize("flags", [[], ["--channels_last", "--dense"]])
 def test_every_row_is_there(monkeypatch, capsys, flags):
     monkeypatch.setattr(mixing, "SHAPES", ((4, 8, 3),))
     monkeypatch.setattr(mixing, "MASKED", 2)
@@ -101,6 +101,7 @@ def test_every_row_is_there(monkeypatch, capsys, flags):
     assert found == [
         *(("mixup, 4 x 3 x 8 x 8", rival) for rival in ["torchvision v2", *timm]),
         *(("cutmix, 4 x 3 x 8 x 8", rival) for rival in ["torchvision v2", *timm]),
+        ("resizemix, 4 x 3 x 8 x 8", "its code on torchvision v2"),
         ("resizemix, 4 x 3 x 8 x 8", "torchvision v2's CutMix"),
         ("puzzlemix masks, 8 x 8, 3 levels", ""),
         ("puzzlemix masks, 16 x 16, 3 levels", ""),
@@ -112,7 +113,7 @@ def test_every_row_is_there(monkeypatch, capsys, flags):
 def test_ours_leaves_the_batch_and_mixes_targets(mixer):
     images, labels = image_rivals.batch(ROWS, SIDE, CLASSES)
     before = images.clone()
-    mixed, targets = image_rivals.ours(mixer, images, labels, CLASSES)()
+    mixed, targets = image_rivals.ours(mixer, images, labels, CLASSES, dense=True)()
     assert torch.equal(images, before)
     assert mixed.data_ptr() != images.data_ptr()
     assert targets.shape == (ROWS, CLASSES)
@@ -152,6 +153,19 @@ def test_cutmix_is_torchvisions_around_the_same_centre(monkeypatch, lam, layout)
     expected = transform(images, labels)
     monkeypatch.undo()
     _same("cutmix", images, labels, torch.arange(ROWS).roll(1), lam, expected)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (7, 11)])
+def test_resizemix_is_the_rivals_of_the_same_scale_and_place(monkeypatch, place):
+    """Scale .1 + .7 (1 - lam); at lam = 3/7 that is 1/2, and a side of 6 shows every second pixel."""
+    images, labels = image_rivals.batch(ROWS, SIDE, CLASSES)
+    drawn = [iter(place), iter(place)]
+    transform = image_rivals.ResizeMix(num_classes=CLASSES)
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, *_: self.fill_(0.5))
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([next(drawn[0])]))
+    expected = transform(images, labels)
+    monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([next(drawn[1])]))
+    _same("resizemix", images, labels, torch.arange(ROWS).roll(1), 3 / 7, expected)
 
 
 @needs_timm
