@@ -119,14 +119,13 @@ class ConvNetForImageClassification(PreTrainedModel):
         if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
             luma = torch.tensor(_LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
             pixel_values = (pixel_values * luma[:, None, None]).sum(1, keepdim=True)
-        maps = [self.stem(pixel_values)]
+        wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        maps = (self.stem(pixel_values),)
         for stage in self.stages:
-            maps.append(stage(maps[-1]))
-            if not output_hidden_states and not self.config.output_hidden_states:
-                del maps[0]
+            maps = (*(maps if wanted else ()), stage(maps[-1]))
         logits = self.classifier(self.pool(self.neck(maps[-1]))).float()
         loss = None if labels is None else F.cross_entropy(logits, labels)
-        hidden = tuple(maps) if len(maps) > 1 else None
+        hidden = maps if wanted else None
         if not (self.config.return_dict if return_dict is None else return_dict):
             return tuple(value for value in (loss, logits, hidden) if value is not None)
         return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=hidden)  # type: ignore[arg-type]
@@ -152,6 +151,8 @@ def build_network(
     read_name(name)
     check_number("num_labels", num_labels, low=1)
     known = ConvNetConfig()
+    if said := config.keys() & {"architecture", "num_channels"}:
+        raise UserError(f"build_network takes {min(said)} as {'channels' if 'num_channels' in said else 'name'}.")
     if unknown := [key for key in config if not hasattr(known, key)]:
         raise UserError(
             f"{name} has no setting {unknown[0]!r}: it takes dropout, id2label, label2id and what every configuration has."

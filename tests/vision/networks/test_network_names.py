@@ -86,6 +86,8 @@ def test_stems_that_are_none() -> None:
 def test_settings_are_checked() -> None:
     with pytest.raises(UserError, match="no setting 'drop_out'"):
         build_network("vgg16_bn", 10, drop_out=0.1)
+    with pytest.raises(UserError, match="num_channels as channels"):
+        build_network("vgg16_bn", 10, num_channels=1)
     with pytest.raises(UserError, match="num_labels"):
         build_network("vgg16_bn", 0)
     with pytest.raises(UserError, match="names 2 classes"):
