@@ -22,6 +22,12 @@ def _vision(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _spiral(argv: Sequence[str]) -> int:
+    from logitmix_hf.vision.spiral import main
+
+    return main(argv)
+
+
 def _demo(argv: Sequence[str]) -> int:
     from logitmix_hf.text.demo import main
 
@@ -38,6 +44,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "glue": ("fine-tune a text classifier on a GLUE task or your own data, and judge it", _glue),
     "vision": ("train or fine-tune an image classifier with any mixer, and judge it", _vision),
     "demo": ("train vanilla, mixup and logitmix on built-in data and set them side by side; no network", _demo),
+    "spiral": ("train four methods on two spirals and draw how sure each is of every place; no network", _spiral),
     "push": ("push the folder of a finished run to the Hub", _push),
 }
 EXAMPLES = (

@@ -45,12 +45,18 @@ def mixtures_plot(blocks: Sequence[Mixtures], path: str | Path) -> Path:
     width, height = figure.get_size_inches()
     top = height
     for block, rows, tall in zip(blocks, parts, heights, strict=True):
+        bottom = top - 0.38 - len(rows) * cell
         figure.text(0.08 / width, (top - 0.1) / height, block.title, va="top", fontsize=10, fontweight="bold")
         for number, (name, pictures, grey) in enumerate(rows):
             bottom = top - 0.38 - (number + 1) * cell
             figure.text((label - 0.1) / width, (bottom + cell / 2) / height, name, ha="right", va="center", fontsize=9)
             for column, picture in enumerate(pictures):
-                place = ((label + column * cell) / width, (bottom + 0.03) / height, (cell - 0.06) / width, (cell - 0.06) / height)
+                place = (
+                    (label + column * cell) / width,
+                    (bottom + 0.03) / height,
+                    (cell - 0.06) / width,
+                    (cell - 0.06) / height,
+                )
                 axes = figure.add_axes(place)
                 axes.set_axis_off()
                 shown = picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture

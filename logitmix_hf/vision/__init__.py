@@ -1,7 +1,22 @@
-"""Images: mixers and data; the same plan and the same loss as for text."""
+"""Images: mixers, networks and data; the same plan and the same loss as for text."""
 
 from __future__ import annotations
 
-from logitmix_hf.vision.mixers import MIXERS
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MIXERS"]
+if TYPE_CHECKING:
+    from logitmix_hf.vision.forward import ImageForward
+    from logitmix_hf.vision.mixers import MIXERS
+    from logitmix_hf.vision.networks import NETWORKS, build_network
+
+__all__ = ["MIXERS", "NETWORKS", "ImageForward", "build_network"]
+
+# Resolved on first use: `import logitmix_hf` passes here and must not wait for torch.
+_HOMES = {"ImageForward": "forward", "MIXERS": "mixers", "NETWORKS": "networks", "build_network": "networks"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

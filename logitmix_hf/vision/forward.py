@@ -7,7 +7,6 @@ a mixer needs the saliency of the clean ones. After a stage the clean rows run a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,16 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.hooks import has_rows, logits_of, unwrap
-from logitmix_hf.losses import SINGLE, distance, infer_problem, targets_of
+from logitmix_hf.hooks import logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.puzzle.adversarial import adversarial_noise, adversarial_start
+from logitmix_hf.vision.saliency import as_in_evaluation, clean_with_gradient, run_pixels
 from logitmix_hf.vision.sites import find_sites, stage_tensor, with_tensor
-
-SALIENCY_SCALE = 1024.0
-"""What the loss is multiplied by before its gradient at the pixels is taken: half precision would lose small ones, and
-no mixer minds the scale."""
 
 
 @dataclass
@@ -152,11 +147,11 @@ class ImageForward:
         shared = clean and self.bn_mode == "separate"
         own, mixed, carried = self._mixed_pixels(batch, plan, generator, labels, run if shared else None)
         if not clean:
-            return None, _run(run, batch, mixed), carried
+            return None, run_pixels(run, batch, mixed), carried
         if shared:
-            own = _run(run, batch, pixels) if own is None else own
-            return own, _run(run, batch, mixed), carried
-        logits = _run(run, batch, torch.cat([pixels, mixed]))
+            own = run_pixels(run, batch, pixels) if own is None else own
+            return own, run_pixels(run, batch, mixed), carried
+        logits = run_pixels(run, batch, torch.cat([pixels, mixed]))
         return logits[: plan.rows], logits[plan.rows :], carried
 
     def mix_pixels(
@@ -180,13 +175,17 @@ class ImageForward:
         scale = {name: values[: pixels.shape[1]] for name, values in self._scale.items()}
         extra: dict[str, Any] = dict(self.options)
         if self.mixer.needs_saliency:
+            if labels is None:
+                raise UserError(
+                    f"mixer {self.mixer.name!r} needs the saliency of the clean rows: give labels to the call."
+                )
             start = self._adversarial_start(pixels, generator, scale)
             if run is not None and start is None:
-                own, gradient = self._clean_with_gradient(batch, pixels, labels, run, keep=True)
+                own, gradient = clean_with_gradient(run, batch, pixels, labels, keep=True)
             else:
                 point, base = pixels if start is None else pixels + start[0], unwrap(self.model)
-                with _as_in_evaluation(base), torch.enable_grad():
-                    gradient = self._clean_with_gradient(batch, point, labels, base, keep=False)[1]
+                with as_in_evaluation(base), torch.enable_grad():
+                    gradient = clean_with_gradient(base, batch, point, labels, keep=False)[1]
             if start is not None:
                 eps, extra["noisy"] = self._adversarial[1], start[1]
                 noise = adversarial_noise(start[0], gradient, generator, eps=eps, std=scale.get("std", (1.0,)))
@@ -207,21 +206,6 @@ class ImageForward:
             handle.remove()
 
     # --- saliency ----------------------------------------------------------------------------------------------------
-
-    def _clean_with_gradient(
-        self, batch: Mapping[str, Any], pixels: Tensor, labels: Tensor | None, run: nn.Module, *, keep: bool
-    ) -> tuple[Tensor, Tensor]:
-        """Logits of clean rows and the gradient of their loss at the pixels; ``keep``: they are trained on, too."""
-        if labels is None:
-            raise UserError(f"mixer {self.mixer.name!r} needs the saliency of the clean rows: give labels to the call.")
-        pixels = pixels.detach().requires_grad_()
-        logits = _run(run, batch, pixels)
-        problem = getattr(getattr(unwrap(self.model), "config", None), "problem_type", None)
-        problem = problem or infer_problem(logits, labels)
-        targets = targets_of(labels, logits.float(), problem).float()
-        loss = distance(logits.float(), targets, problem).sum() * (SALIENCY_SCALE if problem == SINGLE else 1.0)
-        (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=keep)
-        return logits, gradient
 
     def _adversarial_start(
         self, pixels: Tensor, generator: torch.Generator, scale: Mapping[str, Any]
@@ -291,26 +275,3 @@ class ImageForward:
             generator.set_state(now.draws)
             mixed, now.carried = self.mixer(hidden, now.plan, generator, **self.options)
         return torch.cat([hidden, mixed]) if now.clean else mixed
-
-
-def _run(model: nn.Module, batch: Mapping[str, Any], pixels: Tensor) -> Tensor:
-    """The logits of ``pixels``, with whatever else the batch holds a row of."""
-    rows, times = len(batch["pixel_values"]), len(pixels) // len(batch["pixel_values"])
-    rest = {
-        name: torch.cat([value] * times) if has_rows(value, rows) and times > 1 else value
-        for name, value in batch.items()
-        if name != "pixel_values"
-    }
-    return logits_of(model(pixel_values=pixels, **rest))
-
-
-@contextmanager
-def _as_in_evaluation(model: nn.Module):
-    """Every module in evaluation mode, and afterwards as it was: a look at the images must not move BatchNorm."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

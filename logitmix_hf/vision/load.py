@@ -92,7 +92,9 @@ def check_site_of(source: Source, site: str | None) -> None:
         resolve_site(site, source.config.num_hidden_layers, source.name)
 
 
-def _processing(source: Pretrained, config: Any) -> tuple[int | None, tuple[float, ...] | None, tuple[float, ...] | None]:
+def _processing(
+    source: Pretrained, config: Any
+) -> tuple[int | None, tuple[float, ...] | None, tuple[float, ...] | None]:
     """Side, mean and standard deviation of what the network was trained on."""
     try:
         processor = AutoImageProcessor.from_pretrained(source.path, **source.options())

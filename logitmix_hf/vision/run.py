@@ -37,7 +37,7 @@ class VisionJob(Job):
 
     data: DataSettings
     model: ModelSettings
-    training: VisionTrainSettings
+    training: VisionTrainSettings  # type: ignore[assignment]
 
     @property
     def name(self) -> str:
@@ -105,6 +105,7 @@ class VisionJob(Job):
                 "std": data.std,
                 "statistics": data.statistics,
                 "skipped": dict(data.skipped),
+                "synthetic": False,  # the digits of scikit-learn were written by people
             },
         )
 
@@ -168,7 +169,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
     words = with_recipe(argv)
     first = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
     if not load.is_ours(first.model.model):
-        words = [*FINE_TUNING, *words]
+        words = [*(f"--{name}={value}" for name, value in FINE_TUNING.items()), *words]
     job = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
     mixer = f"-{job.mix.filled(IMAGE).mixer}".replace(",", "+") if job.mix.mixes else ""
     job.name_folder(job.model.model, mixer)

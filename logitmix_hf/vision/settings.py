@@ -27,7 +27,9 @@ class DataSettings:
     label_column: str | None = flag("data", None, "column of the label", "--label_column_name")
     image_size: int | None = flag("data", None, "side that images are resized to; default by data or model")
     channels: int | None = flag("data", None, "1 (grey) or 3 (colour); default by the data")
-    validation_share: float = flag("data", 0.1, "share of train to hold out where there is no validation data")
+    validation_share: float = flag(
+        "data", 0.1, "share of train held out where there is no validation data; 0: judge on test"
+    )
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on this many rows, the same in every run")
     skip_corrupt: bool = flag("data", False, "leave out images that cannot be read, and say how many")
@@ -94,13 +96,16 @@ class VisionTrainSettings(TrainSettings):
     momentum: float = field(default=0.9, metadata={"help": "of sgd"})
     nesterov: bool = field(default=True, metadata={"help": "Nesterov's form of momentum"})
     decay_norm_and_bias: bool = field(
-        default=True, metadata={"help": "weight decay for biases and norms too, as the papers' codes; pretrained: false"}
+        default=True,
+        metadata={"help": "weight decay for biases and norms too, as the papers' codes; pretrained: false"},
     )
     lr_milestones: list[float] | None = field(
         default=None, metadata={"help": "shares of training at which the learning rate drops, as .3 .6 .8"}
     )
     lr_gamma: float = field(default=0.2, metadata={"help": "factor of each drop"})
-    ema: float = field(default=0.0, metadata={"help": "judge and keep an average of the weights with this decay (.999)"})
+    ema: float = field(
+        default=0.0, metadata={"help": "judge and keep an average of the weights with this decay (.999)"}
+    )
     memory_format: Literal["channels_last", "contiguous"] = field(
         default="channels_last", metadata={"help": "how images and convolutions lie in memory"}
     )
@@ -111,19 +116,26 @@ class VisionTrainSettings(TrainSettings):
         check_number("lr_gamma", self.lr_gamma, low=0, high=1)
         if self.nesterov and not self.momentum and self.optim == "sgd":
             raise UserError("--nesterov true needs --momentum above 0: give one, or --nesterov false.")
-        for before, after in zip([0.0, *(self.lr_milestones or [])], self.lr_milestones or [], strict=False):
-            if not before < after < 1:
-                raise UserError(
-                    f"--lr_milestones must rise within (0, 1), got {' '.join(f'{one:g}' for one in self.lr_milestones or [])}:"
-                    " they are shares of training (60 of 200 epochs: .3)."
-                )
+        drops: list[float] = list(self.lr_milestones or [])
+        if drops != sorted(set(drops)) or any(not 0 < share < 1 for share in drops):
+            raise UserError(
+                f"--lr_milestones must rise within (0, 1), got {' '.join(f'{share:g}' for share in drops)}: they are shares"
+                " of training (60 of 200 epochs: .3)."
+            )
         if self.ema and self.load_best_model_at_end:
-            raise UserError("--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one.")
+            raise UserError(
+                "--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one."
+            )
         super().__post_init__()
 
 
-FINE_TUNING = (
-    "--optim adamw_torch --learning_rate 5e-5 --weight_decay 0.01 --num_train_epochs 3 --per_device_train_batch_size 32"
-    " --decay_norm_and_bias false --lr_scheduler_type linear"
-).split()
-"""Flags put before the user's where the model comes with weights."""
+FINE_TUNING = {
+    "optim": "adamw_torch",
+    "learning_rate": 5e-5,
+    "weight_decay": 0.01,
+    "num_train_epochs": 3,
+    "per_device_train_batch_size": 32,
+    "decay_norm_and_bias": "false",
+    "lr_scheduler_type": "linear",
+}
+"""Flags that stand before the user's where the model comes with weights."""

@@ -68,8 +68,7 @@ class ImageTrainer(MixTrainer):
             rise = min(1.0, (step + 1) / (warm + 1))
             return rise * self.lr_gamma ** sum(step >= drop for drop in drops)
 
-        chosen = optimizer if optimizer is not None else self.optimizer
-        assert chosen is not None
+        chosen: Any = optimizer if optimizer is not None else self.optimizer
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(chosen, factor)
         self._created_lr_scheduler = True
         return self.lr_scheduler

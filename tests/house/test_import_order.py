@@ -27,6 +27,7 @@ LAYERS = (
         "vision.settings",
         "vision.load",
         "vision.run",
+        "vision.training",
         "vision.preview",
         "vision.spiral",
         "cli",

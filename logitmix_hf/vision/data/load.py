@@ -164,7 +164,7 @@ def load_image_data(
         dataset_config: its configuration, where it has several.
         image_column, label_column: default: those of a known data set, the only column of images, and "label".
         validation_share: where there is no validation split (``VALIDATION_NAMES``) or folder, this share of train is
-            held out, stratified, by ``seed``; 0 for none.
+            held out, stratified, by ``seed``; 0: none, and the test split is judged where it has labels.
         max_train_samples: keep so many rows of train, drawn by ``seed``.
         max_eval_samples: keep so many rows of each validation split, the same whatever the seed: their order often is
             that of the classes. Test splits are always whole.
@@ -189,6 +189,12 @@ def load_image_data(
     assert train_labels is not None
     kept, note = np.arange(len(train_labels)), source.note
     wanted: dict[str, tuple[RawSplit, np.ndarray]] = {}
+    judged: dict[str, RawSplit] = {}
+    if not source.validation and validation_share == 0:
+        judged = _test_in_its_place(request)
+        note = "the test split: nothing was held out of train (validation share 0)" if judged else note
+    for key, split in judged.items():
+        wanted[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
     if not source.validation and validation_share > 0:
         kept, held = hold_out_rows(train_labels.tolist(), SINGLE, validation_share, seed)
         wanted["validation"] = (source.train, _keep(held, max_eval_samples, _EVAL_SEED))
@@ -197,7 +203,8 @@ def load_image_data(
     for key, split in source.validation.items():
         wanted[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
     for key, split in source.test.items():
-        wanted[key] = (split, np.arange(len(split.rows)))
+        if key not in judged:
+            wanted[key] = (split, np.arange(len(split.rows)))
 
     shape = _shape(source.train, source.named, image_size, channels)
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
@@ -206,12 +213,12 @@ def load_image_data(
     reader = SplitReader(shape, fits, skip_corrupt, folder)
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})
-    train = reader.splits["train"]
+    train, tested = reader.splits["train"], [key for key in source.test if key not in judged]
     mean, std, statistics = _statistics(train, source.named, shape)
     return ImageData(
         train=train,
-        validation={key: reader.splits[key] for key in wanted if key != "train" and key not in source.test},
-        test={key: reader.splits[key] for key in source.test},
+        validation={key: reader.splits[key] for key in wanted if key != "train" and key not in tested},
+        test={key: reader.splits[key] for key in tested},
         label_names=source.label_names,
         channels=shape.channels,
         image_size=shape.size,
@@ -227,6 +234,15 @@ def load_image_data(
         statistics=statistics,
         skipped=reader.skipped,
     )
+
+
+def _test_in_its_place(request: Request) -> dict[str, RawSplit]:
+    """The test split, where it has labels: what papers on CIFAR report."""
+    try:
+        test = open_source(request, True).test
+    except UserError:
+        return {}
+    return {key: split for key, split in test.items() if split.labels is not None}
 
 
 def _keep(positions: np.ndarray, most: int | None, seed: int) -> np.ndarray:
