@@ -105,8 +105,10 @@ def _processing(
     size = said.get("height") or said.get("shortest_edge")
     own = getattr(config, "image_size", None)
     mean, std = getattr(processor, "image_mean", None), getattr(processor, "image_std", None)
-    known = mean is not None and std is not None and getattr(processor, "do_normalize", True)
-    return (own if isinstance(own, int) else size), *((tuple(mean), tuple(std)) if known else (None, None))
+    size = own if isinstance(own, int) else size
+    if mean is None or std is None or not getattr(processor, "do_normalize", True):
+        return size, None, None
+    return size, tuple(mean), tuple(std)
 
 
 def load_network(source: Source, data: ImageData) -> tuple[PreTrainedModel, str]:
