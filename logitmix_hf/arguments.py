@@ -11,10 +11,12 @@ from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import (
     IMAGE,
     TEXT,
+    about_mixers,
     check_mixers,
     check_sites,
     mixer_defaults,
     mixer_help,
+    options_for,
     probabilities,
     site_help,
 )
@@ -137,6 +139,8 @@ class MixArguments:
 
     def _check_vwci(self) -> None:
         check_number("vwci", self.vwci, low=0)
+        if not isinstance(self.vwci, int):
+            raise UserError(f"vwci counts passes, so it must be a whole number, got {self.vwci!r}.")
         if self.vwci == 1:
             raise UserError(
                 "vwci compares several passes of the same rows, got 1: give at least 2 (the paper: 5), or 0."
@@ -183,6 +187,8 @@ class MixArguments:
             return replace(
                 every[0],
                 mixer=self.mixer,
+                mixer_probs=self.mixer_probs,
+                mixer_options=self.mixer_options,
                 **{name: values.pop() if len(values) == 1 else getattr(self, name) for name, values in same.items()},
             )
         chosen = mixer or names[0]
@@ -192,6 +198,8 @@ class MixArguments:
             self,
             site=self.site or method.site_of(modality),
             mixer=chosen,
+            mixer_probs=self.mixer_probs if len(names) == 1 else None,
+            mixer_options=self.mixer_options if len(names) == 1 else options_for(chosen, self.mixer_options),
             alpha=alpha if self.alpha is None else self.alpha,
             w_mix=weights["mix"],
             w_cls=weights["cls"],
@@ -201,7 +209,7 @@ class MixArguments:
     def record(self, modality: str = TEXT) -> dict[str, Any]:
         """What ``run.json`` says of the method."""
         mix = self.filled(modality)
-        return {
+        told = {
             "name": mix.method,
             "mixer": mix.mixer,
             "site": mix.site if mix.mixes else None,
@@ -211,3 +219,6 @@ class MixArguments:
             "w_cls": mix.w_cls,
             "w_sim": mix.w_sim,
         }
+        if modality == IMAGE:
+            told |= about_mixers({name: self.filled(modality, name) for name in self.mixers(modality)}, mix.mixes)
+        return told

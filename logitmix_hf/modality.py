@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, nearest
@@ -148,3 +148,19 @@ def mixer_defaults(modality: str, mixer: str, method: Method) -> tuple[float, fl
 def options_of(mixer: str, text: str | None) -> dict[str, Any]:
     """The options in ``--mixer_options`` that this image mixer knows, by name."""
     return parse_options(text or "", [mixer], strict=False)
+
+
+def options_for(mixer: str, text: str | None) -> str | None:
+    """What of the words in ``--mixer_options`` this one of several image mixers knows; None where that is nothing."""
+    known = options_of(mixer, text)
+    return ",".join(part for part in (text or "").split(",") if part.partition("=")[0].strip() in known) or None
+
+
+def about_mixers(filled: Mapping[str, Any], mixes: bool) -> dict[str, Any]:
+    """What a record says of image mixers, given what is in force with each: their papers, and how several differ."""
+    if not mixes:
+        return {"mixer": None}
+    told: dict[str, Any] = {"mixer_source": "; ".join(MIXERS[name].source for name in filled)}
+    if len(filled) > 1:
+        told["by_mixer"] = {name: {"alpha": mix.alpha, "w_sim": mix.w_sim} for name, mix in filled.items()}
+    return told

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
+from logitmix_hf.reporting.card_images import images_read, is_image, is_untrained, network, quoted, use_images
 from logitmix_hf.reporting.card_text import (
     BUILTIN_MODEL_ID,
     CITATIONS,
@@ -54,21 +54,22 @@ def model_card(
         f"# {name}",
         _what(run, data, method),
         "## Use",
-        _use(data, location),
+        use_images(run, location) if is_image(run) else _use(data, location),
         "## Results",
         _results(run, results, data, bins if classification else None),
     ]
     if picture and classification:
         parts += [f"![Reliability: accuracy against confidence, with the number of examples in each bin]({picture})"]
     parts += ["## Training", _training(run, method), "## Limits", _limits(run, data, classification)]
-    parts += ["## Citation", _citation(method)]
+    parts += ["## Citation", _citation(method, is_image(run))]
     text = scrub("\n\n".join(part for part in parts if part))
     return str(ModelCard(f"---\n{_metadata(run, results, data, method, name)}\n---\n\n{text}\n"))
 
 
 def relocated(card: str, location: str) -> str:
     """The card with its lines of use loading from ``location``: the folder at home, the repository on the Hub."""
-    return re.sub(r'(?<=pipeline\("text-classification", model=)"(?:[^"\\]|\\.)*"', lambda _: _quoted(location), card)
+    call = r'(pipeline\("(?:text|image)-classification", model=)"(?:[^"\\]|\\.)*"'
+    return re.sub(call, lambda found: found[1] + quoted(location), card)
 
 
 def _scores(results: Mapping[str, Any], prefix: str, data: Record) -> Iterator[tuple[str, str, float]]:
@@ -86,6 +87,8 @@ def _splits(data: Record) -> Mapping[str, Record]:
 def _base(run: Record) -> str | None:
     """The Hub id of the base model, or None for a local folder."""
     base = str(run.get("model", {}).get("base") or "")
+    if is_untrained(run):
+        return None
     if base == "builtin":
         return BUILTIN_MODEL_ID
     return base if _is_hub_id(base) else None
@@ -117,7 +120,8 @@ def _metadata(run: Record, results: Mapping[str, Any], data: Record, method: Rec
         for prefix, split in _splits(data).items()
         for metric, title, value in _scores(results, prefix, data)
     ]
-    headlines = dict.fromkeys(METRIC_IDS.get(str(metric), str(metric)) for metric in data.get("metrics", ()))
+    named = [str(metric) for metric in data.get("metrics", ()) if metric != "top5_accuracy"]  # no module of `evaluate`
+    headlines = dict.fromkeys(METRIC_IDS.get(metric, metric) for metric in named)
     card = ModelCardData(
         base_model=base,
         base_model_relation="finetune" if base else None,
@@ -156,6 +160,8 @@ def _what(run: Record, data: Record, method: Record) -> str:
     if data.get("problem") == REGRESSION:
         says = " It gives one number."
     idea = f" {_sentence(method['idea'])}" if method.get("idea") else ""
+    if is_untrained(run):
+        return f"{network(run)}, trained on {_data_name(data)} with the method `{method.get('name')}`.{idea}{says}"
     return f"{start}, fine-tuned on {_data_name(data)} with the method `{method.get('name')}`.{idea}{says}"
 
 
@@ -172,13 +178,9 @@ def _use(data: Record, location: str) -> str:
     shown = repr(example).replace("'", '"')
     return (
         "```python\nfrom transformers import pipeline\n\n"
-        f'classify = pipeline("text-classification", model={_quoted(location)}{extra})\n'
+        f'classify = pipeline("text-classification", model={quoted(location)}{extra})\n'
         f"print(classify({shown}))\n```"
     )
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _results(run: Record, results: Mapping[str, Any], data: Record, bins: int | None) -> str:
@@ -229,6 +231,7 @@ def _training(run: Record, method: Record) -> str:
         rows["loss"] = f"{weights['w_mix']:g} L_mix + {weights['w_cls']:g} L_cls + {weights['w_sim']:g} L_sim"
     shown = ("name", "idea", "source", "site", "w_mix", "w_cls", "w_sim")
     rows |= {key: value for key, value in method.items() if key not in shown and not isinstance(value, (dict, list))}
+    rows |= images_read(run.get("data", {})) if is_image(run) else {}
     rows |= run.get("seeds", {})
     rows |= {key: arguments[key] for key in TRAINING_ARGUMENTS if key in arguments}
     if not isinstance(rows.get("max_steps"), int) or rows["max_steps"] <= 0:
@@ -276,14 +279,15 @@ def _limits(run: Record, data: Record, classification: bool) -> str:
             "The base model was trained contrastively on text that includes SNLI, MultiNLI and QQP"
             + (f"; {seen}." if seen else ".")
         )
-    points.append("Biases of the base model and of the data are in this model too.")
+    whose = "of the data" if is_untrained(run) else "of the base model and of the data"
+    points.append(f"Biases {whose} are in this model too.")
     return "\n".join(f"- {point}" for point in points)
 
 
-def _citation(method: Record) -> str:
+def _citation(method: Record, images: bool) -> str:
     keys = ["logitmix"] if "logitmix" in str(method.get("name")) else []
     if method.get("name") not in (None, "vanilla"):
-        keys.append("mixup_transformer")
+        keys.append("mixup" if images else "mixup_transformer")
     if not keys:
         return "Trained and measured with `logitmix_hf`; the measures are those of the LogitMix paper:\n\n" + (
             f"```bibtex\n{CITATIONS['logitmix']}\n```"

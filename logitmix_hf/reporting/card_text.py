@@ -29,7 +29,12 @@ SCORE_NAMES = {
 }
 """Every score of a report, in its order, and how it is called."""
 
-METRIC_IDS = {"pearson": "pearsonr", "brier": "brier_score", "subset_accuracy": "accuracy", "top5_accuracy": "accuracy"}
+METRIC_IDS = {
+    "pearson": "pearsonr",
+    "brier": "brier_score",
+    "subset_accuracy": "accuracy",
+    "top5_accuracy": "top_5_accuracy",
+}
 """Where the Hub calls a metric otherwise than we do."""
 
 TRAINING_ARGUMENTS = (
@@ -71,6 +76,13 @@ CITATIONS = {
                Kim, Jiwon and Lee, Jongwuk and Shim, Hyunjung},
   booktitle = {Proceedings of the Thirty-First International Joint Conference on Artificial Intelligence (IJCAI)},
   year      = {2022}
+}""",
+    "mixup": """\
+@inproceedings{zhang2018mixup,
+  title     = {mixup: Beyond Empirical Risk Minimization},
+  author    = {Zhang, Hongyi and Cisse, Moustapha and Dauphin, Yann N. and Lopez-Paz, David},
+  booktitle = {International Conference on Learning Representations (ICLR)},
+  year      = {2018}
 }""",
     "mixup_transformer": """\
 @inproceedings{sun2020mixup,
