@@ -269,10 +269,11 @@ def check_weights(weights: dict[str, float]) -> None:
         raise UserError("w_mix, w_cls and w_sim are all 0: nothing would be learnt; set one of them above 0.")
 
 
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Require ``value`` to be one of ``choices``."""
+def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
+    """Require ``value`` to be one of ``choices``; None among them is what no flag says."""
     if value not in choices:
-        raise UserError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+        named = ", ".join(choice for choice in choices if choice is not None)
+        raise UserError(f"{name} must be one of {named}, got {value!r}.")
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:
