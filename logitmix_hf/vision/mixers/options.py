@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +36,7 @@ def parse_options(text: str, mixers: Sequence[str], *, strict: bool = True) -> d
         UserError: for such an option, or a value of another kind than the option's.
     """
     known = {name: value for mixer in mixers for name, value in known_options(mixer).items()}
+    optional = {name for mixer in mixers for name in _optional(mixer)}
     found = {}
     for part in text.split(","):
         name, sign, word = (piece.strip() for piece in part.partition("="))
@@ -42,7 +45,7 @@ def parse_options(text: str, mixers: Sequence[str], *, strict: bool = True) -> d
         if not sign or not word:
             raise UserError(f"mixer_options takes name=value joined by commas, got {part.strip()!r}.")
         if name in known:
-            found[name] = _value(name, word, known[name])
+            found[name] = None if name in optional and word.lower() == "none" else _value(name, word, known[name])
         elif strict:
             listed = ", ".join(f"{key} ({value})" for key, value in known.items()) or "none"
             raise UserError(
@@ -50,7 +53,15 @@ def parse_options(text: str, mixers: Sequence[str], *, strict: bool = True) -> d
             )
     if "adv_prob" in found:
         check_number("adv_prob", found["adv_prob"], low=0, high=1)
+    if "adv_eps" in found:
+        check_number("adv_eps", found["adv_eps"], low=0)
     return found
+
+
+def _optional(mixer: str) -> list[str]:
+    """The options of a mixer that may be None, whatever their defaults are."""
+    parameters = inspect.signature(MIXERS[mixer].function).parameters.values()
+    return [p.name for p in parameters if "None" in str(p.annotation)]
 
 
 def _value(name: str, word: str, default: Any) -> Any:
@@ -59,11 +70,12 @@ def _value(name: str, word: str, default: Any) -> Any:
         if lower not in ("true", "false", "on", "off"):
             raise UserError(f"option {name} is true or false, got {word!r}.")
         return lower in ("true", "on")
-    if lower == "none":
-        return None
     try:
         # An option whose default is None counts something.
-        return float(word) if isinstance(default, float) else int(word)
+        value = float(word) if isinstance(default, float) else int(word)
+        if math.isfinite(value):
+            return value
+        raise ValueError
     except ValueError:
         kind = "a number" if isinstance(default, float) else "a whole number"
         raise UserError(f"option {name} must be {kind}, got {word!r}.") from None
