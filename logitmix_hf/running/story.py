@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 from dataclasses import asdict, replace
 from typing import Any
 
+import torch
 from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -15,6 +18,7 @@ from logitmix_hf.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.ends import is_main_process, use_all_cores
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
+from logitmix_hf.modality import IMAGE
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import check_same_arguments, now
@@ -78,9 +82,11 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         if signals.received is not None:
             raise Interrupted(128 + signals.received)
         judge(trainer, folder, job, loaded)
-    except Exception:
+    except Exception as problem:
         if trainer.is_world_process_zero():
             folder.update_record(status="failed", finished=now())
+        if _is_out_of_memory(problem):
+            raise _out_of_memory(problem, job, trainer) from problem
         raise
     if not trainer.is_world_process_zero():
         return 0
@@ -132,6 +138,39 @@ def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:
         metrics = {**result.metrics, "train_samples": len(trainer.train_dataset)}  # type: ignore[arg-type]
         folder.write_json("train_results.json", metrics)
         folder.write_text("trainer_state.json", json.dumps(asdict(trainer.state), indent=2, default=str) + "\n")
+
+
+def _is_out_of_memory(problem: BaseException) -> bool:
+    """Whether an accelerator or the machine had no memory left, in whatever class that came."""
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(problem)
+    told = ("out of memory" in text, "can't allocate memory" in text, "CUBLAS_STATUS_ALLOC_FAILED" in text)
+    return isinstance(problem, RuntimeError) and any(told)
+
+
+def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> UserError:
+    """Which flag to lower, and how to start again."""
+    training, evaluating = job.training, trainer.model is not None and not trainer.model.training
+    flag = "per_device_eval_batch_size" if evaluating else "per_device_train_batch_size"
+    batch = getattr(training, flag)
+    if batch == 1:
+        size = "--image_size" if job.modality == IMAGE else "--max_length"
+        way = f"there is no smaller one; take a smaller model or a lower {size}, and begin again with --overwrite"
+    elif evaluating:  # a resumed run may be judged in other batches
+        way = f"take {batch // 2}, and go on with --resume"
+    else:
+        steps = training.gradient_accumulation_steps
+        same = " to keep the total" if batch % 2 == 0 else ""
+        way = (
+            f"take {batch // 2}, with --gradient_accumulation_steps {steps * 2}{same}, and begin again with --overwrite"
+        )
+    asked = re.search(r"allocate (\d[\d.]* ?\w+)", str(problem))
+    wanted = f" (asked for {asked[1]})" if asked else ""
+    told = UserError(f"Out of memory on {trainer.args.device}{wanted} with --{flag} {batch}: {way}.")
+    if not is_main_process():  # the main one may have memory left, and nothing to say
+        print(f"error in process {os.environ.get('RANK')}: {told}", file=sys.stderr, flush=True)
+    return told
 
 
 def _interrupted(folder: RunFolder, code: int) -> int:
