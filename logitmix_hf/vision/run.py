@@ -13,7 +13,6 @@ import torch
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.ends import guarded
-from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, formatter, with_recipe
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.passes import image_options
@@ -52,8 +51,6 @@ class VisionJob(Job):
 
     def check(self) -> None:
         self.mix.filled(IMAGE)
-        if self.mix.vwci and load.is_ours(self.model.model) and self.model.model != "vgg16_bn":
-            raise UserError(f"--vwci compares passes with dropout, and {self.model.model} has none: take vgg16_bn.")
         check_image_data(**self._data_arguments)
         named = NAMED.get(self.data.dataset or "")
         if named is not None:
@@ -61,20 +58,20 @@ class VisionJob(Job):
 
     def check_model(self, token: str | None) -> None:
         self._source = load.find_network(self.model, str(self.data.dataset), self.data.image_size, token)
-        load.check_site_of(self._source, self.mix.filled(IMAGE).site if self.mix.mixes else None)
+        load.check_mixing(self._source, self.mix)
 
     def load(self) -> Loaded:
         arguments = dict(self._data_arguments)
-        if arguments["image_size"] is None and self._source.size is not None:
-            arguments["image_size"] = self._source.size
-        wanted = getattr(self._source.config, "num_channels", None)
-        if arguments["channels"] is None and wanted in (1, 3):
-            arguments["channels"] = wanted
+        if self._source.pretrained is not None:
+            arguments["image_size"] = arguments["image_size"] or self._source.size
+            arguments["channels"] = arguments["channels"] or self._source.channels or 3
         with self.training.main_process_first(desc="data"):
             data = load_image_data(**arguments)
         self._check_mixers(data.image_size)
         data = self._as_the_model_sees(data)
         model, note = load.load_network(self._source, data)
+        load.check_dropout(self._source, model, self.mix)
+        load.check_sites_of(model, self.mix)
         if note and self.training.process_index == 0:
             print(note, file=sys.stderr)
         if self.training.memory_format == "channels_last":
@@ -84,6 +81,8 @@ class VisionJob(Job):
             self.training.dataloader_num_workers = max(1, (torch.get_num_threads() or 2) - 1)
         if data.in_memory:
             self.training.dataloader_pin_memory = False  # batches are made where they are used
+        if data.in_memory and data.train.device.type != "cpu":
+            self.training.dataloader_num_workers = 0  # a process of its own cannot see these pixels
         return Loaded(
             data=data,
             splits=data.splits,
@@ -157,9 +156,12 @@ class VisionJob(Job):
     def _as_the_model_sees(self, data: ImageData) -> ImageData:
         """The data with the pretrained network's normalisation, and the augmentation that flags ask for."""
         source, augment = self._source, replace(data.augment, **self.data.augmentation)  # type: ignore[arg-type]
-        if source.mean is None or source.std is None or len(source.mean) != data.channels:
+        mean, std = source.mean or (), source.std or ()
+        if data.channels == 1 and len({*mean}) == len({*std}) == 1:  # said thrice, for pictures handed over as RGB
+            mean, std = mean[:1], std[:1]
+        if len(mean) != data.channels or len(std) != data.channels:
             return replace(data, augment=augment)
-        return replace(data, augment=augment, mean=source.mean, std=source.std, statistics=source.name)
+        return replace(data, augment=augment, mean=mean, std=std, statistics=source.name)
 
 
 def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:

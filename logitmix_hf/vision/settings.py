@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transformers.trainer_utils import SchedulerType
+from transformers.training_args import OptimizerNames
 
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.flags import flag
@@ -114,6 +115,15 @@ class VisionTrainSettings(TrainSettings):
         check_number("momentum", self.momentum, low=0, high=1)
         check_number("ema", self.ema, low=0, high=1)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1)
+        pick(
+            {name.value: name for name in OptimizerNames},
+            str(getattr(self.optim, "value", self.optim)),
+            "optimiser (optim)",
+        )
+        if self.remove_unused_columns:
+            raise UserError(
+                "--remove_unused_columns true leaves nothing of a row, which is a number here: leave it out."
+            )
         if self.nesterov and not self.momentum and self.optim == "sgd":
             raise UserError("--nesterov true needs --momentum above 0: give one, or --nesterov false.")
         drops: list[float] = list(self.lr_milestones or [])

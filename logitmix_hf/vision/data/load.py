@@ -45,6 +45,7 @@ class ImageData:
     metrics: the headline first.
     validation_note: where validation comes from, in words.
     skipped: how many images were left out as unreadable, by split.
+    stored: side of the square that images are resized to before the centre is cut out; None: ``image_size``.
     """
 
     train: Split
@@ -65,6 +66,7 @@ class ImageData:
     validation_note: str = ""
     statistics: str = ""
     skipped: Mapping[str, int] = field(default_factory=dict)
+    stored: int | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -233,6 +235,7 @@ def load_image_data(
         validation_note=note,
         statistics=statistics,
         skipped=reader.skipped,
+        stored=shape.stored,
     )
 
 
