@@ -184,7 +184,7 @@ class ImageForward:
                 own, gradient = clean_with_gradient(run, batch, pixels, labels, keep=True)
             else:
                 point, base = pixels if start is None else pixels + start[0], unwrap(self.model)
-                with as_in_evaluation(base), torch.enable_grad():
+                with as_in_evaluation(base):
                     gradient = clean_with_gradient(base, batch, point, labels, keep=False)[1]
             if start is not None:
                 eps, extra["noisy"] = self._adversarial[1], start[1]

@@ -26,14 +26,18 @@ def clean_with_gradient(
         pixels: (B, C, H, W) in place of the batch's.
         labels: (B,) or (B, C).
         keep: whether the logits are trained on, too: their graph stays.
+
+    Works under ``no_grad`` too, where no graph stays.
     """
-    pixels = pixels.detach().requires_grad_()
-    logits = run_pixels(model, batch, pixels)
-    problem = getattr(getattr(unwrap(model), "config", None), "problem_type", None) or infer_problem(logits, labels)
-    targets = targets_of(labels, logits.float(), problem).float()
-    loss = distance(logits.float(), targets, problem).sum() * (SCALE if problem == SINGLE else 1.0)
-    (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=keep)
-    return logits, gradient
+    keep = keep and torch.is_grad_enabled()
+    with torch.enable_grad():
+        pixels = pixels.detach().requires_grad_()
+        logits = run_pixels(model, batch, pixels)
+        problem = getattr(getattr(unwrap(model), "config", None), "problem_type", None) or infer_problem(logits, labels)
+        targets = targets_of(labels, logits.float(), problem).float()
+        loss = distance(logits.float(), targets, problem).sum() * (SCALE if problem == SINGLE else 1.0)
+        (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=keep)
+    return logits if keep else logits.detach(), gradient
 
 
 def run_pixels(model: nn.Module, batch: Mapping[str, Any], pixels: Tensor) -> Tensor:
