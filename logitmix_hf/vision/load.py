@@ -193,8 +193,7 @@ def load_network(source: Source, data: ImageData) -> tuple[PreTrainedModel, str]
     config.num_labels = len(labels)
     config.id2label, config.label2id = labels, {name: number for number, name in labels.items()}
     config.problem_type = data.problem
-    if isinstance(getattr(config, "model_args", None), dict):
-        config.model_args.pop("num_classes", None)  # timm may have it there too, and transformers then gives it twice
+    _tell_timm(config, data)
     try:
         model = AutoModelForImageClassification.from_pretrained(
             source.pretrained.path,
@@ -215,6 +214,22 @@ def load_network(source: Source, data: ImageData) -> tuple[PreTrainedModel, str]
         # The same number of labels in another order or of other names: weights that fit in shape would be kept.
         _new_head(model)
     return model, note
+
+
+def _tell_timm(config: Any, data: ImageData) -> None:
+    """A configuration of timm says how images are prepared, and a processor beside it is not asked."""
+    if isinstance(getattr(config, "model_args", None), dict):
+        config.model_args.pop("num_classes", None)  # timm may have it there too, and transformers then gives it twice
+    if isinstance(getattr(config, "pretrained_cfg", None), dict):
+        size, stored = data.image_size, data.stored or data.image_size
+        config.pretrained_cfg |= {
+            "input_size": [data.channels, size, size],
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "crop_pct": size / stored,
+            "crop_mode": "center",
+            "interpolation": "bilinear",
+        }
 
 
 def _new_head(model: PreTrainedModel) -> None:
