@@ -33,6 +33,10 @@ RENAMED = {
 }
 
 
+COMMANDS = {"text": "glue", "image": "vision"}
+"""The command of each modality, as recipes name it."""
+
+
 def flag(group: str, default: Any, help: str, *aliases: str) -> Any:
     """A dataclass field that is a flag of this group, also under its aliases."""
     return dataclasses.field(default=default, metadata={"help": help, "group": group, "aliases": list(aliases)})
@@ -73,8 +77,10 @@ class FlagParser(HfArgumentParser):
         """One instance of each dataclass, in their order.
 
         Raises:
-            UserError: for an unknown flag (with the nearest one), a word without a flag, or a value that does not fit.
+            UserError: for an unknown flag (with the nearest one), a word without a flag, a value that does not fit, or
+                a recipe of the other modality.
         """
+        check_recipe(argv, self._modality)
         namespace, rest = self.parse_known_args(list(argv))
         for word in rest:
             if not word.startswith("--"):
@@ -115,36 +121,71 @@ def with_recipe(argv: Sequence[str]) -> list[str]:
     Raises:
         UserError: for a recipe that does not exist or is no JSON object of flags.
     """
-    words = list(argv)
+    name = recipe_named(argv)
+    return list(argv) if name is None else [*recipe_flags(name), *argv]
+
+
+def recipe_named(argv: Sequence[str]) -> str | None:
+    """What follows the last ``--recipe``."""
     name = None
-    for index, word in enumerate(words):
-        if word == "--recipe" and index + 1 < len(words):
-            name = words[index + 1]
+    for index, word in enumerate(argv):
+        if word == "--recipe" and index + 1 < len(argv):
+            name = argv[index + 1]
         elif word.startswith("--recipe="):
             name = word.partition("=")[2]
+    return name
+
+
+def check_recipe(argv: Sequence[str], modality: str) -> None:
+    """Require the recipe in ``argv`` to be for this modality; one that does not say is for both.
+
+    Raises:
+        UserError: naming the command it is for, and the recipes of this one.
+    """
+    name = recipe_named(argv)
     if name is None:
-        return words
-    return [*recipe_flags(name), *words]
+        return
+    own, meant = COMMANDS[modality], read_recipe(name).get("_command")
+    if meant is None or meant == own:
+        return
+    if meant not in COMMANDS.values():
+        raise UserError(
+            f"The recipe {name!r} is for the command {meant!r}; there are {' and '.join(COMMANDS.values())}."
+        )
+    fit = [path.stem for path in _recipes() if read_recipe(path.stem).get("_command") == own]
+    raise UserError(f"The recipe {name!r} is for `logitmix {meant}`; for `logitmix {own}` there are: {', '.join(fit)}.")
 
 
-def recipe_flags(name: str) -> list[str]:
-    """A recipe's flags as words of a command line; ``name`` is a name in ``recipes/`` or the path of a JSON file."""
-    known = {path.stem: path for path in sorted(recipes_folder().glob("*.json"))}
-    path = Path(name) if name.endswith(".json") else pick(known, name, "recipe")
+def _recipes() -> list[Path]:
+    return sorted(recipes_folder().glob("*.json"))
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """A recipe's flags by name, beside ``_source`` (where its numbers come from) and ``_command`` (glue or vision).
+
+    Args:
+        name: in ``recipes/``, or the path of a JSON file.
+    """
+    path = Path(name) if name.endswith(".json") else pick({path.stem: path for path in _recipes()}, name, "recipe")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
         raise UserError(f"The recipe {str(path)!r} cannot be read as JSON: {problem}.") from None
     if not isinstance(values, dict):
         raise UserError(f"The recipe {str(path)!r} must be one JSON object of flags, not a {type(values).__name__}.")
-    words: list[str] = []
     for flag, value in values.items():
-        if flag.startswith("_"):  # "_source": where its numbers come from
-            continue
-        if isinstance(value, dict) or value is None:
+        if not flag.startswith("_") and (isinstance(value, dict) or value is None):
             raise UserError(
                 f"The recipe {str(path)!r} gives {flag!r} the value {value!r}; flags take words and numbers."
             )
-        several = value if isinstance(value, list) else [value]
-        words += [f"--{flag}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in several)]
+    return values
+
+
+def recipe_flags(name: str) -> list[str]:
+    """A recipe's flags as words of a command line."""
+    words: list[str] = []
+    for flag, value in read_recipe(name).items():
+        if not flag.startswith("_"):
+            several = value if isinstance(value, list) else [value]
+            words += [f"--{flag}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in several)]
     return words
