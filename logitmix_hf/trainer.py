@@ -147,8 +147,8 @@ class MixTrainer(AtomicCheckpoints):
         if not model.training:
             outputs = model(**batch)
             loss = self.loss_of(model, logits_of(outputs), None, labels, None).loss
-            if not isinstance(outputs, Mapping):
-                outputs = (loss, *outputs)  # Trainer takes the first of a tuple for the loss
+            if not isinstance(outputs, Mapping):  # Trainer takes the first of a tuple for the loss
+                outputs = (loss, outputs) if isinstance(outputs, Tensor) else (loss, *outputs)
             return (loss, outputs) if return_outputs else loss
         out, clean = self._mixed_step(model, batch, labels)
         self._micro_step += 1

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 
 from logitmix_hf.hooks import has_rows, logits_of, unwrap
 from logitmix_hf.losses import SINGLE, distance, infer_problem, targets_of
@@ -30,7 +31,8 @@ def clean_with_gradient(
     Works under ``no_grad`` too, where no graph stays.
     """
     keep = keep and torch.is_grad_enabled()
-    with torch.enable_grad():
+    # A compiled backward pass that gives its buffers away can be run once only.
+    with torch.enable_grad(), functorch.patch(donated_buffer=not keep and functorch.donated_buffer):
         pixels = pixels.detach().requires_grad_()
         logits = run_pixels(model, batch, pixels)
         problem = getattr(getattr(unwrap(model), "config", None), "problem_type", None) or infer_problem(logits, labels)

@@ -1,0 +1,57 @@
+"""What each of two processes runs: steps of MixTrainer on images, for every kind of pass; what came of it in a folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "vision"))
+
+import torch
+from test_image_trainer import Plain, trainer_of
+from test_trainer import Gradients
+from tinyimages import build
+
+from logitmix_hf import MixArguments
+
+CASES = {
+    "joint": {"mixer": "cutmix"},
+    "separate": {"mixer": "cutmix", "bn_mode": "separate"},
+    "puzzlemix": {"mixer": "puzzlemix", "mixer_options": "blocks=2"},
+    "adversarial": {"mixer": "puzzlemix", "mixer_options": "blocks=2,adv_prob=.9"},
+    "mixed_only": {"mixer": "puzzlemix", "method": "mixup"},
+    "middle": {"mixer": "mixup", "site": "middle"},
+    "plain": {"mixer": "mixup", "bn_mode": "separate"},  # a network without BatchNorm
+}
+
+
+def main() -> None:
+    folder, found = Path(sys.argv[1]), {}
+    for case, given in CASES.items():
+        seen = Gradients()
+        trainer = trainer_of(
+            folder / case,
+            model=Plain() if case == "plain" else build(),
+            mix=MixArguments(**given),
+            rows=16,
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=2,
+            callbacks=[seen],
+        )
+        try:
+            trainer.train()
+        except RuntimeError as error:
+            found[case] = {"error": str(error)}
+            continue
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        found[case] = {
+            "gradients": seen.first,
+            "weights": [parameter.detach() for parameter in model.parameters()],
+            "error": "",
+        }
+    torch.save(found, folder / f"rank{trainer.accelerator.process_index}.pt")
+
+
+if __name__ == "__main__":
+    main()

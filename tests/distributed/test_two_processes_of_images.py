@@ -1,0 +1,62 @@
+"""Images in two processes over gloo: two forwards of one DistributedDataParallel model before one backward."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parents[1] / "vision"))
+
+from image_worker import CASES
+from test_image_trainer import Pictures, Plain
+from test_trainer import assert_equal_gradients
+
+from logitmix_hf import LogitMixLoss, draw_plan
+from logitmix_hf.plan import join_plans, step_generator
+from logitmix_hf.vision.forward import ImageForward
+
+WORKER = Path(__file__).parent / "image_worker.py"
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(WORKER), str(folder)], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_pass_trains_and_weights_stay_equal(ranks, case):
+    assert [rank[case]["error"] for rank in ranks] == ["", ""]
+    for one, other in zip(ranks[0][case]["weights"], ranks[1][case]["weights"], strict=True):
+        assert torch.equal(one, other)
+        assert one.isfinite().all()
+
+
+def test_the_gradient_is_that_of_one_process_with_the_joined_plan(ranks):
+    data, plans, pictures, order = Pictures(16), [], [], []
+    for rank in (0, 1):
+        for micro in (0, 1):
+            generator = step_generator(5, 0, micro, rank)
+            torch.rand((), generator=generator)  # the draw of mix_prob
+            start = 4 * micro + 2 * rank  # accelerate deals batches in turn
+            part = {"pixel_values": data.pixels[start : start + 2]}
+            mixed, carried = ImageForward(Plain()).mix_pixels(part, draw_plan(2, 3.0, generator), generator)
+            plans.append(carried)
+            pictures.append(mixed)
+            order += [start, start + 1]
+    model = Plain().train()
+    clean, mixed = model(data.pixels[order])["logits"], model(torch.cat(pictures))["logits"]
+    LogitMixLoss()(clean, mixed, data.labels[order], join_plans(plans)).loss.backward()
+    for rank in ranks:
+        assert_equal_gradients(rank["plain"]["gradients"], [p.grad for p in model.parameters()])
