@@ -3,11 +3,11 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
-.PHONY: help setup demo test lint format clean distclean
+.PHONY: help setup demo demo-vision test lint format clean distclean
 .NOTPARALLEL:
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' Makefile
 	@echo "PYTHON=python3.12 picks the interpreter; TORCH_INDEX=URL takes torch and torchvision from that index;"
 	@echo "ARGS='-k calibration' goes to pytest."
 
@@ -16,6 +16,9 @@ setup: ## Make .venv and install the package with its tools (quick when that is 
 
 demo: setup ## Train vanilla, mixup and logitmix on built-in data and set them side by side
 	.venv/bin/logitmix demo
+
+demo-vision: setup ## Train one small network on handwritten digits in six ways and set them side by side
+	.venv/bin/logitmix demo-vision
 
 # One thread a worker: two workers fill the two cores that the suite is measured on.
 test: lint ## Check style and types, then run the tests

@@ -12,8 +12,8 @@ from logitmix_hf.evaluation import REGRESSION, Predictions
 from logitmix_hf.methods import METHODS
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.card import model_card
+from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.plots import training_plot
 from logitmix_hf.reporting.record import new_record, now, peak_memory
 from logitmix_hf.reporting.results import write_results
 from logitmix_hf.reporting.table import result_row, results_table

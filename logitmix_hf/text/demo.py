@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from logitmix_hf.ends import guarded
-from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.evaluation import Predictions
+from logitmix_hf.errors import check_number, pick
 from logitmix_hf.flags import FlagParser, formatter
-from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.plots import compare_reliability
-from logitmix_hf.reporting.record import check_same_arguments
-from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.running.side_by_side import train_side_by_side, words
 
 METHODS_SHOWN = ("vanilla", "mixup", "logitmix")
 TASKS_SHOWN = ("sst2", "rte", "cola")
+NOTE = (
+    "The data is synthetic, so that p(y|x) is known: 'true error' is the mean distance of the stated confidence\n"
+    "from the true probability of the predicted class; ECE estimates it from labels alone."
+)
 
 
 @dataclass(frozen=True)
@@ -40,41 +40,23 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _demo(argv: list[str]) -> int:
+    from logitmix_hf.text.run import parse
+
     parser = FlagParser([DemoSettings], prog="logitmix demo", formatter_class=formatter, description=__doc__)
     settings: DemoSettings = parser.parse(argv)[0]
     home = Path(settings.output_dir)
-    rows, pictured = [], {}
-    for method in METHODS_SHOWN:
-        print(f"\n=== {method} ===", flush=True)
-        folder = RunFolder(home / method)
-        code = _train(settings, method, folder)
-        if code:
-            return code
-        results, record = folder.read_json("eval_results.json"), folder.read_json("run.json")
-        site = record["method"]["site"]
-        label = f"{method} {site}" if site else method
-        metric = record["data"]["metrics"][0]
-        rows.append(result_row(label, results, metric, seconds=record["seconds"], folder=str(folder.path)))
-        pictured[label] = Predictions.load(folder.predictions_path("validation"))
-    picture = home / "comparison.png"
-    compare_reliability(pictured, picture, title=f"{settings.task}, built-in data")
-    print(f"\n{results_table(rows)}\n")
-    print("The data is synthetic, so that p(y|x) is known: 'true error' is the mean distance of the stated confidence")
-    print("from the true probability of the predicted class; ECE estimates it from labels alone.\n")
-    print(f"picture: {picture}")
-    print(f"models:  {', '.join(row['folder'] for row in rows)} (each loads with from_pretrained)")
-    return 0
+    jobs = {method: parse(words(_flags(settings, method, home / method))) for method in METHODS_SHOWN}
+    return train_side_by_side(jobs, home / "comparison.png", f"{settings.task}, built-in data", NOTE)
 
 
-def _train(settings: DemoSettings, method: str, folder: RunFolder) -> int:
-    from logitmix_hf.text.run import fine_tune, parse
-
-    flags = {
+def _flags(settings: DemoSettings, method: str, folder: Path) -> dict[str, object]:
+    fewer = {} if settings.max_train_samples is None else {"max_train_samples": settings.max_train_samples}
+    return {
         "task": settings.task,
         "dataset_name": "builtin",
         "model": "builtin",
         "method": method,
-        "output_dir": folder.path,
+        "output_dir": folder,
         "seed": settings.seed,
         "num_train_epochs": settings.num_train_epochs,
         "learning_rate": 5e-5,
@@ -83,17 +65,5 @@ def _train(settings: DemoSettings, method: str, folder: RunFolder) -> int:
         "max_length": 64,
         "logging_steps": 10,
         "save_strategy": "no",
+        **fewer,
     }
-    if settings.max_train_samples is not None:
-        flags["max_train_samples"] = settings.max_train_samples
-    run = parse([word for name, value in flags.items() for word in (f"--{name}", str(value))])
-    if folder.holds_run() and folder.read_json("run.json").get("status") == "done":
-        try:
-            check_same_arguments(folder.read_json("run.json")["arguments"], run.arguments())
-        except UserError:
-            pass  # another demo was here: train anew
-        else:
-            print(f"{folder.path} holds this run already; delete it to train again.")
-            return 0
-    run.run = type(run.run)(overwrite=folder.holds_run())
-    return fine_tune(run)

@@ -17,7 +17,7 @@ from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.reporting.files import to_json
-from logitmix_hf.reporting.plots import BLUE, INK, VERMILION
+from logitmix_hf.reporting.style import BLUE, INK, VERMILION
 from logitmix_hf.vision import spiral_task as task
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ LAYERS = (
         "text.run",
         "text.demo",
         "text.settings",
+        "vision.demo",
         "vision.settings",
         "vision.load",
         "vision.run",

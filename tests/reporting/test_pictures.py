@@ -10,8 +10,9 @@ import pytest
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.evaluation.scores import bin_predictions, evaluate_predictions
-from logitmix_hf.reporting import plots
-from logitmix_hf.reporting.plots import compare_reliability, reliability_plot, training_plot
+from logitmix_hf.reporting import curves, plots, style
+from logitmix_hf.reporting.curves import training_plot
+from logitmix_hf.reporting.plots import compare_reliability, reliability_plot
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -28,7 +29,7 @@ def predictions(rows=120, classes=3, seed=0, posterior=True) -> Predictions:
 def texts(monkeypatch):
     """Every text and the size of the figures that were saved."""
     seen = []
-    save = plots._save
+    save = style.save_figure
 
     def spy(figure, path):
         from matplotlib.text import Text
@@ -36,7 +37,8 @@ def texts(monkeypatch):
         save(figure, path)
         seen.extend(artist.get_text() for artist in figure.findobj(Text))
 
-    monkeypatch.setattr(plots, "_save", spy)
+    for module in (plots, curves):
+        monkeypatch.setattr(module, "save_figure", spy)
     return seen
 
 
@@ -71,7 +73,11 @@ def test_the_true_rate_of_a_bin_is_the_mean_posterior_of_the_predicted_class():
 def test_methods_side_by_side_share_their_axes(tmp_path, texts):
     compare_reliability({"vanilla": predictions(seed=1), "logitmix": predictions(90, seed=2)}, tmp_path / "c.png")
     assert {"vanilla", "logitmix", "share of\nexamples"} <= set(texts)
-    with pytest.raises(UserError, match="one to four"):
+    several = {f"method {number}": predictions(seed=number) for number in range(5)}
+    compare_reliability(several, tmp_path / "rows.png")
+    assert set(several) <= set(texts)
+    assert texts.count("accuracy") == 1 + 2  # a label for each row of pictures, three in a row
+    with pytest.raises(UserError, match="one to twelve"):
         compare_reliability({}, tmp_path / "c.png")
 
 

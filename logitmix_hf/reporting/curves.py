@@ -1,0 +1,106 @@
+"""The picture of a training: loss terms and score over steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from logitmix_hf.reporting.style import BLUE, GREEN, INK, STYLE, VERMILION, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def training_plot(
+    log_history: Sequence[Mapping[str, Any]], path: str | os.PathLike[str], metric: str | None = None
+) -> None:
+    """Draw the loss and its terms, and below them the evaluation score, over training steps, as a PNG.
+
+    Args:
+        log_history: ``trainer.state.log_history``: dicts with ``step`` and ``loss``, ``loss_mix``, ``loss_cls``,
+            ``loss_sim``, ``eval_…``.
+        path: of the PNG.
+        metric: the headline score, with or without ``eval_``; by default the first known one in the log. ECE is drawn
+            beside it where it was logged.
+
+    A history without any of these gives a picture that says so.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    metric = _headline(log_history, metric)
+    drawn = [
+        (key, label, colour, style)
+        for key, label, colour, style in (
+            ("loss", "loss (weighted sum)", INK, "-"),
+            ("loss_mix", "mixed rows", VERMILION, "-"),
+            ("loss_cls", "clean rows", BLUE, "--"),
+            ("loss_sim", "similarity", GREEN, "-."),
+        )
+        if _series(log_history, key)[0]
+    ]
+    if len(drawn) == 2 and drawn[0][0] == "loss":  # one term: its curve and the sum's are one
+        drawn = drawn[:1]
+    panels = [bool(drawn), metric is not None]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.5, 3.6 * max(sum(panels), 1)), dpi=150, layout="constrained")
+        axes = list(figure.subplots(max(sum(panels), 1), 1, squeeze=False, sharex=True)[:, 0])
+        if not any(panels):
+            axes[0].text(0.5, 0.5, "nothing was logged", ha="center", va="center", transform=axes[0].transAxes)
+            axes[0].set_axis_off()
+            return save_figure(figure, path)
+        axes[-1].set_xlabel("optimiser step")
+        if drawn:
+            upper = axes.pop(0)
+            for key, label, colour, style in drawn:
+                steps, values = _series(log_history, key)
+                upper.plot(steps, values, style, color=colour, label=label, lw=2, marker="o", ms=_dot(steps))
+            upper.set_ylabel("loss")
+            upper.set_ylim(bottom=0)
+            _finish(upper)
+        if metric is not None:
+            lower = axes.pop(0)
+            chosen = [metric] + ["eval_ece"] * bool(_series(log_history, "eval_ece")[0] and metric != "eval_ece")
+            for key, colour, marker in zip(chosen, (BLUE, VERMILION), ("o", "s"), strict=False):
+                steps, values = _series(log_history, key)
+                lower.plot(steps, values, color=colour, marker=marker, ms=7, lw=2, label=_metric_name(key))
+                lower.annotate(
+                    f"{values[-1]:.3f}", (steps[-1], values[-1]), (8, 0), textcoords="offset points", va="center"
+                )
+            lower.set_ylabel("evaluation")
+            lower.margins(x=0.09, y=0.15)
+            _finish(lower)
+        save_figure(figure, path)
+
+
+def _series(log_history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    points = [(entry.get("step"), entry.get(key)) for entry in log_history]
+    numbers = [(float(x), float(y)) for x, y in points if x is not None and isinstance(y, (int, float))]
+    finite = [(x, y) for x, y in numbers if np.isfinite(y)]
+    return [x for x, _ in finite], [y for _, y in finite]
+
+
+_HEADLINES = ("accuracy", "f1", "f1_micro", "matthews_correlation", "pearson", "spearmanr", "mse", "loss")
+
+
+def _headline(log_history: Sequence[Mapping[str, Any]], metric: str | None) -> str | None:
+    names = [metric.removeprefix("eval_")] if metric else list(_HEADLINES)
+    return next((f"eval_{name}" for name in names if _series(log_history, f"eval_{name}")[0]), None)
+
+
+def _metric_name(key: str) -> str:
+    name = key.removeprefix("eval_")
+    return "ECE" if name == "ece" else name.replace("_", " ")
+
+
+def _finish(axes: Axes) -> None:
+    axes.grid(axis="y", color="#DDDDDD", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.legend(loc="best")
+
+
+def _dot(steps: Sequence[float]) -> float:
+    return 5 if len(steps) < 12 else 0
