@@ -60,6 +60,7 @@ REPORT_FILES = (
     "predictions/*.parquet",
     "reliability.png",
     "training.png",
+    "mix_preview.png",
     # The files that GLUE's leaderboard takes, by name: a user's own .tsv in the folder is no business of ours.
     *(f"{task}.tsv" for task in _GLUE_FILES),
 )

@@ -93,6 +93,7 @@ class VisionTrainSettings(TrainSettings):
     per_device_train_batch_size: int = field(default=128, metadata={"help": "batch size; pretrained models: 32"})
     per_device_eval_batch_size: int = field(default=256, metadata={"help": "batch size of evaluation"})
     lr_scheduler_type: SchedulerType | str = field(default="cosine", metadata={"help": "shape without lr_milestones"})
+    max_grad_norm: float = field(default=0.0, metadata={"help": "clip gradients; pretrained models: 1; 0: never"})
     remove_unused_columns: bool = field(default=False, metadata={"help": "leave it: rows are numbers here"})
     momentum: float = field(default=0.9, metadata={"help": "of sgd"})
     nesterov: bool = field(default=True, metadata={"help": "Nesterov's form of momentum"})
@@ -147,5 +148,6 @@ FINE_TUNING = {
     "per_device_train_batch_size": 32,
     "decay_norm_and_bias": "false",
     "lr_scheduler_type": "linear",
+    "max_grad_norm": 1.0,
 }
 """Flags that stand before the user's where the model comes with weights."""

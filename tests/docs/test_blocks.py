@@ -18,17 +18,22 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from accelerate.commands.launch import launch_command_parser
+from PIL import Image
 from test_trainer import Rows, no_dropout
 from tiny import CONFIGS, build
 from tinyrun import flags
 from torch.distributed.run import get_args_parser
 from transformers import AutoTokenizer, TrainingArguments
 
+from logitmix_hf import LogitMixLoss
 from logitmix_hf.cli import COMMANDS
 from logitmix_hf.cli import main as logitmix
 from logitmix_hf.text.run import main as glue
 from logitmix_hf.text.run import parse
 from logitmix_hf.text.tasks import TASKS
+from logitmix_hf.vision.networks import build_network
+from logitmix_hf.vision.run import main as vision
+from logitmix_hf.vision.run import parse as parse_vision
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "reporting"))
@@ -38,8 +43,12 @@ README, BENCHMARKS = ROOT / "README.md", ROOT / "benchmarks" / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", BENCHMARKS, *sorted((ROOT / "docs").glob("*.md"))]
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+", re.M)
-SHOWN_ONLY = {"csv", "json", "bibtex"}
+SHOWN_ONLY = {"csv", "json", "bibtex", "text"}
 SHORTER = {'"google-bert/bert-base-uncased", num_labels=2': "MODEL, num_labels=3", "n_trials=20": "n_trials=1"}
+QUICK = (
+    "--max_steps 1 --max_eval_samples 16 --use_cpu true --disable_tqdm true --report_to none --eval_strategy no"
+    " --per_device_train_batch_size 8 --save_strategy no --cache_dir cache"
+)
 TOKEN = "loopback-secret-70c5"
 
 
@@ -61,6 +70,12 @@ PYTHON = [
     if kind == "python"
 ]
 COMMANDS_SHOWN = [(page, command) for page in PAGES for command in commands_of(page)]
+PICTURES = [
+    command
+    for page in PAGES
+    for command in commands_of(page)
+    if ("run_vision.py" in command or command.startswith("logitmix vision")) and "--help" not in command
+]
 TRAININGS = [
     command
     for command in commands_of(README)
@@ -116,6 +131,12 @@ def desk(tmp_path_factory) -> Path:
         split = {column: [f"{column} number {n}" for n in range(16)] for column in task.columns}
         split["label"] = [n % len(task.label_names) if task.label_names else n / 4 for n in range(16)]
         _write_splits(folder / "nyu-mll" / "glue" / name, split, ["train", *task.validation.values()], task.test)
+    for name in ("daisy", "tulip"):
+        (folder / "flowers" / name).mkdir(parents=True)
+        for number in range(12):
+            Image.new("RGB", (20, 16), (20 * number, 90 * len(name), 7)).save(
+                folder / "flowers" / name / f"{number}.png"
+            )
     films = {"text": ["a film"] * 16, "label": [0, 1] * 8}
     _write_splits(folder / "cornell-movie-review-data" / "rotten_tomatoes", films, ["train", "validation"], ["test"])
     return folder
@@ -186,6 +207,9 @@ def test_python_runs(text, tiny_model, home, tmp_path, monkeypatch):
     )
     names = {"model": model, "args": args, "train": data, "validation": data, "MODEL": tiny_model}
     names |= {"tokenizer": AutoTokenizer.from_pretrained(tiny_model), "loader": [{**data.batch, "labels": data.labels}]}
+    names |= {"network": build_network("digits", 3, 8), "loss_of": LogitMixLoss()}
+    names |= {"generator": torch.Generator().manual_seed(0)}
+    names["images"] = [{"pixel_values": torch.rand(4, 3, 8, 8), "labels": torch.tensor([0, 1, 2, 0])}]
     names["optimizer"] = torch.optim.SGD(model.parameters(), lr=0.1)
     before = [parameter.detach().clone() for parameter in model.parameters()]
     exec(compile(text, "block", "exec"), names)
@@ -196,17 +220,20 @@ def test_python_runs(text, tiny_model, home, tmp_path, monkeypatch):
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
+SCRIPTS = ("run_glue.py", "run_vision.py")
+
+
 def flags_of_run(words: list[str]) -> list[str]:
-    """The flags that ``run_glue.py`` or ``logitmix glue`` gets, after the launcher has read its own."""
+    """The flags that a script or its command gets, after the launcher has read its own."""
     if words[:2] == ["accelerate", "launch"]:
         read = launch_command_parser().parse_args(words[2:])
-        assert read.training_script == "run_glue.py"
+        assert read.training_script in SCRIPTS
         return read.training_script_args
     if words[0] == "torchrun":
         read = get_args_parser().parse_args(words[1:])
-        assert read.training_script == "run_glue.py"
+        assert read.training_script in SCRIPTS
         return read.training_script_args
-    assert words[:2] in (["logitmix", "glue"], ["python", "run_glue.py"])
+    assert words[:2] in (["logitmix", "glue"], ["logitmix", "vision"], *(["python", script] for script in SCRIPTS))
     return words[2:]
 
 
@@ -227,6 +254,22 @@ def test_a_training_of_the_readme_runs(command, here, model, hub):
     if "--do_predict" in words:
         assert record.with_name("RTE.tsv").is_file()
     assert ("--push_to_hub" in words) == bool(hub.repos)
+
+
+@pytest.mark.parametrize("command", PICTURES)
+def test_a_training_on_images_runs(command, here):
+    """What needs the Hub runs on digits instead, or with a network of ours."""
+    words = flags_of_run(shlex.split(command))
+    words += QUICK.split()
+    own = "./flowers" in words or "digits" in words
+    if not own:
+        words += ["--dataset", "digits", "--model", "digits", "--max_train_samples", "40"]
+    elif any(word.startswith("google/") for word in words):
+        words += ["--model", "resnet18", "--image_size", "32"]
+    assert vision(words) == 0
+    (record,) = list(Path("runs").glob("*/run.json"))
+    assert json.loads(record.read_text())["method"]["name"] == parse_vision(words).mix.method
+    assert (record.parent / "mix_preview.png").is_file()
 
 
 def test_the_push_of_the_readme_pushes_what_its_own_training_made(here, model, hub):
@@ -253,14 +296,17 @@ def test_every_command_is_one_that_exists(command, tmp_path, monkeypatch, capsys
     """What is not run above, too: a table of results says how it was made, and that must stay a command line."""
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command)
-    if "run_glue.py" in words:
+    if "run_vision.py" in words or words[:2] == ["logitmix", "vision"]:
+        assert (ROOT / "run_vision.py").is_file()
+        assert words[2:] == ["--help"] or parse_vision([*flags_of_run(words), "--use_cpu"]).training.output_dir
+    elif "run_glue.py" in words:
         assert (ROOT / "run_glue.py").is_file()
         assert parse([*flags_of_run(words), "--use_cpu"]).training.output_dir
     elif words[0] == "logitmix":
         assert words[1] in COMMANDS
         if words[1] == "glue" and words[2:] != ["--help"]:
             assert parse(words[2:]).training.output_dir
-        elif words[1] == "demo" or words[2:] == ["--help"]:
+        elif words[1] in ("demo", "demo-vision", "spiral") or words[2:] == ["--help"]:
             with pytest.raises(SystemExit) as end:
                 logitmix([*words[1:], "--help"])
             assert end.value.code == 0

@@ -12,7 +12,7 @@ from accelerate.commands.launch import launch_command_parser
 import logitmix_hf
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
-from logitmix_hf.flags import FlagParser, recipes_folder
+from logitmix_hf.flags import FlagParser, read_recipe, recipes_folder
 from logitmix_hf.methods import METHODS
 from logitmix_hf.reporting.folder import PUBLIC_FILES
 from logitmix_hf.running.push import PushSettings
@@ -21,6 +21,11 @@ from logitmix_hf.text.demo import DemoSettings
 from logitmix_hf.text.settings import DataSettings, ModelSettings
 from logitmix_hf.text.sites import check_site
 from logitmix_hf.text.tasks import TASKS
+from logitmix_hf.vision.data import NAMED
+from logitmix_hf.vision.mixers import MIXERS
+from logitmix_hf.vision.settings import DataSettings as ImageDataSettings
+from logitmix_hf.vision.settings import ModelSettings as ImageModelSettings
+from logitmix_hf.vision.settings import VisionTrainSettings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,9 +38,9 @@ def prose(page: Path) -> str:
     return FENCED.sub("", page.read_text(encoding="utf-8"))
 
 
-def table(page: str, first: str) -> list[list[str]]:
-    """The rows of the table whose head begins with ``first``."""
-    (found,) = re.findall(rf"^\| {first} \|.*\n\|[-|: ]+\n((?:\|.*\n)+)", page, re.M)
+def table(page: str, first: str, number: int = 0) -> list[list[str]]:
+    """The rows of the table whose head begins with ``first``; ``number`` of several."""
+    found = re.findall(rf"^\| {first} \|.*\n\|[-|: ]+\n((?:\|.*\n)+)", page, re.M)[number]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))] for line in found.splitlines()]
 
 
@@ -63,6 +68,10 @@ def test_flags_named_in_the_text_exist(page):
         for kinds in (settings, [DemoSettings], [PushSettings])
         for flag in FlagParser(kinds)._option_string_actions
     }
+    images = FlagParser(
+        [ImageDataSettings, ImageModelSettings, MixArguments, RunSettings, VisionTrainSettings], "image"
+    )
+    known |= set(images._option_string_actions)
     known |= set(launch_command_parser()._option_string_actions)
     scripts = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]
     for code in re.findall(r"`([^`\n]+)`", prose(page)):
@@ -89,12 +98,21 @@ def test_the_table_of_methods_is_that_of_the_package():
 
 
 def test_sites_tasks_and_recipes_are_all_named():
-    sites = [name for row in table(README, "site") for name in re.findall(r"`([^`]+)`", row[0])]
+    sites = [name for row in table(README, "site", 1) for name in re.findall(r"`([^`]+)`", row[0])]
     for site in sites:
         check_site(site.replace("layer.K", "layer.3"))
     assert {"embeddings", "layer.K", "middle", "layers", "cls", "pooled"} <= set(sites)
     assert [name for name in TASKS if f"`{name}`" not in README] == []
-    assert set(re.findall(r"--recipe (\w+)", README)) == {path.stem for path in recipes_folder().glob("*.json")}
+    named = set(re.findall(r"--recipe (\w+)", README))
+    recipes = {path.stem: read_recipe(path.stem)["_command"] for path in recipes_folder().glob("*.json")}
+    assert {name for name, command in recipes.items() if command == "glue"} <= named <= set(recipes)
+
+
+def test_image_mixers_sites_and_data_sets_are_all_named():
+    mixers = [name for row in table(README, "mixer") for name in re.findall(r"`([^`]+)`", row[0])]
+    assert mixers == [name for name in mixers if name in MIXERS]
+    assert set(mixers) == set(MIXERS)
+    assert [name for name in NAMED if f"`{name}`" not in README] == []
 
 
 def test_files_of_a_run_are_those_that_may_be_pushed():

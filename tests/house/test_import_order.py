@@ -24,6 +24,7 @@ LAYERS = (
         "text.run",
         "text.demo",
         "text.settings",
+        "pages",
         "vision.demo",
         "vision.settings",
         "vision.load",
