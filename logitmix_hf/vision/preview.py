@@ -48,6 +48,8 @@ def _block(trainer: Any, loaded: Loaded, mix: Any, batch: dict[str, Tensor], lab
     forward = trainer.passes_of(trainer.model).forwards[mix.mixer]
     mixed, carried = forward.mix_pixels(batch, plan, generator, labels)
     inside = "" if mix.site == "input" else f", mixed at {mix.site} (shown on the pixels)"
+    if forward.mixer.needs_saliency and not loaded.model_record.get("pretrained"):
+        inside += ", saliency of the network before training"
     mask = carried.mask if isinstance(carried, MaskedPlan) else None
     originals = _visible(pixels, loaded)
     return Mixtures(

@@ -1,4 +1,4 @@
-"""What a run on images survives, and what its trainer does: resume, signals, memory, two processes, averages, steps."""
+"""What a run on images survives: a signal, no memory, a broken image, two processes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
-from transformers import TrainerCallback, TrainingArguments
-from visionrun import assert_same_weights, flags, pictures, read, tiny_vit, weights, without_pictures
+from transformers import TrainerCallback
+from visionrun import assert_same_weights, flags, pictures, read, watch, weights, without_pictures
 
-from logitmix_hf import MixArguments
-from logitmix_hf.reporting.mixtures import Mixtures
-from logitmix_hf.vision import build_network
-from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification
-from logitmix_hf.vision.preview import draw_preview
-from logitmix_hf.vision.run import ImageTrainer, VisionJob, main, parse
-from logitmix_hf.vision.training import WeightAverage
+from logitmix_hf.vision.run import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,11 +26,6 @@ def no_pictures(monkeypatch):
 
 def checkpoints(folder: Path) -> list[int]:
     return sorted(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
-
-
-def watch(monkeypatch, callback: TrainerCallback) -> None:
-    own = VisionJob.callbacks
-    monkeypatch.setattr(VisionJob, "callbacks", lambda self: [*own(self), callback])
 
 
 # --- resume and signals ----------------------------------------------------------------------------------------------
@@ -192,138 +179,3 @@ def test_two_processes_write_one_run_and_speak_once(tmp_path):
     assert results["eval_samples"] == 21
     assert read(tmp_path / "out" / "trainer_state.json")["global_step"] == 2  # 64 rows, 16 on each of two
     assert (tmp_path / "out" / "mix_preview.png").is_file()
-
-
-# --- the trainer -----------------------------------------------------------------------------------------------------
-
-
-class Steps(TrainerCallback):
-    """Keeps the weights after every step."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, torch.Tensor]] = []
-
-    def on_step_end(self, args, state, control, model, **kwargs):
-        self.seen.append({name: value.detach().clone() for name, value in model.state_dict().items()})
-
-
-def test_what_is_saved_is_the_average_of_the_weights(tmp_path, monkeypatch, no_pictures):
-    steps = Steps()
-    watch(monkeypatch, steps)
-    assert main(flags(tmp_path / "out", ema=0.5, num_train_epochs=2)) == 0
-    assert len(steps.seen) == 8
-    expected = {name: value.double() for name, value in steps.seen[0].items()}
-    for count, state in enumerate(steps.seen[1:], start=1):
-        decay = min(0.5, (1 + count) / (10 + count))
-        expected = {name: decay * old + (1 - decay) * state[name].double() for name, old in expected.items()}
-    saved = weights(tmp_path / "out")
-    moved = 0
-    for name, value in saved.items():
-        if value.is_floating_point():
-            torch.testing.assert_close(value.double(), expected[name], atol=1e-5, rtol=1e-5)
-            moved += not torch.allclose(value, steps.seen[-1][name])
-    assert moved > 10  # the last weights are others
-
-
-def test_an_average_by_hand():
-    layer, average = nn.Linear(1, 1, bias=False), WeightAverage(0.15)
-    average.on_train_begin(TrainingArguments("unused", use_cpu=True), _State(), None, model=layer)
-    for value in (1.0, 2.0, 3.0):
-        with torch.no_grad():
-            layer.weight.fill_(value)
-        average.on_step_end(None, None, None, model=layer)
-    average.put_into(layer)
-    # The first is taken as it is; then min(.15, 2/11) = .15 and min(.15, 3/12) = .15 of the old.
-    assert layer.weight.item() == pytest.approx(0.15 * (0.15 * 1 + 0.85 * 2) + 0.85 * 3)
-
-
-class _State:
-    global_step = 0
-
-
-def test_the_learning_rate_drops_at_its_milestones(tmp_path, no_pictures):
-    changes = {"method": "vanilla", "lr_milestones": [0.5, 0.75], "lr_gamma": 0.1, "num_train_epochs": 2}
-    assert main(flags(tmp_path / "out", **changes)) == 0
-    log = read(tmp_path / "out" / "trainer_state.json")["log_history"]
-    rates = [line["learning_rate"] for line in log if "learning_rate" in line]
-    assert rates == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
-
-
-@pytest.mark.parametrize("everything", [True, False])
-def test_which_parameters_decay(tmp_path, everything):
-    for model in (build_network("digits", 3, 8, 1), _vit(tmp_path)):
-        arguments = TrainingArguments(str(tmp_path), use_cpu=True, weight_decay=0.1, report_to="none")
-        trainer = ImageTrainer(
-            model=model, args=arguments, mix=MixArguments(method="vanilla"), decay_norm_and_bias=everything
-        )
-        trainer.create_optimizer()
-        assert trainer.optimizer is not None
-        groups = trainer.optimizer.param_groups
-        decayed = {id(parameter) for group in groups if group["weight_decay"] for parameter in group["params"]}
-        found = {name for name, parameter in model.named_parameters() if id(parameter) in decayed}
-        matrices = {name for name, parameter in model.named_parameters() if parameter.squeeze().ndim > 1}
-        matrices -= {name for name in matrices if "position" in name}
-        assert found == ({name for name, _ in model.named_parameters()} if everything else matrices)
-
-
-def _vit(folder: Path):
-    from transformers import ViTForImageClassification
-
-    return ViTForImageClassification.from_pretrained(tiny_vit(folder / "vit"))
-
-
-@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
-def test_how_the_network_lies_in_memory(tmp_path, layout):
-    job = parse(flags(tmp_path / "out", memory_format=layout))
-    job.check()
-    job.check_model(None)
-    model = job.load().model
-    kernels = [p for p in model.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
-    assert kernels
-    assert all(p.is_contiguous(memory_format=torch.channels_last) == (layout == "channels_last") for p in kernels)
-
-
-# --- the preview -----------------------------------------------------------------------------------------------------
-
-
-def preview(monkeypatch, folder: Path, **changes) -> list[Mixtures]:
-    kept: list[Mixtures] = []
-    with monkeypatch.context() as patch:
-        patch.setattr("logitmix_hf.vision.preview.mixtures_plot", lambda blocks, path: kept.extend(blocks))
-        job = parse(flags(folder, eval_strategy="no", **changes))
-        job.check()
-        job.check_model(None)
-        loaded = job.load()
-        trainer = ImageTrainer(
-            model=loaded.model, args=job.training, mix=job.mix, train_dataset=loaded.splits["train"],
-            data_collator=loaded.collator, processing_class=loaded.processor, **job.trainer_options(),
-        )  # fmt: skip
-        draw_preview(trainer, loaded, folder / "mix_preview.png")
-    return kept
-
-
-def test_every_mixer_is_shown_on_the_same_images(tmp_path, monkeypatch):
-    photos = pictures(tmp_path / "pets", size=16, count=8)
-    base = {"dataset": photos, "cache_dir": tmp_path / "cache", "model": "resnet18"}
-    (first,) = preview(monkeypatch, tmp_path / "one", **base, mixer="mixup")
-    blocks = preview(monkeypatch, tmp_path / "all", **base, mixer=",".join(MIXERS))
-    assert len(blocks) == len(MIXERS)
-    for name, block in zip(MIXERS, blocks, strict=True):
-        assert name in block.title
-        np.testing.assert_array_equal(block.originals, first.originals)
-        np.testing.assert_array_equal(block.partners, np.roll(first.originals, -1, 0))
-        if block.masks is not None and name not in ("resizemix", "hconcat", "vconcat", "mixedconcat", "puzzlemix"):
-            share = block.masks[..., None]
-            hand = share * block.originals + (1 - share) * block.partners
-            if not name.startswith("patchup"):
-                np.testing.assert_allclose(block.mixed, hand, atol=1e-5)
-                np.testing.assert_allclose(block.shares, block.masks.mean((1, 2)), atol=1e-5)
-    assert any(block.masks is not None for block in blocks)
-
-
-def test_a_site_inside_the_network_is_named_in_the_preview(tmp_path, monkeypatch):
-    (block,) = preview(monkeypatch, tmp_path, method="manifold_mixup")
-    assert "mixed at stages" in block.title
-    assert "shown on the pixels" in block.title
-    share = block.shares[:, None, None, None]
-    np.testing.assert_allclose(block.mixed, share * block.originals + (1 - share) * block.partners, atol=1e-5)

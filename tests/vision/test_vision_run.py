@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,10 @@ def photos(tmp_path_factory) -> Path:
     return pictures(tmp_path_factory.mktemp("photos") / "pets")
 
 
-def by_hand(folder: Path, images: list[Image.Image]) -> np.ndarray:
+def by_hand(folder: Path, images: Sequence[Image.Image]) -> np.ndarray:
     """(N, C) probabilities that ``pipeline`` gives, in the order of the labels."""
     classify = pipeline("image-classification", model=str(folder), device="cpu")
-    names = [name for _, name in sorted(classify.model.config.id2label.items())]
+    names = [name for _, name in sorted((classify.model.config.id2label or {}).items())]
     rows = [{row["label"]: row["score"] for row in classify(image, top_k=len(names))} for image in images]
     return np.array([[row[name] for name in names] for row in rows])
 
@@ -274,7 +275,9 @@ def test_names_and_defaults():
     run = parse(["--dataset_name", "cifar100", "--mixer", "mixup,cutmix", "--seed", "3"])
     assert run.training.output_dir == "runs/cifar100-resnet18-logitmix-mixup+cutmix-s3"
     assert (run.training.optim, run.training.learning_rate, run.training.weight_decay) == ("sgd", 0.1, 5e-4)
-    tuned = parse(["--dataset", "./my/pets", "--model_name_or_path", "google/vit-base-patch16-224", "--method", "vanilla"])
+    tuned = parse(
+        ["--dataset", "./my/pets", "--model_name_or_path", "google/vit-base-patch16-224", "--method", "vanilla"]
+    )
     assert tuned.training.output_dir == "runs/pets-vit-base-patch16-224-vanilla-s42"
     assert (tuned.training.optim, tuned.training.learning_rate) == ("adamw_torch", 5e-5)
     given = parse(["--dataset", "pets", "--model", "org/net", "--learning_rate", "1e-3", "--optim", "sgd"])

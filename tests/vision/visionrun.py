@@ -41,6 +41,14 @@ def without_pictures(monkeypatch: Any) -> None:
     monkeypatch.setattr("logitmix_hf.reporting.plots.reliability_plot", lambda *args, **kwargs: None)
 
 
+def watch(monkeypatch: Any, callback: Any) -> None:
+    """Add a callback to the runs of a test."""
+    from logitmix_hf.vision.run import VisionJob
+
+    own = VisionJob.callbacks
+    monkeypatch.setattr(VisionJob, "callbacks", lambda self: [*own(self), callback])
+
+
 def pictures(root: Path, size: int = 32, count: int = 10, classes=("cat", "dog"), mode: str = "RGB") -> Path:
     """A folder of class folders: noise, the second class darker than the first."""
     draw = np.random.default_rng(0)
@@ -71,23 +79,28 @@ def tiny_vit(folder: Path, image_size: int = 32, labels: int = 5) -> Path:
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     torch.manual_seed(0)
-    config = ViTConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16, image_size=image_size,
-        patch_size=image_size // 4, num_labels=labels,
-    )  # fmt: skip
-    ViTForImageClassification(config).save_pretrained(folder)
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+    }
+    sizes |= {"image_size": image_size, "patch_size": image_size // 4, "num_labels": labels}
+    ViTForImageClassification(ViTConfig(**sizes)).save_pretrained(folder)
     side = {"height": image_size, "width": image_size}
     ViTImageProcessor(size=side, image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.3, 0.4]).save_pretrained(folder)
     return folder
 
 
-def tiny_resnet(folder: Path, labels: int = 2) -> Path:
+def tiny_resnet(folder: Path) -> Path:
+    """With a head for cats and dogs."""
     from transformers import ConvNextImageProcessor, ResNetConfig, ResNetForImageClassification
 
     torch.manual_seed(0)
+    names = {0: "cat", 1: "dog"}
     config = ResNetConfig(
-        embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], layer_type="basic", num_labels=labels,
-        id2label=dict(enumerate(("cat", "dog"))) if labels == 2 else None,
+        embedding_size=8, hidden_sizes=[8, 12], depths=[1, 1], layer_type="basic", id2label=names,
+        label2id={name: number for number, name in names.items()},
     )  # fmt: skip
     ResNetForImageClassification(config).save_pretrained(folder)
     ConvNextImageProcessor(size={"shortest_edge": 24}).save_pretrained(folder)
