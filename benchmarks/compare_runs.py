@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +45,16 @@ def row(folder: Path) -> tuple[tuple[str, str], dict[str, float]]:
     scaled, temperature = cross_fitted(predictions)
     after = evaluate_predictions(scaled)
     values |= {"T": temperature, "ECE at T": after["ece"], "NLL at T": after["nll"], "seconds": record["seconds"]}
-    method = f"{record['method']['name']} {record['method']['site'] or ''}".strip()
-    return (record["data"]["name"], method), values
+    return (record["data"]["name"], called(record)), values
+
+
+def called(record: dict[str, Any]) -> str:
+    """The method of a run with what sets it apart: of text the site, of images the mixer and a site but the pixels."""
+    method = record["method"]
+    words = [method["name"], method["site"]]
+    if record.get("model", {}).get("pipeline_tag") == "image-classification":
+        words = [method["name"], method["mixer"], None if method["site"] == "input" else method["site"]]
+    return " ".join(word for word in words if word)
 
 
 def table(folders: list[Path]) -> str:
