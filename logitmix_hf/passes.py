@@ -67,7 +67,7 @@ class _TextPasses:
         if self.spans is not None:
             return Passed(*self.spans(batch, plan, generator, model, labels))
         assert self.forward is not None
-        return Passed(*self.forward(batch, plan, generator, model), plan)
+        return Passed(*self.forward.run(batch, plan, generator, model, clean=needs_clean(mix)), plan)
 
     def release(self) -> None:
         if self.forward is not None:
@@ -93,9 +93,8 @@ class _ImagePasses:
         }
 
     def step(self, batch, plan, generator, model, labels, mix) -> Passed:
-        needs_clean = mix.weights["cls"] > 0 or mix.weights["sim"] > 0
         forward = self.forwards[mix.mixer]
-        return Passed(*forward(batch, plan, generator, model, labels=labels, clean=needs_clean))
+        return Passed(*forward(batch, plan, generator, model, labels=labels, clean=needs_clean(mix)))
 
     def release(self) -> None:
         for forward in self.forwards.values():
@@ -104,6 +103,11 @@ class _ImagePasses:
     def remove(self) -> None:
         for forward in self.forwards.values():
             forward.remove()
+
+
+def needs_clean(mix: MixArguments) -> bool:
+    """Whether any term in force looks at the logits of clean rows."""
+    return mix.weights["cls"] > 0 or mix.weights["sim"] > 0
 
 
 def image_options(mix: MixArguments, mixer: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class TokenShares:
             there, renormalised over the sources that have one. Padding never enters a mixture.
         union: (B, S) bool, some source with a share above 0 has a token there.
         weight: (B, S) float in [0, 1], the summed share of the sources that have a token there.
+        alone: mixed rows run without the clean ones.
     """
 
     plan: MixPlan
@@ -37,6 +38,7 @@ class TokenShares:
     shares: Tensor
     union: Tensor
     weight: Tensor
+    alone: bool = False
 
     @classmethod
     def of(cls, mask: Tensor | None, plan: MixPlan, length: int) -> TokenShares:
@@ -54,7 +56,7 @@ class TokenShares:
         return cls(plan, length, True, shares, present.any(1), weight)
 
     def append_blend(self, hidden: Tensor) -> Tensor:
-        """(B, S, H) -> (2B, S, H): the clean rows, then their mixture."""
+        """(B, S, H) -> (2B, S, H): the clean rows, then their mixture; the mixture alone, (B, S, H), where it runs so."""
         if hidden.ndim != 3 or hidden.shape[1] != self.length:
             raise UserError(
                 f"hidden states at the site have shape {tuple(hidden.shape)}, not (rows, {self.length} tokens, width):"
@@ -64,16 +66,16 @@ class TokenShares:
         mixed = shares[:, 0] * hidden[self.plan.sources[:, 0]]
         for k in range(1, shares.shape[1]):
             mixed = mixed + shares[:, k] * hidden[self.plan.sources[:, k]]
-        return torch.cat([hidden, mixed])
+        return mixed if self.alone else torch.cat([hidden, mixed])
 
     def bias(self, dtype: torch.dtype) -> Tensor:
-        """(2B, 1, 1, S) added to attention scores: 0 for clean rows, log of the weight for mixed ones.
+        """(2B, 1, 1, S), or (B, 1, 1, S) for mixed rows alone, added to attention scores: 0 for clean rows, log of the weight for mixed ones.
 
         exp(score + log w) = w exp(score): a key counts by the share of the sentences that have it.
         """
         soft = self.weight.clamp_min(torch.finfo(dtype).tiny).log().to(dtype)
         soft = torch.where(self.union, soft, torch.finfo(dtype).min)
-        return torch.cat([torch.zeros_like(soft), soft])[:, None, None, :]
+        return (soft if self.alone else torch.cat([torch.zeros_like(soft), soft]))[:, None, None, :]
 
 
 def takes_soft_mask(config: Any, sites: TextSites) -> bool:

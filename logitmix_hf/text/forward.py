@@ -7,7 +7,7 @@ network run on both halves: a pass that mixes after k of N layers costs 1 + (N -
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -110,6 +110,21 @@ class MixedForward:
         Returns:
             Two (B, C) tensors. Backward may run at any time before :meth:`release` or the next pass of the model.
         """
+        clean, mixed = self.run(batch, plan, generator, model)
+        assert clean is not None
+        return clean, mixed
+
+    def run(
+        self,
+        batch: Mapping[str, Any],
+        plan: MixPlan,
+        generator: torch.Generator | None = None,
+        model: nn.Module | None = None,
+        *,
+        clean: bool = True,
+    ) -> tuple[Tensor | None, Tensor]:
+        """As a call; with ``clean`` False mixed rows run alone where no layer comes before the mixture, at the price of
+        a plain step, and None stands for the logits of clean rows."""
         rows, length, device = _shape_of(batch)
         if plan.rows != rows:
             raise UserError(f"the plan speaks of {plan.rows} rows, the batch has {rows}: draw the plan for this batch.")
@@ -123,12 +138,17 @@ class MixedForward:
         plan = plan.to(device)
         tokens = TokenShares.of(batch.get("attention_mask"), plan, length)
         # At the head of an encoder nothing but the head itself runs on mixed rows: one copy of the batch is enough.
-        double = self.site.kind != "pooled" or self.sites.causal
+        # A convolution beside the layers sees padding, which the embeddings zero by each row's own mask: not by the union.
+        alone = not clean and depth == 0 and not self.sites.siblings
+        double = (self.site.kind != "pooled" or self.sites.causal) and not alone
         inputs = {
             name: torch.cat([value, value]) if double and has_rows(value, rows) else value
             for name, value in batch.items()
         }
-        if double and not self.sites.causal and tokens.padded:
+        tokens = replace(tokens, alone=alone)
+        if alone and tokens.padded:
+            inputs["attention_mask"] = tokens.union.to(inputs["attention_mask"].dtype)
+        elif double and not self.sites.causal and tokens.padded:
             own = inputs["attention_mask"]
             inputs["attention_mask"] = torch.cat([own[:rows], tokens.union.to(own.dtype)])
         last = _last_tokens(batch, self._pad_id) if self.sites.causal else None
@@ -141,13 +161,14 @@ class MixedForward:
         finally:
             self._running = False
         logits = logits_of(output)
-        if not self._pass.done or logits.shape[0] != 2 * rows:
+        expected = rows if alone else 2 * rows
+        if not self._pass.done or logits.shape[0] != expected:
             # A model may run its layers past their hooks (SqueezeBERT calls layer.forward): never train on that.
             raise UserError(
                 f"{type(unwrap(self.model)).__name__} does not pass its hidden states through the modules found at this"
-                f" site ({logits.shape[0]} rows came back for {rows} clean and {rows} mixed): take site 'pooled'."
+                f" site ({logits.shape[0]} rows came back, {expected} were expected): take site 'pooled'."
             )
-        return logits[:rows], logits[rows:]
+        return (None, logits) if alone else (logits[:rows], logits[rows:])
 
     def release(self) -> None:
         """Let the hooks sleep; they stay installed for the next call."""

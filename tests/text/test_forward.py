@@ -67,6 +67,27 @@ def test_laws_of_the_mixed_pass(family, attention, site):
         assert torch.equal(model(**batch).logits, untouched)
 
 
+@pytest.mark.parametrize(("family", "attention"), CASES)
+@torch.no_grad()
+def test_mixed_rows_alone_are_those_of_the_doubled_pass_at_the_price_of_a_plain_one(family, attention):
+    model, batch = build(CONFIGS[family], attention), batch_of()
+    plan, rows = plan_for(batch), []
+    for forward in passes(model, "embeddings"):
+        handle = forward.sites.layers[0].register_forward_hook(lambda layer, args, output: rows.append(len(args[0])))
+        expected = forward(batch, plan)[1]
+        clean, mixed = forward.run(batch, plan, clean=False)
+        handle.remove()
+        torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=1e-4)
+        assert rows[0] == 2 * plan.rows
+        alone = not forward.sites.siblings  # DeBERTa's convolution looks at padding
+        assert (clean is None) == alone
+        assert rows[-1] == plan.rows * (1 if alone else 2)
+        # After a layer the clean rows have run already, and come back.
+        deeper = MixedForward(model, "layer.1", forward.attention)
+        assert deeper.run(batch, plan, clean=False)[0] is not None
+        deeper.remove()
+
+
 @pytest.mark.parametrize("family", [family for family in CONFIGS if family != "roberta"])
 @pytest.mark.parametrize("site", HIDDEN_SITES)
 @torch.no_grad()
