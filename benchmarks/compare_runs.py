@@ -53,7 +53,8 @@ def called(record: dict[str, Any]) -> str:
     method = record["method"]
     words = [method["name"], method["site"]]
     if record.get("model", {}).get("pipeline_tag") == "image-classification":
-        words = [method["name"], method["mixer"], None if method["site"] == "input" else method["site"]]
+        mixer = None if method["mixer"] == method["name"] else method["mixer"]
+        words = [method["name"], mixer, None if method["site"] == "input" else method["site"]]
     return " ".join(word for word in words if word)
 
 

@@ -69,7 +69,8 @@ class TokenShares:
         return mixed if self.alone else torch.cat([hidden, mixed])
 
     def bias(self, dtype: torch.dtype) -> Tensor:
-        """(2B, 1, 1, S), or (B, 1, 1, S) for mixed rows alone, added to attention scores: 0 for clean rows, log of the weight for mixed ones.
+        """(2B, 1, 1, S), or (B, 1, 1, S) for mixed rows alone, added to attention scores: 0 for clean rows, log of the
+        weight for mixed ones.
 
         exp(score + log w) = w exp(score): a key counts by the share of the sentences that have it.
         """

@@ -47,7 +47,8 @@ class VisionJob(Job):
         mix = self.mix.filled(IMAGE)
         if not mix.mixes:
             return mix.method
-        return f"{mix.method} {mix.mixer}" + ("" if mix.site == "input" else f" {mix.site}")
+        words = [mix.method, None if mix.mixer == mix.method else mix.mixer, None if mix.site == "input" else mix.site]
+        return " ".join(word for word in words if word)
 
     def check(self) -> None:
         self.mix.filled(IMAGE)
@@ -173,7 +174,8 @@ def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
     if not load.is_ours(first.model.model):
         words = [*(f"--{name}={value}" for name, value in FINE_TUNING.items()), *words]
     job = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
-    mixer = f"-{job.mix.filled(IMAGE).mixer}".replace(",", "+") if job.mix.mixes else ""
+    chosen = job.mix.filled(IMAGE).mixer
+    mixer = f"-{chosen}".replace(",", "+") if job.mix.mixes and chosen != job.mix.method else ""
     job.name_folder(job.model.model, mixer)
     return job
 
