@@ -62,7 +62,7 @@ class ResizeMix(v2.CutMix):
         """A box of a side of U(.1, .8) around a random place, moved inside, and its share."""
         height, width = flat_inputs[0].shape[-2:]
         scale = float(torch.empty(1).uniform_(0.1, 0.8))
-        tall, wide = int(height * scale), int(width * scale)
+        tall, wide = max(1, int(height * scale)), max(1, int(width * scale))
         y, x = int(torch.randint(height, size=(1,))), int(torch.randint(width, size=(1,)))
         top, left = min(max(y - tall // 2, 0), height - tall), min(max(x - wide // 2, 0), width - wide)
         return {"box": (top, left, tall, wide), "lam_adjusted": 1 - tall * wide / (height * width)}

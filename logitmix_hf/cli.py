@@ -50,7 +50,10 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "glue": ("fine-tune a text classifier on a GLUE task or your own data, and judge it", _glue),
     "vision": ("train or fine-tune an image classifier with any mixer, and judge it", _vision),
     "demo": ("train vanilla, mixup and logitmix on built-in data and set them side by side; no network", _demo),
-    "demo-vision": ("train one small network on digits in six ways and set them side by side; no network", _demo_vision),
+    "demo-vision": (
+        "train one small network on digits in six ways and set them side by side; no network",
+        _demo_vision,
+    ),
     "spiral": ("train four methods on two spirals and draw how sure each is of every place; no network", _spiral),
     "push": ("push the folder of a finished run to the Hub", _push),
 }

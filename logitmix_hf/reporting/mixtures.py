@@ -38,7 +38,7 @@ def mixtures_plot(blocks: Sequence[Mixtures], path: str | Path) -> Path:
 
     columns = max(len(block.originals) for block in blocks)
     parts = [_rows(block) for block in blocks]
-    cell, label = 0.95, 0.95
+    cell, label = 0.95, 1.1
     heights = [len(rows) * cell + 0.75 for rows in parts]
     figure = Figure(figsize=(label + columns * cell + 0.1, sum(heights)), dpi=150, facecolor="white")
     canvas = FigureCanvasAgg(figure)
@@ -75,4 +75,4 @@ def mixtures_plot(blocks: Sequence[Mixtures], path: str | Path) -> Path:
 
 def _rows(block: Mixtures) -> list[tuple[str, np.ndarray, bool]]:
     rows = [("image", block.originals, False), ("partner", block.partners, False), ("mixture", block.mixed, False)]
-    return rows if block.masks is None else [*rows, ("mask", block.masks, True)]
+    return rows if block.masks is None else [*rows, ("mask: bright,\nthe image", block.masks, True)]

@@ -110,7 +110,8 @@ def _subset(job: Job, splits: Mapping[str, Any]) -> str | None:
     if job.data.max_train_samples is not None and "train" in splits:
         notes.append(f"trained on {len(splits['train'])} rows drawn by the seed (--max_train_samples)")
     if job.data.max_eval_samples is not None:
-        notes.append(f"judged on the first {job.data.max_eval_samples} rows at most (--max_eval_samples)")
+        which = "rows drawn from the split, the same in every run" if job.modality == "image" else "first rows"
+        notes.append(f"judged on at most {job.data.max_eval_samples} {which} (--max_eval_samples)")
     return "; ".join(notes) or None
 
 

@@ -35,8 +35,14 @@ def chosen_stem(config: ConvNetConfig) -> str:
     pick(named.row.halvings, stem, f"stem of {config.architecture}")
     smallest = 2 ** named.row.halvings[stem]
     if config.image_size < smallest:
-        fitting = [name for name, row in NETWORKS.items() if 2 ** min(row.halvings.values()) <= config.image_size]
-        hint = f", or take a network that halves less: {', '.join(fitting)}" if fitting else ""
+        shallower = [name for name, count in named.row.halvings.items() if 2**count <= config.image_size]
+        fitting = [
+            name
+            for name, row in NETWORKS.items()
+            if row is not named.row and 2 ** min(row.halvings.values()) <= config.image_size
+        ]
+        hint = f", take the stem {' or '.join(shallower)}" if shallower else ""
+        hint += f", or take a network that halves less: {', '.join(fitting)}" if fitting else ""
         raise UserError(
             f"{config.architecture} with the {stem} stem halves an image {named.row.halvings[stem]} times: it needs at"
             f" least {smallest} x {smallest} pixels, got {config.image_size} x {config.image_size}; resize the images"
