@@ -53,7 +53,7 @@ def called(record: dict[str, Any]) -> str:
     method = record["method"]
     words = [method["name"], method["site"]]
     if record.get("model", {}).get("pipeline_tag") == "image-classification":
-        mixer = None if method["mixer"] == method["name"] else method["mixer"]
+        mixer = method["mixer"] if method["site"] and method["mixer"] != method["name"] else None
         words = [method["name"], mixer, None if method["site"] == "input" else method["site"]]
     return " ".join(word for word in words if word)
 
