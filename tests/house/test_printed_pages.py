@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from logitmix_hf.pages import PAGES
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.networks import NETWORKS
-from logitmix_hf.pages import PAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
 
