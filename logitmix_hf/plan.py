@@ -110,7 +110,9 @@ def draw_plan(
     elif alpha == 0:
         keep = torch.ones(draws, dtype=torch.float64)
     else:
-        keep = torch.from_numpy(np.atleast_1d(betaincinv(alpha, alpha, uniform.numpy())))
+        quantile = np.atleast_1d(betaincinv(alpha, alpha, uniform.numpy()))
+        # SciPy has no answer for the least alphas, whose limit is a coin.
+        keep = torch.from_numpy(np.where(np.isnan(quantile), uniform.numpy() > 0.5, quantile))
     # By NumPy: for a batch of small images two calls of torch.stack would take longer than the mixing.
     sources, shares = np.empty((rows, 2), np.int64), np.empty((rows, 2), np.float32)
     sources[:, 0], sources[:, 1] = np.arange(rows), partner.numpy()

@@ -118,3 +118,11 @@ def test_a_plan_checks_its_shapes():
         MixPlan(torch.zeros(2, 2, dtype=torch.int64), torch.ones(2, 3))
     with pytest.raises(ValueError, match="int64"):
         MixPlan(torch.zeros(2, 2), torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("alpha", [2.2250738585072014e-308, 1e-300, 1e-9])
+def test_the_least_alphas_toss_a_coin(alpha):
+    """SciPy's quantile of Beta(alpha, alpha) is NaN for the least of them."""
+    lam = draw_plan(2000, alpha, torch.Generator().manual_seed(0), per="example").lam
+    assert bool(((lam < 1e-6) | (lam > 1 - 1e-6)).all())
+    assert float(lam.mean()) == pytest.approx(0.5, abs=0.04)
