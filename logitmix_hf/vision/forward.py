@@ -18,7 +18,7 @@ from logitmix_hf.hooks import logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.puzzle.adversarial import adversarial_noise, adversarial_start
-from logitmix_hf.vision.saliency import as_in_evaluation, clean_with_gradient, run_pixels
+from logitmix_hf.vision.saliency import as_in_evaluation, clean_with_gradient, run_pixels, saliency_of
 from logitmix_hf.vision.sites import find_sites, stage_tensor, with_tensor
 
 
@@ -89,7 +89,7 @@ class ImageForward:
     def _check_hidden(self, site: str, bn_mode: str | None) -> None:
         if self.kind == "stage" and set(self.stages) == {0}:
             return
-        fit = [name for name, row in MIXERS.items() if row.hidden and (self.kind == "stage" or name == "mixup")]
+        fit = [name for name, row in MIXERS.items() if row.hidden and (self.kind == "stage" or row.blends)]
         if self.mixer.name not in fit:
             raise UserError(
                 f"mixer {self.mixer.name!r} mixes pixels, so it works at site input; at site {site!r} take"
@@ -189,8 +189,8 @@ class ImageForward:
             if start is not None:
                 eps, extra["noisy"] = self._adversarial[1], start[1]
                 noise = adversarial_noise(start[0], gradient, generator, eps=eps, std=scale.get("std", (1.0,)))
-            extra["saliency"] = gradient.float().square().mean(1).sqrt()
-        if self.mixer.name == "puzzlemix":
+            extra["saliency"] = saliency_of(gradient)
+        if "noise" in self.mixer.options:
             extra |= {"noise": noise, **scale}
         with torch.no_grad():
             return own, *self.mixer(pixels, plan, generator, **extra)
@@ -264,7 +264,7 @@ class ImageForward:
         return None if self._now is None else (self._mixed(args[0], self._now), *args[1:])
 
     def _mixed(self, hidden: Tensor, now: _Inside) -> Tensor:
-        if self.mixer.name == "mixup":
+        if self.mixer.blends:
             mixed, now.carried = blend(hidden, now.plan), now.plan
         elif hidden.ndim != 4:
             raise UserError(

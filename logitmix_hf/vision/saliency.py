@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._functorch import config as functorch
 
 from logitmix_hf.hooks import has_rows, logits_of, unwrap
-from logitmix_hf.losses import SINGLE, distance, infer_problem, targets_of
+from logitmix_hf.losses import distance, infer_problem, targets_of
 
 SCALE = 1024.0
 """What the loss is multiplied by before its gradient is taken: half precision would lose small ones, and no mixer minds."""
@@ -31,15 +30,39 @@ def clean_with_gradient(
     Works under ``no_grad`` too, where no graph stays.
     """
     keep = keep and torch.is_grad_enabled()
-    # A compiled backward pass that gives its buffers away can be run once only.
-    with torch.enable_grad(), functorch.patch(donated_buffer=not keep and functorch.donated_buffer):
+    with torch.enable_grad(), _buffers_kept() if keep else nullcontext():
         pixels = pixels.detach().requires_grad_()
         logits = run_pixels(model, batch, pixels)
         problem = getattr(getattr(unwrap(model), "config", None), "problem_type", None) or infer_problem(logits, labels)
         targets = targets_of(labels, logits.float(), problem).float()
-        loss = distance(logits.float(), targets, problem).sum() * (SCALE if problem == SINGLE else 1.0)
+        loss = distance(logits.float(), targets, problem).sum() * SCALE
         (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=keep)
-    return logits if keep else logits.detach(), gradient
+    return logits if keep else logits.detach(), _finite_rows(gradient)
+
+
+def saliency_of(gradient: Tensor) -> Tensor:
+    """(B, H, W) float32: the root mean square over channels of a gradient (B, C, H, W), each row in units of its largest.
+
+    A row that is not finite (a diverging network, an overflow of half precision) has no saliency, that is 0.
+    """
+    rows = _finite_rows(gradient).float()
+    largest = rows.abs().amax((1, 2, 3), keepdim=True)  # or the square of a large one would overflow
+    return (rows / torch.where(largest > 0, largest, 1)).square().mean(1).sqrt()
+
+
+def _finite_rows(gradient: Tensor) -> Tensor:
+    """Rows that hold a NaN or an infinity as 0: the loss tells of them (``TrainingDiverged``), no mixer has to."""
+    good = gradient.isfinite().flatten(1).all(1)
+    return torch.where(good.reshape(-1, 1, 1, 1), gradient, 0)
+
+
+def _buffers_kept() -> AbstractContextManager[Any]:
+    """Within: a compiled backward pass does not give its buffers away, so that it can be run twice."""
+    try:
+        from torch._functorch import config
+    except ImportError:  # not public: without it there is nothing to switch off
+        return nullcontext()
+    return config.patch(donated_buffer=False) if hasattr(config, "donated_buffer") else nullcontext()
 
 
 def run_pixels(model: nn.Module, batch: Mapping[str, Any], pixels: Tensor) -> Tensor:

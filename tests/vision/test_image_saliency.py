@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from logitmix_hf.errors import UserError
 from logitmix_hf.losses import LogitMixLoss
 from logitmix_hf.vision.forward import ImageForward
+from logitmix_hf.vision.saliency import saliency_of
 
 Y = torch.tensor([0, 3, 1, 4])
 SALIENT = ["puzzlemix", "saliencymix"]
@@ -44,7 +45,9 @@ def saliency_by_hand(model: nn.Module, pixels: Tensor, loss: Any) -> Tensor:
 
 
 def assert_proportional(found: Tensor, expected: Tensor) -> None:
-    close(found / found.amax(), expected / expected.amax(), atol=1e-4, rtol=1e-3)
+    """Row by row: what a row is compared with is the row."""
+    found, expected = (one / one.amax((1, 2), keepdim=True) for one in (found, expected))
+    close(found, expected, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("mixer", SALIENT)
@@ -198,6 +201,39 @@ def test_grey_images_take_the_first_of_a_processors_three_numbers():
 def test_labels_are_asked_for(mixer, clean):
     with pytest.raises(UserError, match=f"'{mixer}' needs the saliency of the clean rows: give labels"):
         ImageForward(build(), mixer)(batch_of(), plan_of(), seeded(), clean=clean)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+@pytest.mark.parametrize("mixer", SALIENT)
+def test_a_row_whose_gradient_is_not_finite_counts_as_without_saliency(mixer, clean):
+    """A diverging network must end in its own loss, and an overflow of half precision must not end the run."""
+    model = build().train()
+    batch = batch_of()
+    forward = ImageForward(model, mixer, options={"adv_prob": 1.0} if mixer == "puzzlemix" else None)
+    seen = spied(forward)
+    with torch.no_grad():
+        model.stem[0].weight.mul_(1e30)  # pyright: ignore
+        model.classifier.weight.mul_(1e30)
+    _, mixed, carried = forward(batch, plan_of(), seeded(), labels=Y, clean=clean)
+    assert seen[0]["saliency"].isfinite().all()
+    assert carried.shares.isfinite().all()
+
+
+def test_a_large_gradient_keeps_its_shape():
+    """Its square would overflow float32; its scale does not matter to a mixer."""
+    gradient = torch.randn(2, 3, 8, 8, generator=seeded())
+    small, large = saliency_of(gradient), saliency_of(gradient * 1e25)
+    assert_proportional(large, small)
+    assert_proportional(small, gradient.square().mean(1).sqrt())
+    assert torch.equal(saliency_of(torch.zeros(1, 3, 8, 8)), torch.zeros(1, 8, 8))
+
+
+def test_one_bad_row_leaves_the_others_alone():
+    gradient = torch.randn(3, 3, 8, 8, generator=seeded())
+    expected = saliency_of(gradient)
+    gradient[1, 0, 0, 0] = float("nan")
+    assert torch.equal(saliency_of(gradient)[[0, 2]], expected[[0, 2]])
+    assert torch.equal(saliency_of(gradient)[1], torch.zeros(8, 8))
 
 
 def test_half_precision_gives_the_saliency_of_single():

@@ -13,8 +13,10 @@ import torch
 from transformers import TrainerCallback
 from visionrun import assert_same_weights, flags, pictures, read, watch, weights, without_pictures
 
+from logitmix_hf.running.story import fine_tune
+from logitmix_hf.trainer import TrainingDiverged
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification
-from logitmix_hf.vision.run import main
+from logitmix_hf.vision.run import main, parse
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +28,15 @@ def no_pictures(monkeypatch):
 
 def checkpoints(folder: Path) -> list[int]:
     return sorted(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
+
+
+# --- a run that diverges ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_diverges_says_so_with_a_mixer_that_looks_at_gradients(tmp_path, no_pictures):
+    """Saliency is not finite then either: the loss is to be named, not the mixer."""
+    with pytest.raises(TrainingDiverged, match=r"L_mix.* stopped being finite at step"):
+        fine_tune(parse(flags(tmp_path / "out", mixer="puzzlemix", method="mixup", learning_rate="1e12")))
 
 
 # --- resume and signals ----------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Mixer:
         function: (images, plan, generator, **options) -> (mixed, carried out).
         needs_saliency: whether a call needs ``saliency=``.
         hidden: whether it may also run on feature maps inside a network.
+        blends: whether it mixes value by value: then also vectors, and more than two rows.
         note: what to know before using it.
     """
 
@@ -49,6 +50,7 @@ class Mixer:
     function: Callable[..., tuple[Tensor, MaskedPlan]]
     needs_saliency: bool = False
     hidden: bool = False
+    blends: bool = False
     note: str = ""
 
     @property
@@ -70,7 +72,8 @@ class Mixer:
 
         Args:
             images: (B, C, H, W) float of any dtype.
-            plan: pairs, (B, 2): how much of each row should survive. A row of share 1 comes back as it was.
+            plan: pairs, (B, 2), or (B, K) where it :attr:`blends`: how much of each row should survive. A row of share 1
+                comes back as it was.
             generator: on the CPU, the only source of randomness.
             saliency: (B, H, W) >= 0, for mixers that need it; others ignore it.
             options: see :attr:`options`.
@@ -89,7 +92,7 @@ class Mixer:
                 )
         if images.ndim != 4 or not images.is_floating_point():
             raise UserError(f"images must be (B, C, H, W) float, got {tuple(images.shape)} {images.dtype}.")
-        if plan.sources.shape != (len(images), 2):
+        if plan.rows != len(images) or (plan.sources.shape[1] != 2 and not self.blends):
             raise UserError(
                 f"mixer {self.name!r} mixes pairs: the plan must be ({len(images)}, 2), got {tuple(plan.sources.shape)}."
             )

@@ -155,3 +155,14 @@ def test_mistakes_are_named():
         mix("cutmix", images, plan_of(0.5))
     with pytest.raises(UserError, match="float"):
         mix("cutmix", (images * 255).byte(), plan)
+
+
+def test_mixup_blends_more_than_two_images():
+    """A pixel of the mixture is the weighted sum of the pixels, and the weights come back."""
+    images = torch.arange(3.0).reshape(3, 1, 1, 1).expand(3, 1, 2, 2)
+    plan = MixPlan(torch.tensor([[0, 1, 2], [1, 2, 0], [2, 0, 1]]), torch.tensor([[0.5, 0.3, 0.2]] * 3))
+    mixed, carried = MIXERS["mixup"](images, plan, torch.Generator())
+    assert mixed[:, 0, 0, 0].tolist() == pytest.approx([0.7, 1.1, 1.2])
+    assert torch.equal(carried.shares, plan.shares)
+    assert carried.mask is not None
+    assert carried.mask.mean((1, 2, 3)).tolist() == pytest.approx([0.5] * 3)
