@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
-from logitmix_hf.reporting.card_images import images_read, is_image, is_untrained, network, quoted, use_images
-from logitmix_hf.reporting.card_text import (
+from logitmix_hf.reporting.card.images import images_read, is_image, is_untrained, network, quoted, use_images
+from logitmix_hf.reporting.card.words import (
     BUILTIN_MODEL_ID,
     CITATIONS,
     METRIC_IDS,

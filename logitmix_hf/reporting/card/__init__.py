@@ -1,0 +1,7 @@
+"""The model card: the README.md of a run, from what its folder holds."""
+
+from __future__ import annotations
+
+from logitmix_hf.reporting.card.whole import model_card, relocated
+
+__all__ = ["model_card", "relocated"]
