@@ -1,0 +1,174 @@
+"""``{flags} COMMAND``: the flags of a command of ``logitmix``, from the parser that reads them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import inspect
+import re
+import sys
+from unittest.mock import patch
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.util.docutils import SphinxDirective
+
+from logitmix_hf.cli import COMMANDS
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser that ``logitmix COMMAND --help`` would print."""
+    caught: list[argparse.ArgumentParser] = []
+    with patch.object(argparse.ArgumentParser, "print_help", lambda self, file=None: caught.append(self)):
+        try:
+            COMMANDS[command][1](["--help"])
+        except SystemExit:
+            pass
+    return caught[0]
+
+
+def own_actions(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+    """The flags by group, without ``--help`` and without those of ``TrainingArguments``."""
+    from transformers import TrainingArguments
+
+    theirs = {field.name for field in dataclasses.fields(TrainingArguments)}
+    groups: dict[str, list[argparse.Action]] = {}
+    for group in parser._action_groups:
+        named = group.title not in ("options", "positional arguments")
+        actions = [a for a in group._group_actions if a.dest != "help" and (named or a.dest not in theirs)]
+        # HfArgumentParser gives a switch that is on a twin: --no_NAME.
+        actions = [a for a in actions if not any(word.startswith("--no_") for word in a.option_strings)]
+        if actions:
+            groups[group.title or ""] = actions
+    return groups
+
+
+def takes_training_arguments(parser: argparse.ArgumentParser) -> bool:
+    """Whether the flags of ``transformers.TrainingArguments`` pass through."""
+    return any(action.dest == "gradient_accumulation_steps" for action in parser._actions)
+
+
+def with_code(text: str) -> list[nodes.Node]:
+    """Text nodes, and literals where the text has backquotes."""
+    parts = re.split(r"`+([^`]+)`+", text)
+    return [nodes.literal(text=part) if index % 2 else nodes.Text(part) for index, part in enumerate(parts) if part]
+
+
+def shown(action: argparse.Action) -> str:
+    """``--alpha``, or ``file`` for a word without a flag."""
+    words = [word for word in action.option_strings if "-" not in word[2:]] or action.option_strings[:1]
+    return ", ".join(words) or str(action.metavar or action.dest)
+
+
+def about(action: argparse.Action) -> str:
+    """Help, choices and default in a sentence or two."""
+    text = (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
+    text = text[:1].upper() + text[1:]
+    if text and text[-1] not in ".!?":
+        text += "."
+    if action.choices:
+        text += f" One of {', '.join(f'`{choice}`' for choice in action.choices if choice is not None)}."
+    if action.default not in (None, argparse.SUPPRESS, "", []):
+        default = str(action.default).lower() if isinstance(action.default, bool) else action.default
+        text += f" Default `{default}`."
+    return text
+
+
+class Flags(SphinxDirective):
+    """``{flags} COMMAND``: a definition list a group; nothing is copied by hand, so nothing grows stale."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        command = self.arguments[0]
+        parser = parser_of(command)
+        made: list[nodes.Node] = []
+        for title, actions in own_actions(parser).items():
+            made.append(nodes.rubric("", "", *with_code(title)))
+            listed = nodes.definition_list(classes=["flags"])
+            for action in actions:
+                anchor = f"{command}-{action.dest.replace('_', '-')}"
+                term = nodes.term("", "", nodes.literal(text=shown(action)), ids=[anchor])
+                definition = nodes.definition("", nodes.paragraph("", "", *with_code(about(action))))
+                listed += nodes.definition_list_item("", term, definition)
+            made.append(listed)
+        if takes_training_arguments(parser):
+            made.append(nodes.rubric("", "training"))
+            text = "Every flag of `transformers.TrainingArguments` passes through, such as `--learning_rate`,"
+            text += f" `--num_train_epochs`, `--bf16`; `logitmix {command} --help` lists them with their defaults."
+            made.append(nodes.paragraph("", "", *with_code(text)))
+        return made
+
+
+class Commands(SphinxDirective):
+    """``{commands}``: each command with its line of ``logitmix --help``."""
+
+    def run(self) -> list[nodes.Node]:
+        listed = nodes.definition_list(classes=["flags"])
+        for name, (text, _) in COMMANDS.items():
+            term = nodes.term("", "", nodes.literal(text=f"logitmix {name}"))
+            sentence = f"{text[:1].upper()}{text[1:]}."
+            listed += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph(text=sentence)))
+        return [listed]
+
+
+class MixArgumentsFields(SphinxDirective):
+    """``.. mix-arguments::``: the fields of ``MixArguments`` with their defaults and their help."""
+
+    def run(self) -> list[nodes.Node]:
+        from logitmix_hf.arguments import MixArguments
+
+        listed = nodes.definition_list(classes=["flags"])
+        for field in dataclasses.fields(MixArguments):
+            said = field.metadata["help"]
+            said = said if isinstance(said, str) else " For images: ".join(f"{text}." for text in said.values())
+            text = f"{said[:1].upper()}{said[1:]}".rstrip(".") + f". Default `{field.default!r}`."
+            if only := field.metadata.get("only"):
+                text += f" For {'images' if only == 'image' else only} only."
+            term = nodes.term("", "", nodes.literal(text=field.name), ids=[f"mix-{field.name.replace('_', '-')}"])
+            listed += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *with_code(text))))
+        return [listed]
+
+
+def said_of(name: str, value: object) -> str:
+    """The string that follows a value's assignment, wherever in the package that stands."""
+    for module in list(sys.modules.values()):
+        if module.__name__.startswith("logitmix_hf.") and vars(module).get(name) is value:
+            said = ModuleAnalyzer.for_module(module.__name__).find_attr_docs().get(("", name))
+            if said:
+                return " ".join(" ".join(said).split())
+    return ""
+
+
+class PublicNames(SphinxDirective):
+    """``.. public-names:: MODULE``: an entry of the reference for each name in its ``__all__``, by kind."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        module = importlib.import_module(self.arguments[0])
+        kinds: dict[str, list[str]] = {"Values": [], "Classes": [], "Functions": []}
+        for name in module.__all__:
+            value = getattr(module, name)
+            kinds["Classes" if inspect.isclass(value) else "Functions" if callable(value) else "Values"].append(name)
+        lines: list[str] = []
+        for title, directive in (("Classes", "autoclass"), ("Functions", "autofunction"), ("Values", "py:data")):
+            lines += [f".. rubric:: {title}", ""]
+            for name in sorted(kinds[title], key=str.lower):
+                lines += [f".. {directive}:: {module.__name__}.{name}"]
+                if title == "Values":
+                    value = getattr(module, name)
+                    lines += [f"   :value: {value!r}"] if isinstance(value, str) else []
+                    lines += ["", f"   {said_of(name, value)}"]
+                lines += [""]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("flags", Flags)
+    app.add_directive("commands", Commands)
+    app.add_directive("mix-arguments", MixArgumentsFields)
+    app.add_directive("public-names", PublicNames)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
