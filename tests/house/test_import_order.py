@@ -16,7 +16,7 @@ LAYERS = (
     ("errors", "disk"),
     ("plan", "hooks"),
     ("losses", "methods", "data", "text", "vision"),
-    ("modality", "arguments", "schedule", "passes", "terms", "checkpoints", "trainer"),
+    ("modality", "arguments", "schedule", "passes", "terms", "checkpoints", "whole_evaluation", "trainer"),
     ("ends", "flags"),
     ("running",),
     (
@@ -27,11 +27,13 @@ LAYERS = (
         "pages",
         "vision.demo",
         "vision.settings",
+        "vision.batches",
         "vision.load",
         "vision.run",
         "vision.training",
         "vision.preview",
         "vision.spiral",
+        "serving",
         "cli",
     ),
 )

@@ -1,0 +1,246 @@
+"""Any text or image classifier, of the Hub, a folder or a run, behind one small interface."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+)
+
+from logitmix_hf.errors import UserError, listed, pick
+from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
+from logitmix_hf.modality import IMAGE, TEXT
+from logitmix_hf.reporting.folder import RECORD, RunFolder
+from logitmix_hf.running.pretrained import Pretrained, explained, find_pretrained, load_config
+from logitmix_hf.text.load import load_tokenizer
+from logitmix_hf.vision.networks import register
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+"""What the weights may be held in."""
+
+_WHAT = {TEXT: "a text classifier", IMAGE: "an image classifier"}
+_ARCHITECTURES = {"ForSequenceClassification": TEXT, "ForImageClassification": IMAGE}
+_LONGEST = 512  # tokens, where neither the run, the tokenizer nor the model says how many
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A classifier ready to predict, in evaluation mode.
+
+    name:        as it was asked for.
+    processor:   tokenizer (text) or image processor (image).
+    modality:    "text" or "image".
+    label_names: C names in the order of the logits; none for a regression.
+    problem:     SINGLE, MULTI or REGRESSION of :mod:`logitmix_hf.evaluation.predictions`.
+    temperature: what :meth:`logits` divides by. 1 unless ``config.json`` has a temperature that was not folded into
+                 the weights.
+    columns:     the text columns that a run was trained on; () where that is not known.
+    max_length:  tokens that a text is cut to.
+    """
+
+    name: str
+    model: PreTrainedModel
+    processor: Any
+    modality: str
+    label_names: tuple[str, ...]
+    problem: str
+    temperature: float = 1.0
+    columns: tuple[str, ...] = ()
+    max_length: int = _LONGEST
+
+    def logits(self, inputs: Sequence[Any], calibrated: bool = True) -> np.ndarray:
+        """(B, C) float32 logits of one batch, in its order.
+
+        Args:
+            inputs: texts, pairs of texts (two-tuples), or Pillow images.
+            calibrated: divided by the temperature; False: as the network gives them.
+        """
+        with torch.inference_mode():
+            output = self.model(**self.prepare(inputs).to(self.model.device))
+        logits = output.logits.float()
+        return (logits / self.temperature if calibrated else logits).cpu().numpy()
+
+    def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
+        """(B, C) float64 calibrated probabilities of one batch: softmax, or for multi-label each label's sigmoid.
+
+        Raises:
+            UserError: for a regression, which has none.
+        """
+        return Predictions(self.logits(inputs), None, self.label_names, self.problem).probabilities
+
+    def prepare(self, inputs: Sequence[Any]) -> Any:
+        """The network's inputs as tensors: texts tokenised, cut to ``max_length`` and padded to the longest of the
+        batch; images as the processor has it. Floating point comes in the weights' type."""
+        if self.modality == IMAGE:
+            made = self.processor(images=list(inputs), return_tensors="pt")
+            return made.to(self.model.dtype)
+        texts = list(zip(*inputs, strict=True)) if isinstance(inputs[0], tuple) else [inputs]
+        return self.processor(
+            *map(list, texts), truncation="longest_first", max_length=self.max_length, padding=True, return_tensors="pt"
+        )
+
+
+def load_classifier(
+    name: str, revision: str = "main", token: str | None = None, device: str | None = None, dtype: str = "float32"
+) -> Classifier:
+    """The classifier called ``name``: a Hub id, a local folder, or the folder of a run.
+
+    A run says which text columns and how many tokens it was trained on. A temperature that ``config.json`` keeps
+    unfolded is applied to the logits.
+
+    Args:
+        revision: branch, tag or commit on the Hub.
+        token: of the Hub; default the one you logged in with.
+        device: "cpu", "cuda", "cuda:1", "mps" …; default an accelerator where there is one.
+        dtype: a name in :data:`DTYPES` for the weights. Logits come in float32 all the same.
+
+    Raises:
+        UserError: when there is no such model, it is no classifier of texts or images, has no trained head, comes
+            without tokenizer or image processor, or for an unknown device or type.
+    """
+    weights, where = pick(DTYPES, dtype, "dtype"), _device(device)
+    register()
+    source = find_pretrained(name, revision, token, what="a classifier", go_on="give a local folder by --model")
+    config = load_config(source)
+    modality = _modality(name, config)
+    temperature = _temperature(name, config)
+    record = _record(Path(source.path))
+    processor = load_tokenizer(source) if modality == TEXT else _image_processor(source)
+    model = _load_model(source, config, modality, weights).to(where).eval()  # type: ignore[arg-type]
+    problem = _problem(name, model.config)
+    return Classifier(
+        name,
+        model,
+        processor,
+        modality,
+        () if problem == REGRESSION else _label_names(model.config),
+        problem,
+        temperature,
+        tuple(record.get("data", {}).get("columns") or ()) if modality == TEXT else (),
+        _max_length(record, processor, model) if modality == TEXT else 0,
+    )
+
+
+def _device(device: str | None) -> torch.device:
+    """The device asked for, or the best there is."""
+    if device is None:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return torch.device("cpu") if found is None else found
+    try:
+        made = torch.device(device)
+        torch.empty(1, device=made)
+    except Exception as problem:  # torch raises many kinds for what was not built in or is not there
+        raise UserError(
+            f"The device {device!r} cannot be used here ({' '.join(str(problem).split())[:120]}); there is cpu"
+            f"{', ' + found.type if (found := torch.accelerator.current_accelerator(check_available=True)) else ''}."
+        ) from None
+    return made
+
+
+def _modality(name: str, config: Any) -> str:
+    """Text or image, by the saved architecture, or by the type where a classifier is the only thing it can be."""
+    architectures = [str(one) for one in getattr(config, "architectures", None) or ()]
+    for ending, modality in _ARCHITECTURES.items():
+        if any(one.endswith(ending) for one in architectures):
+            return modality
+    if config.model_type == "timm_wrapper":
+        return IMAGE
+    known = {TEXT: MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, IMAGE: MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES}
+    fitting = [modality for modality, types in known.items() if config.model_type in types]
+    if architectures or len(fitting) != 1:
+        what = listed(architectures) if architectures else f"a model of the type {config.model_type!r}"
+        raise UserError(
+            f"--model {name!r} holds {what}, no classifier of texts or images: give one that was trained as such"
+            " (…ForSequenceClassification or …ForImageClassification)."
+        )
+    return fitting[0]
+
+
+def _temperature(name: str, config: Any) -> float:
+    """What is left to divide by: the recorded temperature unless the weights have it already."""
+    told = getattr(config, "logitmix", None)
+    if not isinstance(told, dict) or told.get("folded", True) or "temperature" not in told:
+        return 1.0
+    value = told["temperature"]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise UserError(f"config.json of {name!r} has the temperature {value!r}; it must be a number above 0.")
+    return float(value)
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    run = RunFolder(folder)
+    return run.read_json(RECORD) if run.holds_run() else {}
+
+
+def _image_processor(source: Pretrained) -> Any:
+    try:
+        return AutoImageProcessor.from_pretrained(source.path, **source.options())
+    except Exception as problem:
+        told = explained(source, problem)
+        if "preprocessor_config" not in str(problem) and "image processor" not in str(problem):
+            raise told from problem
+        raise UserError(
+            f"--model {source.name!r} comes without an image processor (preprocessor_config.json), so how to prepare"
+            " an image for it is not known: save one beside it."
+        ) from problem
+
+
+def _load_model(source: Pretrained, config: Any, modality: str, dtype: torch.dtype) -> PreTrainedModel:
+    """The model with every weight of it from the file."""
+    kind = AutoModelForSequenceClassification if modality == TEXT else AutoModelForImageClassification
+    try:
+        model, told = kind.from_pretrained(
+            source.path, config=config, dtype=dtype, output_loading_info=True, **source.options()
+        )
+    except Exception as problem:
+        raise explained(source, problem) from problem
+    if missing := sorted(told["missing_keys"]):
+        raise UserError(
+            f"--model {source.name!r} is not trained as {_WHAT[modality]}: its file has no weights for"
+            f" {listed(missing, 3)}. Train it first (logitmix {'glue' if modality == TEXT else 'vision'} --model …)."
+        )
+    return model
+
+
+def _problem(name: str, config: Any) -> str:
+    """As the configuration says, else as transformers would train it: one output is a value, several are classes."""
+    told = getattr(config, "problem_type", None)
+    if told is None:
+        return REGRESSION if config.num_labels == 1 else SINGLE
+    problem = pick(PROBLEMS, told, f"problem_type in config.json of {name!r}, which")
+    if problem == REGRESSION and config.num_labels != 1:
+        raise UserError(
+            f"--model {name!r} is a regression with {config.num_labels} outputs; one value a row is what can be told."
+        )
+    return problem
+
+
+def _label_names(config: Any) -> tuple[str, ...]:
+    return tuple(str(config.id2label.get(number, number)) for number in range(config.num_labels))
+
+
+def _max_length(record: dict[str, Any], tokenizer: Any, model: nn.Module) -> int:
+    """As trained, else as many tokens as both tokenizer and model take."""
+    trained = record.get("arguments", {}).get("max_length")
+    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 0]
+    for place, module in model.named_modules():
+        if place.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            limits[1] -= module.padding_idx + 1  # RoBERTa counts positions from there
+    limits = [limit for limit in limits if 0 < limit < 10**6]
+    longest = min(limits, default=_LONGEST)
+    return min(trained, longest) if isinstance(trained, int) and trained > 0 else longest
