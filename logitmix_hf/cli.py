@@ -40,6 +40,12 @@ def _demo_vision(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _card(argv: Sequence[str]) -> int:
+    from logitmix_hf.running.card import main
+
+    return main(argv)
+
+
 def _push(argv: Sequence[str]) -> int:
     from logitmix_hf.running.push import main
 
@@ -55,6 +61,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
         _demo_vision,
     ),
     "spiral": ("train four methods on two spirals and draw how sure each is of every place; no network", _spiral),
+    "card": ("write the model card of a finished run again, around what you wrote into it", _card),
     "push": ("push the folder of a finished run to the Hub", _push),
 }
 EXAMPLES = (

@@ -58,6 +58,7 @@ REPORT_FILES = (
     "all_results.json",
     "trainer_state.json",
     "predictions/*.parquet",
+    ".eval_results/*.yaml",
     "reliability.png",
     "training.png",
     "mix_preview.png",
@@ -68,7 +69,8 @@ PUBLIC_FILES = MODEL_FILES + TOKENIZER_FILES + REPORT_FILES
 """What of a run may leave the machine (patterns relative to the folder). Pickles, checkpoints and logs stay at home."""
 
 # Written too, but never pushed: pickles hold arbitrary code and, with HF's Trainer, the token of the Hub.
-_PRIVATE_FILES = ("training_args.bin",)
+# What codecarbon measured comes with the coordinates of the machine; the card has its sums.
+_PRIVATE_FILES = ("training_args.bin", "emissions.csv")
 _PRIVATE_FOLDERS = ("checkpoint-*", ".incoming", ".saving-*")
 
 
@@ -166,8 +168,9 @@ class RunFolder:
             # The record stays until the new one replaces it: stopped half way, the folder is still known as ours.
             if name != RECORD:
                 (self.path / name).unlink()
-        with contextlib.suppress(OSError):
-            (self.path / "predictions").rmdir()
+        for name in ("predictions", ".eval_results"):
+            with contextlib.suppress(OSError):
+                (self.path / name).rmdir()
         sync_folder(self.path)
 
     # -- writing and reading -----------------------------------------------------------------------

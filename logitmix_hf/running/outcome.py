@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from logitmix_hf.evaluation import REGRESSION, Predictions
-from logitmix_hf.methods import METHODS
+from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting import hub
-from logitmix_hf.reporting.card import model_card
+from logitmix_hf.reporting.card.edits import is_marked
+from logitmix_hf.reporting.card.written import CARD
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
 from logitmix_hf.reporting.results import write_results
 from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.running.card import write_run_card
 from logitmix_hf.running.job import Job, Loaded, TaskData
 from logitmix_hf.running.push import push
 from logitmix_hf.trainer import MixTrainer
@@ -115,30 +117,28 @@ def _subset(job: Job, splits: Mapping[str, Any]) -> str | None:
     return "; ".join(notes) or None
 
 
+def _write_card(folder: RunFolder) -> None:
+    """The card, around what somebody wrote into one of ours that stands there (a run that went on)."""
+    card = folder.path / CARD
+    kept = write_run_card(folder, overwrite=not (card.is_file() and is_marked(card.read_text(encoding="utf-8"))))
+    if kept:
+        print(f"{card}: kept as you changed them: {', '.join(kept)}", file=sys.stderr)
+
+
 def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hub.HubOptions | None) -> int:
     """Everything local first, the push last."""
     seconds = time.monotonic() - began
     train = folder.read_json("train_results.json") if job.training.do_train else {}
     results = folder.read_json("eval_results.json") if job.training.do_eval else {}
     folder.write_json("all_results.json", {**train, **results})
-    record = folder.update_record(
+    folder.update_record(
         status="done",
         finished=now(),
         seconds=seconds,
         examples_per_second=train.get("train_samples_per_second"),
         peak_memory=peak_memory(),
     )
-    method = METHODS[job.mix.method]
-    card = model_card(
-        record,
-        results,
-        name=folder.path.name,
-        location=str(folder.path),
-        method={"name": method.name, "idea": method.idea, "source": method.source},
-        picture="reliability.png" if data.problem != REGRESSION and results else None,
-        bins=job.run.bins,
-    )
-    folder.write_text("README.md", card)
+    _write_card(folder)
     if results:
         rows = [
             result_row(job.label, results, data.metrics[0], seconds=seconds, folder=str(folder.path), prefix=prefix)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from logitmix_hf.reporting.card.whole import model_card, relocated
+from logitmix_hf.reporting.card.use import relocated
+from logitmix_hf.reporting.card.whole import model_card
+from logitmix_hf.reporting.card.written import write_card
 
-__all__ = ["model_card", "relocated"]
+__all__ = ["model_card", "relocated", "write_card"]

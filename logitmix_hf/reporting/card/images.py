@@ -32,9 +32,14 @@ def network(run: Record) -> str:
     return f"`{model.get('base')}`{made_for}{weights} from random weights"
 
 
+def own_network(run: Record) -> bool:
+    """Whether the network is one of this package's own, which transformers knows only once it is imported."""
+    return run.get("model", {}).get("type") == OWN_NETWORKS
+
+
 def use_images(run: Record, location: str) -> str:
     """Lines that run, loading from ``location``."""
-    ours = run.get("model", {}).get("type") == OWN_NETWORKS
+    ours = own_network(run)
     first = "import logitmix_hf  # makes this network known to transformers\n" if ours else ""
     call = f'classify = pipeline("image-classification", model={quoted(location)})'
     code = f'```python\n{first}from transformers import pipeline\n\n{call}\nprint(classify("picture.png"))\n```'

@@ -24,10 +24,37 @@ SCORE_NAMES = {
     "confidence_gap": "Confidence gap",
     "nll": "Negative log-likelihood (NLL)",
     "brier": "Brier score",
+    "ece_mass": "ECE, bins of equal mass",
+    "ece_classwise": "ECE, class-wise",
+    "mce": "Maximum calibration error (MCE)",
+    "rmsce_debiased": "Root mean squared calibration error, debiased",
+    "ece_by_chance": "ECE that a perfectly calibrated model would show by chance",
+    "brier_reliability": "Brier score: reliability",
+    "brier_resolution": "Brier score: resolution",
+    "brier_uncertainty": "Brier score: uncertainty",
+    "aurc": "Area under the risk-coverage curve (AURC)",
+    "accuracy_at_80": "Accuracy at 80 % coverage",
     "true_calibration_error": "True calibration error",
     "bayes_accuracy": "Bayes accuracy",
 }
 """Every score of a report, in its order, and how it is called."""
+
+BINNED = ("ece", "oe", "mce", "ece_mass", "ece_classwise", "rmsce_debiased")
+"""The scores that depend on the number of bins."""
+
+REFERENCES = ("ece_by_chance",)
+"""What stands among the scores to read them by, and is none of the model."""
+
+SCORE_NOTES = {
+    "ece_by_chance": (
+        "The ECE by chance is what a perfectly calibrated model of the same size and sharpness shows on as many rows: an "
+        "ECE near it is as good as can be measured here."
+    ),
+    "brier_reliability": "Reliability (lower is better) minus resolution (higher is better) plus uncertainty (the data's) "
+    "make up the Brier score, but for the spread within bins.",
+    "aurc": "AURC is the mean error over all coverages, the surest rows first: lower is better.",
+}
+"""What a reader needs to know of a score, where it is among the results."""
 
 METRIC_IDS = {
     "pearson": "pearsonr",
@@ -92,5 +119,13 @@ CITATIONS = {
   pages     = {3436--3440},
   year      = {2020},
   url       = {https://aclanthology.org/2020.coling-main.305}
+}""",
+    "temperature": """\
+@inproceedings{guo2017calibration,
+  title     = {On Calibration of Modern Neural Networks},
+  author    = {Guo, Chuan and Pleiss, Geoff and Sun, Yu and Weinberger, Kilian Q.},
+  booktitle = {Proceedings of the 34th International Conference on Machine Learning (ICML)},
+  pages     = {1321--1330},
+  year      = {2017}
 }""",
 }

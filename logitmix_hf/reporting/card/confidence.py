@@ -1,0 +1,130 @@
+"""What can be done about confidence: the temperature that was fitted, and what is right if the unsure is left out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from logitmix_hf.evaluation.decisions import decisions, softmax
+from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
+from logitmix_hf.reporting.card.facts import Facts, finite, table
+from logitmix_hf.reporting.card.scores import bracketed
+from logitmix_hf.reporting.card.words import SCORE_NAMES
+
+COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.5)
+_PROTOCOLS = {
+    "split": "on rows held out of the training data before training",
+    "halves": "by halves: on each half of the judged split for the other half, the scores being the means of both",
+    "file": "on a file of its own",
+    "eval": "on the very split that is reported",
+}
+
+
+def temperature(facts: Facts) -> str:
+    """The section ``Temperature``; empty where none was fitted."""
+    divisor = facts.divisor
+    if divisor is None or not facts.classifies:
+        return ""
+    told = {**facts.temperature, **(facts.results.get("calibration") or {})}
+    meaning = "the model was over-confident" if divisor > 1 else "the model was under-confident"
+    where = (
+        "It is folded into the last linear layer (weights and bias divided by T), so that a pipeline or an export gives "
+        "calibrated probabilities without further code; the class that is chosen stays the same. Logits times T are "
+        "those before."
+        if facts.folded
+        else "It is **not** in the weights: `config.json` holds it under `logitmix`, and the logits must be divided by it "
+        "(see Use)."
+    )
+    parts = [
+        f"T = {divisor:.4f}{'' if divisor == 1 else f': {meaning}'}. Fitted {_fitted(told)} as the one number by which "
+        "the logits are divided to make their negative log-likelihood least.",
+        where,
+        _before_and_after(facts),
+    ]
+    if told.get("bound"):
+        parts.append(f"**T stopped at a bound of the search ({told['bound']}): do not rely on it.**")
+    if told.get("protocol") == "eval":
+        parts.append(
+            "**T was fitted on the split that it is judged on, so the calibration after it is better than on new data "
+            "of the same kind.**"
+        )
+    return "\n\n".join(part for part in parts if part)
+
+
+def _fitted(told: dict[str, Any]) -> str:
+    protocol = str(told.get("protocol") or "")
+    rows = f"{told['rows']:,} rows" if isinstance(told.get("rows"), int) else ""
+    seed = f"seed {told['seed']}" if told.get("seed") is not None and protocol in ("split", "halves") else ""
+    inside = ", ".join(str(part) for part in (told.get("split"), rows, seed) if part)
+    return f"{_PROTOCOLS.get(protocol, protocol)}{f' ({inside})' if inside else ''}".strip()
+
+
+def _before_and_after(facts: Facts) -> str:
+    rows = []
+    for prefix, split in facts.splits.items():
+        before = f"{prefix}_uncalibrated"
+        for metric in SCORE_NAMES:
+            values = [finite(facts.results.get(f"{key}_{metric}")) for key in (before, prefix)]
+            if None in values:
+                continue
+            shown = [
+                f"{value:.4f}" + (f" {bracketed(interval)}" if (interval := facts.interval(key, metric)) else "")
+                for key, value in zip((before, prefix), values, strict=True)
+            ]
+            rows.append((str(split.get("split", prefix)), SCORE_NAMES[metric], *shown))
+    return table(("split", "score", "before", "after"), rows, "--rr") if rows else ""
+
+
+def coverage(facts: Facts) -> str:
+    """The section ``Coverage``: how accurate the surest rows are, and from which confidence on a row is among them."""
+    rows = []
+    for prefix, predictions in facts.predictions.items():
+        name = str(facts.splits.get(prefix, {}).get("split", prefix))
+        for wanted, threshold, reached, accuracy in coverage_rows(predictions):
+            limit = "none" if wanted == 1 else threshold
+            rows.append((name, f"{wanted:.0%}", limit, f"{reached:.1%}", f"{accuracy:.4f}"))
+    if not rows:
+        return ""
+    several = any(predictions.problem == MULTI for predictions in facts.predictions.values())
+    what = " Each label's yes or no counts as a row." if several else ""
+    head = ("split", "coverage asked for", "confidence at least", "coverage", "accuracy")
+    return (
+        f"{table(head, rows, '-rrrr')}\n\nIf the model answers only where its confidence, the probability of what it chose, "
+        f"reaches the threshold, it answers this share of the rows and is right on this share of those.{what} The "
+        "thresholds were read off the split that the accuracies are of: on new data the coverage moves a little, and on "
+        "data of another kind a lot."
+    )
+
+
+def coverage_rows(predictions: Predictions) -> list[tuple[float, str, float, float]]:
+    """For each of ``COVERAGES``: it, the threshold as one would type it, the coverage and the accuracy that this gives.
+
+    The threshold is the highest that covers at least the share asked for, rounded down to the fewest digits that take
+    in no further row; rows of equal confidence come together, so the coverage may be more than was asked for. Empty
+    for regression and where labels are unknown.
+    """
+    if predictions.problem == REGRESSION or predictions.labels is None or not len(predictions):
+        return []
+    logits, labels = decisions(predictions.logits, predictions.labels)
+    chosen = softmax(logits)
+    confidence, right = chosen.max(axis=1), logits.argmax(axis=1) == labels
+    falling = np.sort(confidence)[::-1]
+    found = []
+    for wanted in COVERAGES:
+        least = falling[math.ceil(round(wanted * len(falling), 9)) - 1]
+        text = _typed(least, confidence)
+        taken = confidence >= (0.0 if wanted == 1 else float(text))
+        found.append((wanted, text, float(taken.mean()), float(right[taken].mean())))
+    return found
+
+
+def _typed(least: float, confidence: np.ndarray) -> str:
+    """``least`` rounded down to the fewest digits (three at least) that keep the rows below it out."""
+    count = int((confidence >= least).sum())
+    for digits in range(3, 16):
+        text = f"{math.floor(least * 10**digits) / 10**digits:.{digits}f}"
+        if float(text) <= least and int((confidence >= float(text)).sum()) == count:
+            return text
+    return repr(float(least))

@@ -1,0 +1,67 @@
+"""``logitmix card RUN``: write the model card of a finished run again, from what its folder holds.
+
+What you wrote into the card stays: sections of yours, sections of ours that you changed, and your metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from logitmix_hf.ends import guarded
+from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.methods import METHODS
+from logitmix_hf.reporting import benchmark
+from logitmix_hf.reporting.card import write_card
+from logitmix_hf.reporting.folder import RECORD, RunFolder
+from logitmix_hf.running.finished import finished_run
+
+
+@dataclass(frozen=True)
+class CardSettings:
+    """How the card is written."""
+
+    overwrite: bool = field(default=False, metadata={"help": "replace the card whole, with what you wrote into it"})
+    eval_results: bool = field(
+        default=False,
+        metadata={"help": "write .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"},
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return guarded(lambda: _card(list(argv)))
+
+
+def _card(words: list[str]) -> int:
+    parser = FlagParser([CardSettings], prog="logitmix card", formatter_class=formatter, description=__doc__)
+    folder, (settings,) = finished_run(parser, words, "card")
+    if settings.eval_results:
+        write_eval_results(folder)
+    kept = write_run_card(folder, overwrite=settings.overwrite)
+    print(f"wrote {folder.path / 'README.md'}")
+    if kept:
+        print(f"kept as you changed them: {', '.join(kept)} (--overwrite replaces them)")
+    return 0
+
+
+def write_run_card(folder: RunFolder, *, overwrite: bool = False) -> tuple[str, ...]:
+    """Write the card of a run, with its method's idea and source; what of it stayed as somebody had changed it.
+
+    Raises:
+        UserError: see ``reporting.card.write_card``.
+    """
+    row = METHODS.get((folder.read_json(RECORD).get("method") or {}).get("name") or "")
+    method = {"name": row.name, "idea": row.idea, "source": row.source} if row else None
+    return write_card(folder, method, overwrite=overwrite)
+
+
+def write_eval_results(folder: RunFolder) -> None:
+    """Write ``.eval_results/*.yaml`` of a judged run.
+
+    Raises:
+        UserError: see ``reporting.benchmark.benchmark_entries``.
+    """
+    name, text = benchmark.benchmark_entries(folder.read_json(RECORD), folder.read_json("eval_results.json"))
+    folder.write_text(name, text)
+    print(f"wrote {folder.path / name}")
