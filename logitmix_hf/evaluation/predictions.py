@@ -11,7 +11,7 @@ import numpy as np
 
 from logitmix_hf.disk import replacing
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.evaluation.decisions import class_numbers, require_finite, softmax, two_columns
+from logitmix_hf.evaluation.decisions import class_numbers, decisions, require_finite, softmax, two_columns
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 PROBLEMS = {name: name for name in (SINGLE, MULTI, REGRESSION)}
@@ -111,6 +111,19 @@ class Predictions:
         if self.problem == MULTI:
             return (self.logits > 0).astype(np.int64)
         return self.logits.argmax(axis=1).astype(np.int64)
+
+    def decisions(self) -> tuple[np.ndarray, np.ndarray]:
+        """One row a decision, what calibration judges: logits (D, C) float64 and labels (D,) int64.
+
+        Single-label: the rows as they are, D = N. Multi-label: each label of each row, D = N * C with two classes.
+
+        Raises:
+            UserError: for a regression, which has no confidence, or without labels or rows.
+        """
+        if self.problem == REGRESSION or self.labels is None:
+            what = "are of a regression" if self.problem == REGRESSION else "have no labels"
+            raise UserError(f"These predictions {what}, so their confidence cannot be judged.")
+        return decisions(self.logits, self.labels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one Parquet file with the columns idx, label, prediction, logits and, where known, posterior.

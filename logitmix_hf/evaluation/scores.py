@@ -15,7 +15,7 @@ from logitmix_hf.evaluation.calibration import (
     calibration_scores,
     true_calibration_error,
 )
-from logitmix_hf.evaluation.decisions import decisions, softmax
+from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import MULTI, PROBLEMS, REGRESSION, SINGLE, Predictions
 
 Metric = Callable[[np.ndarray, np.ndarray], float]  # (predictions, labels) -> score
@@ -158,7 +158,7 @@ def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int 
     scores = {name: found[name] for name in names}
     if p.problem == REGRESSION:
         return scores
-    logits, labels = decisions(p.logits, p.labels)
+    logits, labels = p.decisions()
     probabilities = softmax(logits)
     scores |= calibration_scores(probabilities, labels, bins, logits)
     if p.posterior is not None:
@@ -174,8 +174,5 @@ def bin_predictions(p: Predictions, bins: int = 15) -> Bins:
     Raises:
         UserError: for a regression, which has no confidence, or without labels or rows.
     """
-    if p.problem == REGRESSION or p.labels is None:
-        what = "are of a regression" if p.problem == REGRESSION else "have no labels"
-        raise UserError(f"These predictions {what}, so their confidence cannot be judged.")
-    logits, labels = decisions(p.logits, p.labels)
+    logits, labels = p.decisions()
     return bin_decisions(softmax(logits), labels, bins, logits)
