@@ -24,7 +24,13 @@ from logitmix_hf.evaluation.scores import (
     evaluate_predictions,
     task_scores,
 )
-from logitmix_hf.evaluation.temperature import Temperature, fit_temperature
+from logitmix_hf.evaluation.temperature import (
+    HalfTemperatures,
+    Temperature,
+    fit_halves,
+    fit_temperature,
+    second_half,
+)
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -34,6 +40,7 @@ __all__ = [
     "REGRESSION",
     "SINGLE",
     "Bins",
+    "HalfTemperatures",
     "Predictions",
     "Temperature",
     "bayes_accuracy",
@@ -43,11 +50,13 @@ __all__ = [
     "confidence_gap",
     "ece",
     "evaluate_predictions",
+    "fit_halves",
     "fit_temperature",
     "mce",
     "module_path",
     "nll",
     "oe",
+    "second_half",
     "task_scores",
     "true_calibration_error",
 ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import fit_temperature, nll
+from logitmix_hf.evaluation import fit_halves, fit_temperature, nll, second_half
 
 
 def noisy(rows=400, classes=3, scale=3.0, seed=0):
@@ -35,6 +35,8 @@ def test_against_a_fine_grid(classes, scale):
         best = int(np.argmin([nll(logits / t, labels) for t in grid]))
         low, high = grid[max(best - 1, 0)], grid[min(best + 1, 60)]
     assert fitted.value == pytest.approx(grid[best], rel=1e-4)
+    assert nll(logits / (fitted.value * (1 + 1e-6)), labels) >= fitted.nll_after
+    assert nll(logits / (fitted.value * (1 - 1e-6)), labels) >= fitted.nll_after
     assert fitted.nll_after <= nll(logits / grid[best], labels) + 1e-12
     assert fitted.nll_after == pytest.approx(nll(logits / grid[best], labels), abs=1e-6)
     assert fitted.bound == ""
@@ -104,8 +106,10 @@ def test_never_worse_than_one_and_never_another_class(logits, random):
     assert fitted.nll_before == pytest.approx(nll(logits, labels), abs=1e-9)
     assert nll(fitted.apply(logits), labels) == pytest.approx(fitted.nll_after, abs=1e-9)
     assert 0.01 <= fitted.value <= 100
+    # the class stays the largest; what differed in the last bit may become its equal
     scaled = fitted.apply(logits)
-    assert np.array_equal(scaled.argmax(1), logits.argmax(1))
+    assert np.array_equal(scaled[np.arange(len(scaled)), logits.argmax(1)], scaled.max(1))
+    assert fitted.low <= fitted.value <= fitted.high
 
 
 def test_scaling_the_logits_scales_the_temperature():
@@ -154,6 +158,80 @@ def test_apply_takes_tensors():
     fitted = fit_temperature(*noisy())
     logits = torch.ones(2, 3)
     assert torch.allclose(fitted.apply(logits), logits / fitted.value)
+
+
+def test_the_likelihood_is_convex_in_one_over_t():
+    logits, labels = noisy(classes=4)
+    losses = np.array([nll(logits * beta, labels) for beta in np.linspace(0.01, 3, 200)])
+    assert (losses[:-2] + losses[2:] - 2 * losses[1:-1] > -1e-12).all()
+
+
+def test_the_slope_is_zero_to_the_last_digits():
+    logits, labels = noisy(rows=30)
+    beta = 1 / fit_temperature(logits, labels).value
+    around = [nll(logits * (beta + step), labels) for step in (-1e-4, 1e-4)]
+    # a parabola through three points has its lowest point where the temperature is, to 1e-6
+    middle = nll(logits * beta, labels)
+    lowest = 1e-4 * (around[0] - around[1]) / (2 * (around[0] + around[1] - 2 * middle))
+    assert abs(lowest) / beta < 1e-6
+
+
+def test_the_interval_by_hand():
+    """Margin 4, 6 of 8 right: p = sigmoid(4 / T), and 2 * 8 * (mean nll(p) - mean nll(3/4)) = 3.8415 at both ends."""
+    fitted = fit_temperature([[4.0, 0.0]] * 8, [0] * 6 + [1] * 2)
+    for end in (fitted.low, fitted.high):
+        p = 1 / (1 + math.exp(-4 / end))
+        ratio = 2 * 8 * (-0.75 * math.log(p / 0.75) - 0.25 * math.log((1 - p) / 0.25))
+        assert ratio == pytest.approx(3.8415, abs=1e-4) or end == 100
+    assert fitted.low < 4 / math.log(3) < fitted.high
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    inside = 0
+    for seed in range(200):
+        fitted = fit_temperature(*noisy(rows=150, scale=2.0, seed=seed))
+        inside += fitted.low <= 2.0 <= fitted.high
+    assert 180 <= inside <= 199  # 95 % of 200 is 190, with a standard deviation of 3
+
+
+def test_few_rows_are_told_with_the_interval():
+    few = fit_temperature(*noisy(rows=49))
+    assert "only 49 rows" in few.warning
+    assert f"{few.low:.3g} to {few.high:.3g}" in few.warning
+    assert fit_temperature(*noisy(rows=50)).warning == ""
+    narrow = fit_temperature(*noisy(rows=4900))
+    assert few.high / few.low > 2 * narrow.high / narrow.low
+
+
+# --- halves ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [2, 3, 100, 101])
+def test_halves_share_the_rows(rows):
+    half = second_half(rows, seed=3)
+    assert half.sum() == rows // 2
+    assert np.array_equal(half, second_half(rows, seed=3))
+    if rows > 3:
+        assert not np.array_equal(half, second_half(rows, seed=4))
+
+
+def test_no_row_is_judged_by_a_temperature_that_saw_it():
+    logits, labels = noisy(rows=201)
+    fitted = fit_halves(logits, labels, seed=5)
+    half = second_half(201, seed=5)
+    assert fitted.value == (fitted.first.value + fitted.second.value) / 2
+    assert fit_temperature(logits[half], labels[half]).value == fitted.second.value
+    assert fitted.apply(logits)[half] == pytest.approx(logits[half] / fitted.first.value)
+    assert fitted.apply(logits)[~half] == pytest.approx(logits[~half] / fitted.second.value)
+    # whatever the labels of one half are, its own probabilities stay
+    swapped = np.where(half, (labels + 1) % 3, labels)
+    assert np.array_equal(fit_halves(logits, swapped, seed=5).apply(logits)[half], fitted.apply(logits)[half])
+    assert fitted.apply(logits.astype(np.float32)).dtype == np.float32
+
+
+def test_halves_of_one_row_are_a_mistake():
+    with pytest.raises(UserError, match="two rows, got 1"):
+        fit_halves([[0.0, 1.0]], [1])
 
 
 @pytest.mark.parametrize(
