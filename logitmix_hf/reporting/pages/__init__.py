@@ -1,0 +1,1 @@
+"""Many runs on one page: ``report.html``, ``report.md`` and ``results.csv`` from nothing but their folders."""

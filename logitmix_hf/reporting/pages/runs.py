@@ -1,0 +1,160 @@
+"""Read the folders of runs. One that cannot be read is named with the reason, and the others are read all the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.evaluation import DEFAULT_METRICS, Predictions, evaluate_predictions
+from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
+
+_TRACES = (RECORD, "eval_results.json", "trainer_state.json", "predictions", "model.safetensors")
+"""What only a run leaves: a folder with any of these is one, whole or not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What one finished training left, checked.
+
+    Attributes:
+        name: of its folder.
+        record: ``run.json``.
+        results: ``eval_results.json``.
+        history: ``log_history`` of ``trainer_state.json``; empty where nothing was trained.
+        splits: prefix of the results' keys to the split's name and its predictions, which have labels.
+        intervals: ``intervals.json``, or empty.
+    """
+
+    name: str
+    path: Path
+    record: Mapping[str, Any]
+    results: Mapping[str, Any]
+    history: Sequence[Mapping[str, Any]]
+    splits: Mapping[str, tuple[str, Predictions]]
+    intervals: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return self.record["data"]
+
+    @property
+    def seed(self) -> Any:
+        return self.record.get("seeds", {}).get("seed")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The task's scores, headline first."""
+        return tuple(self.data.get("metrics") or DEFAULT_METRICS[self.data["problem"]])
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the given paths hold.
+
+    Attributes:
+        runs: those that could be read, in the order given.
+        skipped: path and reason of each run that is corrupt or not finished.
+        passed: paths that are no runs at all, such as a log beside the folders.
+    """
+
+    runs: list[Run] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+
+
+def find_runs(paths: Iterable[str | os.PathLike[str]]) -> Found:
+    """Read every run among the paths; the same folder given twice counts once.
+
+    Raises:
+        UserError: a path does not exist, or none holds a run that can be read.
+    """
+    found, seen = Found(), set()
+    given = [Path(path) for path in paths]
+    for path in given:
+        if not path.exists():
+            raise UserError(f"There is no {str(path)!r}; give the folders of runs, such as runs/*.")
+    for path in given:
+        place = path.resolve()
+        if place in seen:
+            continue
+        seen.add(place)
+        if not path.is_dir() or not any((path / trace).exists() for trace in _TRACES):
+            found.passed.append(str(path))
+            continue
+        try:
+            found.runs.append(read_run(path))
+        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+            reason = one_line(problem) if isinstance(problem, (UserError, OSError)) else _damaged(problem)
+            found.skipped.append((str(path), reason))
+    if not found.runs:
+        told = "; ".join(f"{path}: {reason}" for path, reason in found.skipped[:3])
+        raise UserError(
+            f"None of the {len(given)} paths given holds a run that can be read{f' ({told})' if told else ''}; "
+            "give the folders of finished runs, such as runs/*."
+        )
+    return found
+
+
+def read_run(path: Path) -> Run:
+    """One run, with every file that a report reads.
+
+    Raises:
+        UserError: it is not finished, a file is missing or damaged, or its numbers and its predictions disagree.
+        KeyError, TypeError, ValueError, AttributeError: ``run.json`` lacks what every run writes.
+    """
+    folder = RunFolder(path)
+    record = folder.read_json(RECORD)
+    if record.get("format") != FORMAT:
+        raise UserError(f"its {RECORD} is not one of ours (it lacks the format {FORMAT!r})")
+    status = record.get("status")
+    if status != "done":
+        hint = ": it trains still, or stopped without a word" if status == "running" else ""
+        raise UserError(f"it is not finished (its status is {status!r}{hint})")
+    results = folder.read_json("eval_results.json")
+    state = folder.read_json("trainer_state.json") if (path / "trainer_state.json").exists() else {}
+    intervals = folder.read_json("intervals.json") if (path / "intervals.json").exists() else {}
+    splits = {
+        prefix: (str(split["split"]), _predictions(path, str(split["split"]), split.get("rows")))
+        for prefix, split in record["data"]["splits"].items()
+    }
+    if not splits:
+        raise UserError("it judged nothing (--do_eval false?), so there is nothing to report")
+    history = [entry for entry in state.get("log_history", ()) if isinstance(entry, dict)]
+    run = Run(path.resolve().name, path, record, results, history, splits, intervals)
+    for prefix, (name, predictions) in splits.items():
+        _agree(run, prefix, name, predictions)
+    json.dumps(record["arguments"])  # a mapping, as the grouping reads it
+    return run
+
+
+def _predictions(path: Path, split: str, rows: int | None) -> Predictions:
+    predictions = Predictions.load(path / "predictions" / f"{split}.parquet")
+    name = f"predictions/{split}.parquet"
+    if predictions.labels is None:
+        raise UserError(f"{name} has no labels, so nothing can be judged")
+    if rows is not None and rows != len(predictions):
+        raise UserError(f"{name} holds {len(predictions)} rows, but {RECORD} speaks of {rows}")
+    return predictions
+
+
+def _agree(run: Run, prefix: str, split: str, predictions: Predictions) -> None:
+    """A file of another run among these must not go unnoticed."""
+    for metric, value in evaluate_predictions(predictions, run.metrics[:1]).items():
+        told = run.results.get(f"{prefix}_{metric}")
+        if metric == run.metrics[0] and isinstance(told, (int, float)) and not np.isclose(told, value, atol=1e-4):
+            raise UserError(
+                f"eval_results.json gives {prefix}_{metric} {told:.4f}, but predictions/{split}.parquet gives "
+                f"{value:.4f}: one of them is of another run"
+            )
+
+
+def _damaged(problem: BaseException) -> str:
+    what = f"no {problem}" if isinstance(problem, KeyError) else one_line(problem)
+    return f"its files are damaged ({type(problem).__name__}: {what})"
