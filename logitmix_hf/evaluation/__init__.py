@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from logitmix_hf.evaluation.binning import Bins, bin_confidences
 from logitmix_hf.evaluation.calibration import (
-    Bins,
     bayes_accuracy,
-    bin_confidences,
     brier,
     confidence_gap,
     ece,
     mce,
     nll,
     oe,
+    rmsce_debiased,
     true_calibration_error,
 )
+from logitmix_hf.evaluation.chance import Chance, ece_by_chance
+from logitmix_hf.evaluation.classwise import BrierParts, brier_parts, class_bins, ece_classwise
+from logitmix_hf.evaluation.coverage import Coverage, accuracy_at, aurc, coverage_curve
+from logitmix_hf.evaluation.intervals import Difference, Interval, bin_intervals, bootstrap, compare
 from logitmix_hf.evaluation.modules import module_path
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
 from logitmix_hf.evaluation.scores import (
@@ -40,15 +44,30 @@ __all__ = [
     "REGRESSION",
     "SINGLE",
     "Bins",
+    "BrierParts",
+    "Chance",
+    "Coverage",
+    "Difference",
     "HalfTemperatures",
+    "Interval",
     "Predictions",
     "Temperature",
+    "accuracy_at",
+    "aurc",
     "bayes_accuracy",
     "bin_confidences",
+    "bin_intervals",
     "bin_predictions",
+    "bootstrap",
     "brier",
+    "brier_parts",
+    "class_bins",
+    "compare",
     "confidence_gap",
+    "coverage_curve",
     "ece",
+    "ece_by_chance",
+    "ece_classwise",
     "evaluate_predictions",
     "fit_halves",
     "fit_temperature",
@@ -56,6 +75,7 @@ __all__ = [
     "module_path",
     "nll",
     "oe",
+    "rmsce_debiased",
     "second_half",
     "task_scores",
     "true_calibration_error",
