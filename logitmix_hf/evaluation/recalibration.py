@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.decisions import decisions, log_softmax, softmax, two_columns
-from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
+from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 from logitmix_hf.evaluation.scores import evaluate_predictions
 from logitmix_hf.evaluation.temperature import fit_temperature, second_half
 
