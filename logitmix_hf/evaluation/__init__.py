@@ -26,6 +26,7 @@ from logitmix_hf.evaluation.scores import (
     METRICS,
     bin_predictions,
     evaluate_predictions,
+    review,
     task_scores,
 )
 from logitmix_hf.evaluation.temperature import (
@@ -76,6 +77,7 @@ __all__ = [
     "nll",
     "oe",
     "rmsce_debiased",
+    "review",
     "second_half",
     "task_scores",
     "true_calibration_error",

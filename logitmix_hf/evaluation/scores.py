@@ -8,13 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
+from logitmix_hf.evaluation.binning import Bins, bin_confidences, bin_decisions
 from logitmix_hf.evaluation.calibration import (
-    Bins,
     bayes_accuracy,
-    bin_decisions,
     calibration_scores,
+    ece,
+    mce,
+    rmsce_debiased,
     true_calibration_error,
 )
+from logitmix_hf.evaluation.chance import ece_by_chance
+from logitmix_hf.evaluation.classwise import brier_parts, ece_classwise
+from logitmix_hf.evaluation.coverage import Coverage, accuracy_at, aurc
 from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import MULTI, PROBLEMS, REGRESSION, SINGLE, Predictions
 
@@ -166,6 +171,48 @@ def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int 
         scores["true_calibration_error"] = true_calibration_error(probabilities, posterior)
         scores["bayes_accuracy"] = bayes_accuracy(posterior)
     return scores
+
+
+def review(p: Predictions, metrics: Sequence[str] = (), bins: int = 15) -> dict[str, float]:
+    """Every number of a final report: those of ``evaluate_predictions``, then what takes longer. Arguments as there.
+
+    Returns:
+        For a regression nothing more. For classification also, in this order: ece_mass (bins of equal mass),
+        ece_classwise, mce, rmsce_debiased (bins of equal mass), ece_by_chance (the mean over 1,000 seeded draws),
+        brier_reliability, brier_resolution (the generalised one) and brier_uncertainty, which add up to brier
+        as reliability - resolution + uncertainty, aurc, and accuracy_at_80. See docs/calibration.md for each.
+
+    Raises:
+        UserError: without labels or rows, or for an unknown metric.
+    """
+    scores = evaluate_predictions(p, metrics, bins)
+    if p.problem == REGRESSION:
+        return scores
+    logits, labels = p.decisions()
+    confidence, correct = softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
+    of_classes = p.probabilities, np.asarray(p.labels)
+    return scores | further_scores(confidence, correct, *of_classes, bins)
+
+
+def further_scores(
+    confidence: np.ndarray, correct: np.ndarray, probabilities: np.ndarray, labels: np.ndarray, bins: int = 15
+) -> dict[str, float]:
+    """What ``review`` adds. confidence, correct: (D,), of each decision; probabilities, labels: as ``class_bins``."""
+    mass = bin_confidences(confidence, correct, bins, "mass")
+    brier_of = brier_parts(probabilities, labels, bins)
+    curve = Coverage.of(confidence, correct)
+    return {
+        "ece_mass": ece(mass),
+        "ece_classwise": ece_classwise(probabilities, labels, bins),
+        "mce": mce(bin_confidences(confidence, correct, bins)),
+        "rmsce_debiased": rmsce_debiased(mass),
+        "ece_by_chance": ece_by_chance(confidence, bins).mean,
+        "brier_reliability": brier_of.reliability,
+        "brier_resolution": brier_of.generalised_resolution,
+        "brier_uncertainty": brier_of.uncertainty,
+        "aurc": aurc(curve),
+        "accuracy_at_80": accuracy_at(curve, 0.8),
+    }
 
 
 def bin_predictions(p: Predictions, bins: int = 15) -> Bins:
