@@ -35,6 +35,12 @@ def guarded(command: Callable[[], int | None]) -> int:
         return 130
 
 
+def own_cores() -> int:
+    """The cores that this process may use, shared evenly by the processes of this machine; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+
+
 def use_all_cores() -> None:
     """Undo the one thread that ``accelerate launch`` sets on machines without a GPU; say so in one line.
 
@@ -45,8 +51,7 @@ def use_all_cores() -> None:
     launched = any(name.startswith("ACCELERATE_") for name in os.environ)
     if torch.cuda.is_available() or not launched or os.environ.get("OMP_NUM_THREADS") != "1":
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1))
+    threads = own_cores()
     if threads > 1:
         torch.set_num_threads(threads)
         if is_main_process():

@@ -104,9 +104,32 @@ class FlagParser(HfArgumentParser):
         return made
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Defaults where there is something to tell, and every flag in the one spelling of the docs (``_``, not ``-``)."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34, width=110)
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(f"{self._prog} [flags]" if usage is None else usage, actions, groups, prefix)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, "") else super()._get_help_string(action)
+
+    def add_text(self, text: str | None) -> None:
+        super().add_text(text if text is None else text.replace("``", "`"))
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        words = [word for word in action.option_strings if "-" not in word.lstrip("-")] or list(action.option_strings)
+        if not words or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(words)} {value}"  # argparse would say the value once for each spelling
+
+
 def formatter(prog: str) -> argparse.HelpFormatter:
     """Help with defaults, wide enough for the names of the training flags."""
-    return argparse.ArgumentDefaultsHelpFormatter(prog, max_help_position=34, width=110)
+    return _Help(prog)
 
 
 def recipes_folder() -> Path:

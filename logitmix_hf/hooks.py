@@ -42,3 +42,17 @@ def logits_of(outputs: Any) -> Tensor:
 def has_rows(value: Any, rows: int) -> bool:
     """Whether ``value`` is a tensor with one entry a row of the batch."""
     return isinstance(value, Tensor) and value.ndim > 0 and value.shape[0] == rows
+
+
+def check_checkpointing(model: nn.Module) -> None:
+    """Require the model to offer gradient checkpointing.
+
+    Raises:
+        UserError: when it does not.
+    """
+    base = unwrap(model)
+    if not getattr(base, "supports_gradient_checkpointing", False):
+        raise UserError(
+            f"gradient_checkpointing was asked for, but {type(base).__name__} does not offer it: leave it out, and lower"
+            " per_device_train_batch_size where memory is short."
+        )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from transformers import default_data_collator
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.errors import UserError
 from logitmix_hf.hooks import unwrap
 from logitmix_hf.modality import IMAGE, TEXT, options_of
 from logitmix_hf.plan import MixPlan
@@ -121,13 +123,43 @@ def image_options(mix: MixArguments, mixer: str) -> dict[str, Any]:
     return options
 
 
+def collate_images(rows: Sequence[Any]) -> dict[str, Any]:
+    """Rows of an image data set to a batch: dictionaries, or pairs of an image (C, H, W) and its label.
+
+    Raises:
+        UserError: for a pair whose image is not a tensor yet.
+    """
+    if not isinstance(rows[0], tuple | list) or len(rows[0]) != 2:
+        return default_data_collator(list(rows))
+    if not isinstance(rows[0][0], Tensor):
+        raise UserError(
+            f"a row of the data set holds an image of the type {type(rows[0][0]).__name__}: let its transform end in a"
+            " tensor (C, H, W), or give a data_collator."
+        )
+    return {
+        "pixel_values": torch.stack([image for image, _ in rows]),
+        "labels": torch.stack([torch.as_tensor(label) for _, label in rows]),
+    }
+
+
 def modality_of(model: nn.Module) -> str:
-    """``"image"`` for a model that reads ``pixel_values``, else ``"text"``."""
+    """``"image"`` for a model that reads ``pixel_values``, else ``"text"``.
+
+    Raises:
+        UserError: for a model that can be called with neither.
+    """
     base = unwrap(model)
     named = getattr(base, "main_input_name", None)
     if named is not None:
         return IMAGE if named == "pixel_values" else TEXT
     inputs = inspect.signature(base.forward).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in inputs.values())
+    if not takes_any and not inputs.keys() & {"pixel_values", "input_ids", "inputs_embeds"}:
+        raise UserError(
+            f"{type(base).__name__} takes {', '.join(inputs) or 'nothing'}, but a model is called with pixel_values"
+            " (images) or input_ids (text): take logitmix_hf.vision.build_network for torchvision's networks, or wrap it"
+            " in a module whose forward has such a name."
+        )
     return IMAGE if "pixel_values" in inputs and "input_ids" not in inputs else TEXT
 
 

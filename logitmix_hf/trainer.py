@@ -13,17 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import SequentialSampler
+from transformers import default_data_collator
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.checkpoints import AtomicCheckpoints
 from logitmix_hf.errors import UserError
-from logitmix_hf.hooks import has_rows, logits_of, unwrap
+from logitmix_hf.hooks import check_checkpointing, has_rows, logits_of, unwrap
 from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, infer_problem
-from logitmix_hf.passes import Passes, modality_of, passes_for
+from logitmix_hf.modality import IMAGE
+from logitmix_hf.passes import Passes, collate_images, modality_of, passes_for
 from logitmix_hf.plan import MixPlan, draw_plan, step_generator
 from logitmix_hf.schedule import step_mix
 from logitmix_hf.terms import TermLog
+from logitmix_hf.whole_evaluation import WholeEvaluation
 
 __all__ = ["MixArguments", "MixTrainer", "TrainingDiverged"]
 
@@ -32,7 +33,7 @@ class TrainingDiverged(RuntimeError):
     """The loss is no longer finite: the message names the step and the term that went first."""
 
 
-class MixTrainer(AtomicCheckpoints):
+class MixTrainer(WholeEvaluation):
     """``Trainer`` with mixing inside the network and the LogitMix loss.
 
     Args:
@@ -47,6 +48,11 @@ class MixTrainer(AtomicCheckpoints):
         * Evaluation runs the untouched model, in the order of the data also with length grouping.
         * Labels are called ``labels``; ``TrainingArguments.label_names`` cannot rename them.
         * A loss that is not finite ends the training (:class:`TrainingDiverged`).
+        * Rows of an image data set may be pairs (image, label), as torchvision's data sets give them.
+
+    The kind of labels is ``model.config.problem_type``. Without one it is told from the labels: whole numbers (B,) are
+    classes, floats (B,) or (B, 1) for one output a regression, and floats (B, C) **several labels a row**: where they are
+    soft labels that sum to 1, set ``problem_type = "single_label_classification"``.
 
     Raises:
         UserError: for ``compute_loss_func`` (the loss is set by ``mix``) and for ``nn.DataParallel``.
@@ -62,6 +68,10 @@ class MixTrainer(AtomicCheckpoints):
         self._losses: dict[tuple[float, ...], LogitMixLoss] = {}
         super().__init__(*args, **kwargs)
         self.modality = modality_of(self.model)  # type: ignore[arg-type]
+        if self.modality == IMAGE and self.data_collator is default_data_collator:
+            self.data_collator = collate_images
+        if self.args.gradient_checkpointing:
+            check_checkpointing(self.model)  # type: ignore[arg-type]
         self.mix = mix or MixArguments()
         self.model_accepts_loss_kwargs = True
         if self.compute_loss_func is not None:
@@ -120,12 +130,6 @@ class MixTrainer(AtomicCheckpoints):
             examples = self.accelerator.gather(examples).sum()  # type: ignore[union-attr]
         return samples, examples
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        # Stock sorts evaluation by length too when training does; predictions must keep the order of the data.
-        if self.args.world_size <= 1 and hasattr(eval_dataset, "__len__"):
-            return SequentialSampler(eval_dataset)
-        return None if hasattr(eval_dataset, "__len__") else super()._get_eval_sampler(eval_dataset)
-
     # --- what is computed --------------------------------------------------------------------------------------------
 
     def compute_loss(
@@ -162,10 +166,10 @@ class MixTrainer(AtomicCheckpoints):
     def _mixed_step(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> tuple[LossOutput, Tensor]:
         seed, step, process = self.args.seed, self.state.global_step, self.accelerator.process_index
         generator = step_generator(seed, step, self._micro_step, process)
-        mix = self.choose(step_generator(seed, step, self._micro_step, process, purpose=1))
-        plan = None if mix is None else self.draw(_rows({**batch, "labels": labels}), generator, mix)
         if self.mix.vwci:
             return self._stochastic_step(model, batch, labels)
+        mix = self.choose(step_generator(seed, step, self._micro_step, process, purpose=1))
+        plan = None if mix is None else self.draw(_rows({**batch, "labels": labels}), generator, mix)
         if plan is None or mix is None:
             clean, mixed, plan = logits_of(model(**batch)), None, None
         else:

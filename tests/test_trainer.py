@@ -201,6 +201,19 @@ def test_evaluation_runs_the_untouched_model_in_the_order_of_the_data(tmp_path):
     )
 
 
+def test_every_row_is_judged_also_where_training_drops_its_last_batch(tmp_path):
+    """Stock Trainer would drop rows 8 to 10 from evaluation and from predictions too."""
+    trainer = trainer_of(tmp_path, rows=11, dataloader_drop_last=True, per_device_eval_batch_size=8)
+    trainer.train()
+    assert trainer.state.global_step == 11 // trainer.args.per_device_train_batch_size
+    assert trainer.predict(trainer.eval_dataset).label_ids.tolist() == trainer.eval_dataset.labels.tolist()
+    expected = float(
+        F.cross_entropy(torch.tensor(trainer.predict(trainer.eval_dataset).predictions), trainer.eval_dataset.labels)
+    )
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-5)
+    assert trainer.args.dataloader_drop_last
+
+
 @pytest.mark.parametrize(
     "mix",
     [

@@ -12,14 +12,17 @@ from typing import Any
 import torch
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.ends import guarded
+from logitmix_hf.ends import guarded, own_cores
+from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, formatter, with_recipe
+from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.passes import image_options
 from logitmix_hf.running.job import Job, Loaded
 from logitmix_hf.running.settings import RunSettings
 from logitmix_hf.running.story import fine_tune
 from logitmix_hf.vision import load
+from logitmix_hf.vision.batches import avoid_single_image
 from logitmix_hf.vision.data import NAMED, ImageData, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.mixers.puzzle import check_blocks
 from logitmix_hf.vision.preview import draw_preview
@@ -47,7 +50,12 @@ class VisionJob(Job):
         mix = self.mix.filled(IMAGE)
         if not mix.mixes:
             return mix.method
-        words = [mix.method, None if mix.mixer == mix.method else mix.mixer, None if mix.site == "input" else mix.site]
+        usual = METHODS[mix.method].site_of(IMAGE)
+        words = [
+            mix.method,
+            None if mix.method.endswith(str(mix.mixer)) else mix.mixer,
+            None if mix.site == usual else mix.site,
+        ]
         return " ".join(word for word in words if word)
 
     def check(self) -> None:
@@ -77,9 +85,11 @@ class VisionJob(Job):
             print(note, file=sys.stderr)
         if self.training.memory_format == "channels_last":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.training.do_train and self.training.world_size == 1:  # of several processes each has whole batches
+            avoid_single_image(model, data, self.training)
         data = data.to(self.training.device)
         if not data.in_memory and not self.training.dataloader_num_workers:
-            self.training.dataloader_num_workers = max(1, (torch.get_num_threads() or 2) - 1)
+            self.training.dataloader_num_workers = max(1, own_cores() - 1)
         if data.in_memory:
             self.training.dataloader_pin_memory = False  # batches are made where they are used
         if data.in_memory and data.train.device.type != "cpu":
@@ -127,7 +137,12 @@ class VisionJob(Job):
 
     def before_training(self, trainer: Any, loaded: Loaded, folder: Path) -> None:
         if self.training.do_train and self.mix.mixes:
-            draw_preview(trainer, loaded, folder / "mix_preview.png")
+            try:
+                draw_preview(trainer, loaded, folder / "mix_preview.png")
+            except UserError:
+                raise
+            except Exception as problem:  # a picture is not worth a training
+                print(f"mix_preview.png was not drawn ({type(problem).__name__}: {problem}).", file=sys.stderr)
 
     @cached_property
     def _data_arguments(self) -> dict[str, Any]:

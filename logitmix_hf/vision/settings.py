@@ -106,7 +106,10 @@ class VisionTrainSettings(TrainSettings):
     )
     lr_gamma: float = field(default=0.2, metadata={"help": "factor of each drop"})
     ema: float = field(
-        default=0.0, metadata={"help": "judge and keep an average of the weights with this decay (.999)"}
+        default=0.0,
+        metadata={
+            "help": "keep an average of the weights with this decay (.999), judged at the end; the weights are on the way"
+        },
     )
     memory_format: Literal["channels_last", "contiguous"] = field(
         default="channels_last", metadata={"help": "how images and convolutions lie in memory"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from transformers import TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import get_last_checkpoint
 
 from logitmix_hf.hooks import unwrap
 from logitmix_hf.trainer import MixTrainer
@@ -30,7 +31,8 @@ class ImageTrainer(MixTrainer):
         lr_milestones, lr_gamma: the learning rate is multiplied by the second at these shares of training, in place of
             ``lr_scheduler_type``; ``warmup_steps`` stays in force.
         ema: decay of an exponential moving average of weights and buffers, which is what the model holds once
-            :meth:`train` returns; evaluations on the way judge the weights themselves. 0: none.
+            :meth:`train` returns, and so what is judged and saved at the end; evaluations on the way judge the weights
+            themselves. 0: none.
     """
 
     def __init__(
@@ -73,9 +75,13 @@ class ImageTrainer(MixTrainer):
         self._created_lr_scheduler = True
         return self.lr_scheduler
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
         """As ``MixTrainer``; afterwards the model holds the average, where there is one."""
-        result = super().train(*args, **kwargs)
+        if self.average is not None:
+            last = get_last_checkpoint(str(self.args.output_dir)) if resume_from_checkpoint is True else None
+            folder = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else last
+            self.average.resume_from = Path(folder) if folder else None
+        result = super().train(resume_from_checkpoint, *args, **kwargs)
         if self.average is not None:
             self.average.put_into(self.model)
         return result
@@ -97,19 +103,28 @@ class WeightAverage(TrainerCallback):
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.model: AveragedModel | None = None
+        self.resume_from: Path | None = None
+        self._steps = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Begin with the weights, or go on with what a checkpoint kept."""
         self.model = AveragedModel(unwrap(kwargs["model"]), use_buffers=True)
-        saved = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}" / AVERAGE
-        if state.global_step and saved.is_file():
+        self._steps = 0
+        if not state.global_step or self.resume_from is None:
+            return
+        saved = self.resume_from / AVERAGE
+        if saved.is_file():
             self.model.load_state_dict(torch.load(saved, map_location=args.device, weights_only=True))
+            self._steps = int(self.model.n_averaged)
+        else:
+            warnings.warn(f"{self.resume_from} holds no average of weights: it begins anew with these.", stacklevel=2)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take one step's weights in."""
         assert self.model is not None
-        step = int(self.model.n_averaged)
-        decay = min(self.decay, (1 + step) / (10 + step))
+        # Counted here too: a number on a GPU would hold up every step.
+        decay = min(self.decay, (1 + self._steps) / (10 + self._steps))
+        self._steps += 1
         self.model.multi_avg_fn = get_ema_multi_avg_fn(decay)
         self.model.update_parameters(unwrap(kwargs["model"]))
 

@@ -18,8 +18,9 @@ LAYERS = (
     ("losses", "methods", "data", "text", "vision"),
     ("modality", "arguments", "schedule", "passes", "terms", "checkpoints", "whole_evaluation", "trainer"),
     ("ends", "flags"),
-    ("running",),
+    ("running", "calibrating"),
     (
+        "calibrating.run",
         "text.load",
         "text.run",
         "text.demo",

@@ -39,6 +39,44 @@ def test_a_run_that_diverges_says_so_with_a_mixer_that_looks_at_gradients(tmp_pa
         fine_tune(parse(flags(tmp_path / "out", mixer="puzzlemix", method="mixup", learning_rate="1e12")))
 
 
+# --- batches that BatchNorm cannot train on ------------------------------------------------------------------------------
+
+ODD = {
+    "model": "resnet18",
+    "max_train_samples": 17,
+    "eval_strategy": "no",
+    "save_strategy": "no",
+    "max_eval_samples": 8,
+}
+
+
+def test_a_last_batch_of_one_image_is_left_out_with_a_word(tmp_path, capfd, no_pictures):
+    """ResNet-18 makes one pixel of an image of 8 x 8."""
+    assert main(flags(tmp_path / "out", **ODD)) == 0
+    assert "one image an epoch is left out" in capfd.readouterr().err
+    assert read(tmp_path / "out" / "trainer_state.json")["global_step"] == 1
+
+
+def test_batches_of_one_image_are_refused_before_training(tmp_path, capfd, no_pictures):
+    assert main(flags(tmp_path / "out", **{**ODD, "per_device_train_batch_size": 1})) == 2
+    assert "BatchNorm" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_last_batch_of_one_larger_image_is_trained_on(tmp_path, no_pictures):
+    assert main(flags(tmp_path / "out", **{**ODD, "model": "digits"})) == 0
+    assert read(tmp_path / "out" / "trainer_state.json")["global_step"] == 2
+
+
+def test_a_preview_that_fails_does_not_end_the_run(tmp_path, capfd, monkeypatch, no_pictures):
+    def broken(*args, **kwargs):
+        raise OSError("no font")
+
+    monkeypatch.setattr("logitmix_hf.vision.run.draw_preview", broken)
+    assert main(flags(tmp_path / "out", max_steps=1, eval_strategy="no")) == 0
+    assert "mix_preview.png was not drawn (OSError: no font)" in capfd.readouterr().err
+
+
 # --- resume and signals ----------------------------------------------------------------------------------------------
 
 LONG = {"num_train_epochs": 2, "save_strategy": "steps", "save_steps": 3, "eval_strategy": "no", "ema": 0.9}

@@ -219,4 +219,7 @@ def test_help_groups_the_flags_of_images_alone(capfd):
     places = [out.index(f"\n{group}:") for group in ("data", "model", "mixing", "loss", "run")]
     assert places == sorted(places)
     assert all(word in out for word in ("--dataset", "--mixer_probs", "--ema", "--lr_milestones", "--learning_rate"))
+    assert out.startswith("usage: logitmix vision [flags]\n")
+    assert "default: None" not in out
+    assert "--max-eval-samples" not in out  # one spelling
     assert not any(word in out for word in ("--mix_attention", "--span_choice", "--max_length", "--task "))

@@ -12,12 +12,13 @@ from transformers import TrainerCallback, TrainingArguments
 from visionrun import assert_same_weights, flags, pictures, read, tiny_vit, watch, weights, without_pictures
 
 from logitmix_hf import MixArguments
+from logitmix_hf.ends import own_cores
 from logitmix_hf.reporting.mixtures import Mixtures
 from logitmix_hf.vision import build_network
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.preview import draw_preview
-from logitmix_hf.vision.run import ImageTrainer, main, parse
-from logitmix_hf.vision.training import WeightAverage
+from logitmix_hf.vision.run import main, parse
+from logitmix_hf.vision.training import AVERAGE, ImageTrainer, WeightAverage
 
 
 @pytest.fixture
@@ -65,8 +66,66 @@ def test_an_average_by_hand():
     assert layer.weight.item() == pytest.approx(0.15 * (0.15 * 1 + 0.85 * 2) + 0.85 * 3)
 
 
+def test_an_average_goes_on_from_the_checkpoint_that_is_given(tmp_path):
+    """Wherever that lies; one without an average is told of."""
+    layer, whole, half, rest = nn.Linear(1, 1, bias=False), *(WeightAverage(0.15) for _ in range(3))
+    arguments = TrainingArguments("unused", use_cpu=True)
+
+    def step(average: WeightAverage, value: float) -> None:
+        with torch.no_grad():
+            layer.weight.fill_(value)
+        average.on_step_end(None, None, None, model=layer)
+
+    for average, values in ((whole, (1.0, 2.0, 3.0, 4.0)), (half, (1.0, 2.0))):
+        average.on_train_begin(arguments, _State(), None, model=layer)
+        for value in values:
+            step(average, value)
+    (tmp_path / "elsewhere").mkdir()
+    half.save(tmp_path / "elsewhere" / AVERAGE)
+    late = _State()
+    late.global_step = 2
+    rest.resume_from = tmp_path / "elsewhere"
+    rest.on_train_begin(arguments, late, None, model=layer)
+    for value in (3.0, 4.0):
+        step(rest, value)
+    ends = []
+    for average in (whole, rest):
+        average.put_into(layer)
+        ends.append(layer.weight.item())
+    assert ends[0] == ends[1]
+    rest.resume_from = tmp_path
+    with pytest.warns(UserWarning, match="holds no average"):
+        rest.on_train_begin(arguments, late, None, model=layer)
+
+
 class _State:
     global_step = 0
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ({"method": "manifold_mixup"}, "manifold_mixup"),
+        ({"method": "mixup"}, "mixup"),
+        ({"method": "logitmix", "mixer": "cutmix"}, "logitmix cutmix"),
+        ({"method": "logitmix", "site": "stage.1"}, "logitmix mixup stage.1"),
+        ({"method": "manifold_mixup", "site": "input"}, "manifold_mixup input"),
+        ({"method": "vanilla"}, "vanilla"),
+    ],
+)
+def test_a_run_is_called_by_what_is_not_usual(tmp_path, given, label):
+    assert parse(flags(tmp_path, **given)).label == label
+
+
+def test_processes_share_the_cores_of_a_machine(monkeypatch):
+    """Whatever number of threads a launcher set: streaming workers are counted by it."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(9)), raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    counts = []
+    for processes in ("1", "2", "20"):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+        counts.append(own_cores())
+    assert counts == [9, 4, 1]
 
 
 def test_the_learning_rate_drops_at_its_milestones(tmp_path, no_pictures):

@@ -111,10 +111,11 @@ def read_image(images: RawImages, row: int, channels: int) -> Any:
     try:
         return decode(images.read(row), channels)
     except Exception as error:  # Pillow's decoders raise many kinds
-        raise CorruptImage(unreadable([Failure(images.name(row), _why(error))], 1)) from error
+        raise CorruptImage(unreadable([Failure(images.name(row), why(error))], 1)) from error
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """One line for what Pillow raises, of whatever class."""
     from PIL import UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
@@ -175,7 +176,7 @@ def decode_rows(images: RawImages, rows: np.ndarray, side: int, channels: int, w
             if side:
                 pixels[position] = square(image, side)
         except Exception as error:  # Pillow's decoders raise many kinds
-            failures[position] = Failure(images.name(row), _why(error))
+            failures[position] = Failure(images.name(row), why(error))
 
     _for_all(len(rows), one, what)
     return Decoded(pixels, digests, dict(sorted(failures.items())))

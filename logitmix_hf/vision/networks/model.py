@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
+from logitmix_hf.losses import MULTI, REGRESSION
 from logitmix_hf.vision.networks.cifar import cifar_parts
 from logitmix_hf.vision.networks.config import ConvNetConfig
 from logitmix_hf.vision.networks.parts import Parts
@@ -87,6 +91,7 @@ class ConvNetForImageClassification(PreTrainedModel):
     input_modalities = ("image",)  # type: ignore[assignment]  # as all image models of transformers have it
     # forward takes whatever comes and ignores it: Trainer must not think that it divides by num_items_in_batch.
     accepts_loss_kwargs = False
+    supports_gradient_checkpointing = True
 
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__(config)
@@ -97,6 +102,7 @@ class ConvNetForImageClassification(PreTrainedModel):
         self.pool = parts.pool
         self.classifier = parts.head
         self._initialise = parts.initialise
+        self.gradient_checkpointing = False
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -110,12 +116,13 @@ class ConvNetForImageClassification(PreTrainedModel):
         return_dict: bool | None = None,
         **_: Any,
     ) -> ImageClassifierOutputWithNoAttention | tuple[Any, ...]:
-        """Logits, and their cross entropy when labels are given.
+        """Logits, and their loss when labels are given: cross entropy, or what ``config.problem_type`` asks for.
 
         Args:
             pixel_values: (B, C, H, W) normalised images. A network for grey images takes colour ones too, and weighs
                 their channels as Pillow does: ``pipeline`` hands every image over as RGB.
-            labels: (B,) class numbers or (B, num_labels) shares that sum to 1.
+            labels: (B,) class numbers or (B, num_labels) shares that sum to 1; (B, num_labels) of 0 and 1 or values where
+                ``config.problem_type`` says multi-label or regression.
             output_hidden_states: also return the maps after the stem and after each stage.
             return_dict: False: a tuple.
 
@@ -128,13 +135,43 @@ class ConvNetForImageClassification(PreTrainedModel):
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         maps = (self.stem(pixel_values),)
         for stage in self.stages:
-            maps = (*(maps if wanted else ()), stage(maps[-1]))
+            maps = (*(maps if wanted else ()), self._run(stage, maps[-1]))
         logits = self.classifier(self.pool(self.neck(maps[-1]))).float()
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+        loss = None if labels is None else self._loss(logits, labels)
         hidden = maps if wanted else None
         if not (self.config.return_dict if return_dict is None else return_dict):
             return tuple(value for value in (loss, logits, hidden) if value is not None)
         return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=hidden)  # type: ignore[arg-type]
+
+    def _run(self, stage: nn.Module, maps: Tensor) -> Tensor:
+        if not (self.gradient_checkpointing and self.training):
+            return stage(maps)
+        return self._gradient_checkpointing_func(
+            stage.__call__, maps, context_fn=lambda: (nullcontext(), _statistics_at_rest(stage))
+        )
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.config.problem_type == MULTI:
+            return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        if self.config.problem_type == REGRESSION:
+            return F.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
+        return F.cross_entropy(logits, labels)
+
+
+@contextmanager
+def _statistics_at_rest(stage: nn.Module) -> Iterator[None]:
+    """Within: a stage that backward runs once more does not count its batch a second time."""
+    norms = [module for module in stage.modules() if isinstance(module, _BatchNorm)]
+    kept = [(norm.momentum, None if (n := norm.num_batches_tracked) is None else n.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0  # what backward saved must be saved again, so that the statistics stay in the call
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum = momentum
+            if count is not None and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.copy_(count)
 
 
 def build_network(

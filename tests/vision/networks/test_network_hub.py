@@ -146,3 +146,19 @@ def test_registration_waits_for_transformers(tmp_path: Path) -> None:
         [sys.executable, "-c", textwrap.dedent(code)], cwd=root, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_loss_is_that_of_the_problem() -> None:
+    model = build_network("digits", 3, 8, channels=1).eval()
+    pixels = torch.randn(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    several, values = torch.tensor([[1, 0, 1]] * 4), torch.ones(4, 3)
+    logits = model(pixels).logits
+    model.config.problem_type = "multi_label_classification"
+    yes, no = logits.sigmoid().log(), (-logits).sigmoid().log()
+    assert float(model(pixels, labels=several).loss.detach()) == pytest.approx(
+        -float(torch.where(several > 0, yes, no).mean()), rel=1e-5
+    )
+    model.config.problem_type = "regression"
+    assert float(model(pixels, labels=values).loss.detach()) == pytest.approx(
+        float((logits - 1).square().mean()), rel=1e-5
+    )
