@@ -11,7 +11,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from logitmix_hf import __version__  # noqa: E402
+from logitmix_hf import __version__
 
 project = "logitmix_hf"
 author = "The logitmix_hf developers"
@@ -63,3 +63,9 @@ pygments_style = "friendly"
 pygments_dark_style = "monokai"
 copybutton_prompt_text = r"\$ |>>> |\.\.\. "
 copybutton_prompt_is_regexp = True
+
+
+def setup(app):  # Sphinx calls it
+    from pygments.lexers.special import TextLexer
+
+    app.add_lexer("csv", TextLexer)

@@ -1,4 +1,4 @@
-"""``{flags} COMMAND``: the flags of a command of ``logitmix``, from the parser that reads them."""
+"""Directives for what the package says of itself: flags of the commands, fields, public names."""
 
 from __future__ import annotations
 
@@ -8,25 +8,14 @@ import importlib
 import inspect
 import re
 import sys
-from unittest.mock import patch
 
 from docutils import nodes
+from parsers import parser_of
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docutils import SphinxDirective
 
 from logitmix_hf.cli import COMMANDS
-
-
-def parser_of(command: str) -> argparse.ArgumentParser:
-    """The parser that ``logitmix COMMAND --help`` would print."""
-    caught: list[argparse.ArgumentParser] = []
-    with patch.object(argparse.ArgumentParser, "print_help", lambda self, file=None: caught.append(self)):
-        try:
-            COMMANDS[command][1](["--help"])
-        except SystemExit:
-            pass
-    return caught[0]
 
 
 def own_actions(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
@@ -76,42 +65,32 @@ def about(action: argparse.Action) -> str:
     return text
 
 
-class Flags(SphinxDirective):
-    """``{flags} COMMAND``: a definition list a group; nothing is copied by hand, so nothing grows stale."""
-
-    required_arguments = 1
+class AllFlags(SphinxDirective):
+    """``{all-flags}``: a section a command, a definition list a group; nothing is copied by hand, so nothing grows stale."""
 
     def run(self) -> list[nodes.Node]:
-        command = self.arguments[0]
+        return [self.section(command) for command in COMMANDS]
+
+    def section(self, command: str) -> nodes.section:
         parser = parser_of(command)
-        made: list[nodes.Node] = []
+        made = nodes.section(ids=[f"logitmix-{command}"])
+        made += nodes.title("", "", nodes.literal(text=f"logitmix {command}"))
+        said = f"{COMMANDS[command][0]}."
+        made += nodes.paragraph(text=f"{said[:1].upper()}{said[1:]}")
         for title, actions in own_actions(parser).items():
-            made.append(nodes.rubric("", "", *with_code(title)))
+            made += nodes.rubric("", "", *with_code(title))
             listed = nodes.definition_list(classes=["flags"])
             for action in actions:
                 anchor = f"{command}-{action.dest.replace('_', '-')}"
                 term = nodes.term("", "", nodes.literal(text=shown(action)), ids=[anchor])
                 definition = nodes.definition("", nodes.paragraph("", "", *with_code(about(action))))
                 listed += nodes.definition_list_item("", term, definition)
-            made.append(listed)
+            made += listed
         if takes_training_arguments(parser):
-            made.append(nodes.rubric("", "training"))
             text = "Every flag of `transformers.TrainingArguments` passes through, such as `--learning_rate`,"
             text += f" `--num_train_epochs`, `--bf16`; `logitmix {command} --help` lists them with their defaults."
-            made.append(nodes.paragraph("", "", *with_code(text)))
+            made += [nodes.rubric(text="training"), nodes.paragraph("", "", *with_code(text))]
         return made
-
-
-class Commands(SphinxDirective):
-    """``{commands}``: each command with its line of ``logitmix --help``."""
-
-    def run(self) -> list[nodes.Node]:
-        listed = nodes.definition_list(classes=["flags"])
-        for name, (text, _) in COMMANDS.items():
-            term = nodes.term("", "", nodes.literal(text=f"logitmix {name}"))
-            sentence = f"{text[:1].upper()}{text[1:]}."
-            listed += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph(text=sentence)))
-        return [listed]
 
 
 class MixArgumentsFields(SphinxDirective):
@@ -128,7 +107,9 @@ class MixArgumentsFields(SphinxDirective):
             if only := field.metadata.get("only"):
                 text += f" For {'images' if only == 'image' else only} only."
             term = nodes.term("", "", nodes.literal(text=field.name), ids=[f"mix-{field.name.replace('_', '-')}"])
-            listed += nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *with_code(text))))
+            listed += nodes.definition_list_item(
+                "", term, nodes.definition("", nodes.paragraph("", "", *with_code(text)))
+            )
         return [listed]
 
 
@@ -167,8 +148,7 @@ class PublicNames(SphinxDirective):
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("flags", Flags)
-    app.add_directive("commands", Commands)
+    app.add_directive("all-flags", AllFlags)
     app.add_directive("mix-arguments", MixArgumentsFields)
     app.add_directive("public-names", PublicNames)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,23 @@
+"""The flags of each command, from the parser that reads them."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from unittest.mock import patch
+
+from logitmix_hf.cli import COMMANDS
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The parser that ``logitmix COMMAND --help`` prints."""
+    caught: list[argparse.ArgumentParser] = []
+    with patch.object(argparse.ArgumentParser, "print_help", lambda self, file=None: caught.append(self)):
+        with contextlib.suppress(SystemExit):
+            COMMANDS[command][1](["--help"])
+    return caught[0]
+
+
+def flags_of(command: str) -> set[str]:
+    """Every flag of ``logitmix COMMAND``, with its aliases."""
+    return set(parser_of(command)._option_string_actions)
