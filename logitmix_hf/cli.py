@@ -46,8 +46,20 @@ def _card(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _predict(argv: Sequence[str]) -> int:
+    from logitmix_hf.serving.predict import main
+
+    return main(argv)
+
+
 def _push(argv: Sequence[str]) -> int:
     from logitmix_hf.running.push import main
+
+    return main(argv)
+
+
+def _report(argv: Sequence[str]) -> int:
+    from logitmix_hf.running.report import main
 
     return main(argv)
 
@@ -62,6 +74,8 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     ),
     "spiral": ("train four methods on two spirals and draw how sure each is of every place; no network", _spiral),
     "card": ("write the model card of a finished run again, around what you wrote into it", _card),
+    "predict": ("label the rows of a file or a folder of images, with calibrated probabilities", _predict),
+    "report": ("set the folders of many runs side by side: one page, Markdown and CSV", _report),
     "push": ("push the folder of a finished run to the Hub", _push),
 }
 EXAMPLES = (

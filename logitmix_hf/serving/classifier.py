@@ -70,8 +70,12 @@ class Classifier:
             inputs: texts, pairs of texts (two-tuples), or Pillow images.
             calibrated: divided by the temperature; False: as the network gives them.
         """
+        return self.forward(self.prepare(inputs), calibrated)
+
+    def forward(self, prepared: Any, calibrated: bool = True) -> np.ndarray:
+        """As :meth:`logits`, of what :meth:`prepare` made."""
         with torch.inference_mode():
-            output = self.model(**self.prepare(inputs).to(self.model.device))
+            output = self.model(**prepared.to(self.model.device))
         logits = output.logits.float()
         return (logits / self.temperature if calibrated else logits).cpu().numpy()
 
@@ -95,6 +99,68 @@ class Classifier:
         )
 
 
+@dataclass(frozen=True)
+class Found:
+    """A classifier of which nothing but its configuration has been fetched; :meth:`load` gives the rest."""
+
+    name: str
+    source: Pretrained
+    config: Any
+    modality: str
+    problem: str
+    label_names: tuple[str, ...]
+    temperature: float
+    columns: tuple[str, ...]
+    trained_length: int | None
+
+    def load(self, device: str | None = None, dtype: str = "float32", max_length: int | None = None) -> Classifier:
+        """The classifier ready to predict; see :func:`load_classifier`."""
+        if max_length is not None and self.modality != TEXT:
+            raise UserError(f"--max_length is for texts, and --model {self.name} reads {self.modality}s: leave it out.")
+        weights, where = pick(DTYPES, dtype, "dtype"), usable_device(device)
+        processor = load_tokenizer(self.source) if self.modality == TEXT else _image_processor(self.source)
+        model: Any = _load_model(self.source, self.config, self.modality, weights)
+        return Classifier(
+            self.name,
+            model.to(where).eval(),
+            processor,
+            self.modality,
+            self.label_names,
+            self.problem,
+            self.temperature,
+            self.columns,
+            self._max_length(max_length, processor, model) if self.modality == TEXT else 0,
+        )
+
+    def _max_length(self, asked: int | None, tokenizer: Any, model: nn.Module) -> int:
+        """As asked for, else as trained, else what tokenizer and model take."""
+        longest = _longest(tokenizer, model)
+        if asked is not None and asked > longest:
+            raise UserError(f"--max_length {asked} is more than the {longest} tokens that {self.name} reads.")
+        return min(asked or self.trained_length or longest, longest)
+
+
+def find_classifier(name: str, revision: str = "main", token: str | None = None) -> Found:
+    """What can be known of a classifier at the price of its configuration; see :func:`load_classifier`."""
+    register()
+    source = find_pretrained(name, revision, token, what="a classifier", go_on="give a local folder by --model")
+    config = load_config(source)
+    modality, record = _modality(name, config), _record(Path(source.path))
+    columns = record.get("data", {}).get("columns") or () if modality == TEXT else ()
+    problem = _problem(name, config)
+    return Found(
+        name,
+        source,
+        config,
+        modality,
+        problem,
+        () if problem == REGRESSION else _label_names(config),
+        _temperature(name, config),
+        tuple(columns),
+        record.get("arguments", {}).get("max_length"),
+    )
+
+
 def load_classifier(
     name: str, revision: str = "main", token: str | None = None, device: str | None = None, dtype: str = "float32"
 ) -> Classifier:
@@ -113,31 +179,16 @@ def load_classifier(
         UserError: when there is no such model, it is no classifier of texts or images, has no trained head, comes
             without tokenizer or image processor, or for an unknown device or type.
     """
-    weights, where = pick(DTYPES, dtype, "dtype"), _device(device)
-    register()
-    source = find_pretrained(name, revision, token, what="a classifier", go_on="give a local folder by --model")
-    config = load_config(source)
-    modality = _modality(name, config)
-    temperature = _temperature(name, config)
-    record = _record(Path(source.path))
-    processor = load_tokenizer(source) if modality == TEXT else _image_processor(source)
-    model = _load_model(source, config, modality, weights).to(where).eval()  # type: ignore[arg-type]
-    problem = _problem(name, model.config)
-    return Classifier(
-        name,
-        model,
-        processor,
-        modality,
-        () if problem == REGRESSION else _label_names(model.config),
-        problem,
-        temperature,
-        tuple(record.get("data", {}).get("columns") or ()) if modality == TEXT else (),
-        _max_length(record, processor, model) if modality == TEXT else 0,
-    )
+    pick(DTYPES, dtype, "dtype")
+    return find_classifier(name, revision, token).load(device, dtype)
 
 
-def _device(device: str | None) -> torch.device:
-    """The device asked for, or the best there is."""
+def usable_device(device: str | None) -> torch.device:
+    """The device asked for, or the best there is.
+
+    Raises:
+        UserError: when it is not there.
+    """
     if device is None:
         found = torch.accelerator.current_accelerator(check_available=True)
         return torch.device("cpu") if found is None else found
@@ -234,13 +285,11 @@ def _label_names(config: Any) -> tuple[str, ...]:
     return tuple(str(config.id2label.get(number, number)) for number in range(config.num_labels))
 
 
-def _max_length(record: dict[str, Any], tokenizer: Any, model: nn.Module) -> int:
-    """As trained, else as many tokens as both tokenizer and model take."""
-    trained = record.get("arguments", {}).get("max_length")
+def _longest(tokenizer: Any, model: nn.Module) -> int:
+    """As many tokens as both tokenizer and model take."""
     limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 0]
     for place, module in model.named_modules():
-        if place.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            limits[1] -= module.padding_idx + 1  # RoBERTa counts positions from there
-    limits = [limit for limit in limits if 0 < limit < 10**6]
-    longest = min(limits, default=_LONGEST)
-    return min(trained, longest) if isinstance(trained, int) and trained > 0 else longest
+        padding = getattr(module, "padding_idx", None)
+        if place.endswith("position_embeddings") and isinstance(padding, int):
+            limits[1] -= padding + 1  # RoBERTa counts positions from there
+    return min((limit for limit in limits if 0 < limit < 10**6), default=_LONGEST)

@@ -98,13 +98,32 @@ def check_file(path: str | Path) -> Callable[[Path], RawSplit]:
         UserError: as :func:`read_file`.
     """
     path = Path(path)
-    if not path.exists():
-        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"There is no file {str(path)!r}.{nearest(path.name, siblings)}")
+    check_exists(path)
     if path.is_dir():
         raise UserError(f"{str(path)!r} is a folder; give one file, or the folder as --dataset_name.")
     if path.suffix.lower() not in KINDS:
         raise UserError(f"{str(path)!r} is of no known kind; known by their suffix: {', '.join(KINDS)}.")
+    check_content(path, packed=path.suffix.lower() == ".parquet")
+    return KINDS[path.suffix.lower()]
+
+
+def check_exists(path: Path) -> None:
+    """Require a file or folder.
+
+    Raises:
+        UserError: naming the nearest name beside it.
+    """
+    if not path.exists():
+        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(f"There is no file {str(path)!r}.{nearest(path.name, siblings)}")
+
+
+def check_content(path: Path, packed: bool) -> None:
+    """Require a file to be readable and not empty, and one that is not ``packed`` to look like text.
+
+    Raises:
+        UserError: saying what it is instead.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(8192)
@@ -112,9 +131,8 @@ def check_file(path: str | Path) -> Callable[[Path], RawSplit]:
         raise UserError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
     if not start.strip():
         raise UserError(f"{path} is empty; give a file with at least one row.")
-    if path.suffix.lower() != ".parquet" and b"\0" in start:
+    if not packed and b"\0" in start:
         raise UserError(f"{path} is binary, not text; is its suffix right, or is it UTF-16? Save it as UTF-8.")
-    return KINDS[path.suffix.lower()]
 
 
 def _read_cells(delimiter: str) -> Callable[[Path], RawSplit]:

@@ -1,0 +1,108 @@
+"""From logits to what is said of a row: label, calibrated probability, the next likeliest, or no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
+from logitmix_hf.serving.inputs import Row
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How rows are answered.
+
+    problem, label_names: as the classifier has them.
+    top_k:         the k likeliest labels, each with its probability; None: the likeliest, or for multi-label all that
+                   are likely enough.
+    abstain_below: no label where the confidence is below: the probability of the likeliest class, or for multi-label
+                   the least of all max(p, 1 - p), that of the least sure yes or no.
+    threshold:     multi-label: probability above which a label is said.
+    files:         whether rows have a file's name.
+
+    Raises:
+        UserError: for a number out of range, or one that the problem has no use for.
+    """
+
+    problem: str
+    label_names: tuple[str, ...] = ()
+    top_k: int | None = None
+    abstain_below: float | None = None
+    threshold: float | None = None
+    files: bool = False
+
+    def __post_init__(self) -> None:
+        given = {"top_k": self.top_k, "abstain_below": self.abstain_below, "threshold": self.threshold}
+        for name, value in given.items():
+            if value is None:
+                continue
+            if self.problem == REGRESSION:
+                raise UserError(
+                    f"--{name} is for classes, and this model is a regression: it gives a value. Leave it out."
+                )
+            check_number(name, value, low=1 if name == "top_k" else 0, high=np.inf if name == "top_k" else 1)
+        if self.threshold is not None and (self.problem != MULTI or self.top_k is not None):
+            why = (
+                "with --top_k every row gets as many labels"
+                if self.problem == MULTI
+                else "this one gives one label a row"
+            )
+            raise UserError(f"--threshold says which labels of a multi-label model are said; {why}: leave it out.")
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Name to kind of value: "index", "text", "number", "boolean", "texts" or "numbers"."""
+        columns = {"index": "index", **({"file": "text"} if self.files else {})}
+        if self.problem == REGRESSION:
+            return columns | {"value": "number"}
+        if self._all_likely:
+            columns |= {"labels": "texts", "probabilities": "numbers"}
+        for place in range(0 if self._all_likely else self._places):
+            columns |= {_nth("label", place): "text", _nth("probability", place): "number"}
+        return columns | ({} if self.abstain_below is None else {"abstained": "boolean"})
+
+    @property
+    def _all_likely(self) -> bool:
+        return self.problem == MULTI and self.top_k is None
+
+    @property
+    def _places(self) -> int:
+        return min(self.top_k or 1, len(self.label_names))
+
+    def of(self, rows: Sequence[Row], logits: np.ndarray) -> list[dict[str, Any]]:
+        """One answer a row, by column; logits (B, C), finite."""
+        heads = [{"index": row.index, **({"file": row.file} if self.files else {})} for row in rows]
+        if self.problem == REGRESSION:
+            return [head | {"value": float(value)} for head, value in zip(heads, logits[:, 0], strict=True)]
+        probabilities = Predictions(logits, None, self.label_names, self.problem).probabilities
+        return [head | self._answer(row) for head, row in zip(heads, probabilities, strict=True)]
+
+    def _answer(self, p: np.ndarray) -> dict[str, Any]:
+        order = np.argsort(-p, kind="stable")
+        if self._all_likely:
+            likely = [number for number in order if p[number] > (0.5 if self.threshold is None else self.threshold)]
+            answer: dict[str, Any] = {
+                "labels": [self.label_names[number] for number in likely],
+                "probabilities": [float(p[number]) for number in likely],
+            }
+        else:
+            answer = {}
+            for place, number in enumerate(order[: self._places]):
+                answer[_nth("label", place)] = self.label_names[number]
+                answer[_nth("probability", place)] = float(p[number])
+        if self.abstain_below is None:
+            return answer
+        confidence = np.maximum(p, 1 - p).min() if self.problem == MULTI else p.max()
+        abstained = bool(confidence < self.abstain_below)
+        if abstained:
+            answer |= {name: None for name in answer if name.startswith("label")}
+        return answer | {"abstained": abstained}
+
+
+def _nth(name: str, place: int) -> str:
+    return name if place == 0 else f"{name}_{place + 1}"

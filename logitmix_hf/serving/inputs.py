@@ -1,0 +1,214 @@
+"""What is to be classified: texts or pairs of a table, or images of a folder or a table, row by row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from logitmix_hf.errors import UserError, listed
+from logitmix_hf.modality import TEXT
+from logitmix_hf.serving.tables import LINES, SUFFIXES, Table, open_table
+from logitmix_hf.text.labels import NUMBER
+from logitmix_hf.vision.data.folders import IMAGE_SUFFIXES
+
+TEXT_NAMES = ("text", "sentence")
+"""Of several columns of texts, the one that is meant where nothing says otherwise."""
+IMAGE_NAMES = ("image", "img", "file", "file_name", "filename", "path", "image_path")
+_NO_INPUT = ("label", "labels", "idx", "id", "index")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the input.
+
+    index: its number from 0, counting broken ones.
+    where: how a message calls it.
+    value: a text or a pair of texts; of an image its path or its encoded bytes.
+    file:  the image's file as the output names it, "" where there is none.
+    wrong: why it cannot be classified, else "".
+    """
+
+    index: int
+    where: str
+    value: Any = None
+    file: str = ""
+    wrong: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Rows and what is known of them. files: whether they are image files with a name."""
+
+    name: str
+    rows: Iterator[Row]
+    total: int | None = None
+    files: bool = False
+
+
+def open_input(
+    source: str, modality: str, kind: str | None, asked: tuple[str, ...], trained: tuple[str, ...] = (), by: str = ""
+) -> Input:
+    """The rows of ``source``: a table, a folder of images or one image; ``-`` is a pipe.
+
+    Args:
+        kind: the table's kind where its suffix does not say it.
+        asked: the columns of ``--text_columns`` or ``--image_column``; () when the flag was not given.
+        trained: the text columns that the run ``by`` was trained on.
+
+    Raises:
+        UserError: for a source that is missing or not of this modality, and columns that do not exist.
+    """
+    path = Path(source)
+    if modality == TEXT:
+        if path.is_dir() and source != "-":
+            raise UserError(
+                f"--input {source!r} is a folder, and {by} reads texts: give a file ({', '.join(SUFFIXES)})."
+            )
+        table = open_table(source, kind, asked or trained or TEXT_NAMES[:1])
+        return _texts(table, _text_columns(table, asked, trained, by))
+    if source != "-" and path.is_dir():
+        return _folder(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES and kind is None and path.is_file():
+        return Input(source, iter([Row(0, source, path, _shown(path))]), 1, files=True)
+    table = open_table(source, kind, asked or IMAGE_NAMES[:1])
+    return _images(table, _image_column(table, asked))
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+
+def _text_columns(table: Table, asked: tuple[str, ...], trained: tuple[str, ...], by: str) -> tuple[str, ...]:
+    """One column or two."""
+    if asked:
+        if trained and len(asked) != len(trained):
+            raise UserError(
+                f"--text_columns names {len(asked)} ({', '.join(asked)}), and {by} was trained on"
+                f" {len(trained)} ({', '.join(trained)}): name as many."
+            )
+        if len(asked) > 2:
+            raise UserError(f"--text_columns names {len(asked)}: a model reads one text or a pair.")
+        return tuple(table.require(name, "text_columns") for name in asked)
+    if table.kind == LINES and len(trained) < 2:
+        return (LINES,)
+    if trained:
+        return tuple(table.require(name, "text_columns", f", which {by} was trained on") for name in trained)
+    found = [name for name in table.columns if name not in _NO_INPUT and _holds_texts(table, name)]
+    chosen = found if len(found) == 1 else [name for name in TEXT_NAMES if name in found][:1]
+    if not chosen:
+        raise UserError(
+            f"{table.name} has {len(found) or 'no'} columns of texts, so --text_columns must name the one to read, or"
+            f" two as a pair (a,b). Columns: {listed(table.columns)}."
+        )
+    return tuple(chosen)
+
+
+def _holds_texts(table: Table, name: str) -> bool:
+    """Whether the first rows have texts there that are not all numbers."""
+    values = [value for record in table.first if (value := (record.values or {}).get(name)) is not None]
+    return all(isinstance(value, str) for value in values) and not all(NUMBER.fullmatch(value) for value in values)
+
+
+def _texts(table: Table, columns: tuple[str, ...]) -> Input:
+    def value(values: dict[str, Any]) -> Any:
+        texts = tuple(_text(values, name) for name in columns)
+        return texts if len(texts) == 2 else texts[0]
+
+    return Input(table.name, _rows(table, columns, lambda values: (value(values), "")), table.total)
+
+
+def _text(values: dict[str, Any], name: str) -> str:
+    text = values.get(name)
+    if text is None:
+        raise _Unfit(f"no text in column {name!r}")
+    if not isinstance(text, str):
+        raise _Unfit(f"column {name!r} holds a {type(text).__name__}, no text")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Unfit(f"column {name!r} is not UTF-8") from None
+    return text
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+
+def _folder(root: Path) -> Input:
+    """The images below a folder in the order of their names, folder by folder."""
+    files = _files(root)
+    first = next(files, None)
+    if first is None:
+        raise UserError(f"{root} holds no images; known by their suffix: {', '.join(sorted(IMAGE_SUFFIXES))}.")
+
+    def rows() -> Iterator[Row]:
+        yield Row(0, str(first), first, _shown(first.relative_to(root)))
+        for index, path in enumerate(files, start=1):
+            yield Row(index, str(path), path, _shown(path.relative_to(root)))
+
+    return Input(str(root), rows(), files=True)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for place, inner, names in os.walk(root, followlinks=True):
+        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
+        for name in sorted(names):
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
+                yield Path(place, name)
+
+
+def _image_column(table: Table, asked: tuple[str, ...]) -> str:
+    if asked:
+        return table.require(asked[0], "image_column")
+    if table.kind == LINES:
+        return LINES
+    found = [name for name in IMAGE_NAMES if name in table.columns]
+    if not found and len(table.columns) > 1:
+        raise UserError(
+            f"{table.name} has no column {', '.join(IMAGE_NAMES[:-1])} or {IMAGE_NAMES[-1]}: name the one with"
+            f" images or their paths as --image_column. Columns: {listed(table.columns)}."
+        )
+    return (found or table.columns)[0]
+
+
+def _images(table: Table, column: str) -> Input:
+    def value(values: dict[str, Any]) -> tuple[Any, str]:
+        image = values.get(column)
+        if isinstance(image, dict):  # as datasets stores it
+            image = image.get("bytes") or image.get("path")
+        if isinstance(image, str) and image:
+            return table.base / image, _shown(Path(image))
+        if isinstance(image, bytes) and image:
+            return image, ""
+        kind = "no image" if not image else f"a {type(image).__name__}, neither a path nor an encoded image"
+        raise _Unfit(f"column {column!r} holds {kind}")
+
+    first = (record.values.get(column) for record in table.first if record.values)
+    files = any(isinstance(one, str) for one in first)
+    return Input(table.name, _rows(table, (column,), value), table.total, files)
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+# --- both -----------------------------------------------------------------------------------------------------------
+
+
+class _Unfit(Exception):
+    """Why a row cannot be classified."""
+
+
+def _rows(table: Table, columns: tuple[str, ...], read: Callable[[dict[str, Any]], tuple[Any, str]]) -> Iterator[Row]:
+    for index, record in enumerate(table.read(list(columns))):
+        where = f"{table.name}, {record.where}"
+        if record.values is None:
+            yield Row(index, where, wrong=record.wrong)
+            continue
+        try:
+            value, file = read(record.values)
+        except _Unfit as unfit:
+            yield Row(index, where, wrong=str(unfit))
+        else:
+            yield Row(index, where, value, file)
