@@ -12,5 +12,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 sys.path.insert(0, str(Path(__file__).parent / "text"))
+sys.path.insert(0, str(Path(__file__).parent / "vision"))
 
 from tinyfixtures import files, tiny_model  # noqa: F401  the fixtures of every folder
