@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from logitmix_hf.evaluation import REGRESSION, Predictions, fit_temperature
+from logitmix_hf.evaluation import REGRESSION, Predictions, fit_halves
+from logitmix_hf.evaluation.temperature import FEW
 from logitmix_hf.reporting.pages.runs import Run
 
-FEW = 50
-"""Below so many rows a temperature says little."""
-
-HALVES = "by halves"
+OWN, HALVES = "own", "halves"
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,9 +20,9 @@ class Tempered:
     """One run on one split, before and after its temperature.
 
     Attributes:
-        value: T; by halves the geometric mean of the two.
+        value: T; by halves the mean of the two.
         before, after: the same rows; their logits differ by the temperature alone.
-        source: ``own`` or ``halves``.
+        source: ``OWN`` or ``HALVES``.
         fitted: in words, where T was fitted.
         caution: in words, why not to trust it, or empty.
     """
@@ -38,24 +38,24 @@ class Tempered:
 def temper(run: Run, predictions: Predictions) -> Tempered | None:
     """Both sides of a run's predictions: by its own temperature if it has one, else fitted by halves.
 
-    Own: the file holds the logits after T. By halves: T fitted on every other row judges the rows between, and the
-    other way round, so that no row is judged by a temperature that saw it. None for a regression, and for fewer than
-    four rows.
+    Own: the file holds the logits after T. By halves: T fitted on one half of the rows judges the other, both ways
+    round, so that no row is judged by a temperature that saw it. None for a regression, and for fewer than four rows.
     """
     if predictions.problem == REGRESSION or len(predictions) < 4:
         return None
     own = run.results.get("temperature")
     if isinstance(own, (int, float)) and own > 0:
-        return _own(run, predictions, float(own))
-    scaled, values = _by_halves(predictions)
-    mean = float(np.exp(np.mean(np.log(values))))
-    few = f"only {len(predictions)} rows" if len(predictions) < FEW else ""
-    fitted = "one half of these rows judges the other"
-    return Tempered(mean, predictions, replace(predictions, logits=scaled), "halves", fitted, few)
+        return _own(run.results, predictions, float(own))
+    fitted = fit_halves(predictions.logits.astype(np.float64), predictions.labels)  # type: ignore[arg-type]
+    cautions = [f"only {len(predictions)} rows"] if len(predictions) < FEW else []
+    cautions += [f"T ran into its {half.bound} bound" for half in (fitted.first, fitted.second) if half.bound][:1]
+    after = replace(predictions, logits=fitted.apply(predictions.logits.astype(np.float64)))
+    words = f"each half of these rows judges the other (seed {fitted.seed})"
+    return Tempered(fitted.value, predictions, after, HALVES, words, "; ".join(cautions))
 
 
-def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
-    told = run.results.get("calibration")
+def _own(results: Mapping[str, Any], predictions: Predictions, value: float) -> Tempered:
+    told = results.get("calibration")
     calibration = told if isinstance(told, dict) else {}
     rows = calibration.get("rows")
     fitted = f"{calibration.get('split') or 'rows of its own'}" + (f", {rows:,} rows" if isinstance(rows, int) else "")
@@ -67,15 +67,4 @@ def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
     if calibration.get("bound"):
         cautions.append(f"T ran into its {calibration['bound']} bound")
     before = replace(predictions, logits=predictions.logits.astype(np.float64) * value)
-    return Tempered(value, before, predictions, "own", fitted, "; ".join(cautions))
-
-
-def _by_halves(predictions: Predictions) -> tuple[np.ndarray, list[float]]:
-    logits, labels = predictions.logits.astype(np.float64), predictions.labels
-    assert labels is not None
-    even = np.arange(len(logits)) % 2 == 0
-    scaled, values = np.empty_like(logits), []
-    for fitted, judged in ((even, ~even), (~even, even)):
-        values.append(fit_temperature(logits[fitted], labels[fitted]).value)
-        scaled[judged] = logits[judged] / values[-1]
-    return scaled, values
+    return Tempered(value, before, predictions, OWN, fitted, "; ".join(cautions))

@@ -1,0 +1,159 @@
+"""Tables as values: what a cell says, beside what it is sorted by. HTML and Markdown are written from the same ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from logitmix_hf.reporting.pages.columns import Column
+from logitmix_hf.reporting.pages.numbers import AFTER, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.tasks import Task
+from logitmix_hf.reporting.pages.verdict import Judge
+
+
+@dataclass(frozen=True)
+class Cell:
+    """text: what it says; small: a second, lesser line; value: to sort by, empty last; strong: in bold; title: why."""
+
+    text: str
+    small: str = ""
+    value: str = ""
+    strong: bool = False
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """numeric: right-aligned; first: the order of the first click; starts: a group; plain: where no group stands above."""
+
+    text: str
+    title: str = ""
+    numeric: bool = False
+    first: str = "ascending"
+    starts: bool = False
+    plain: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """groups: (name, width) above the heads; notes: what was found of each score, for readers."""
+
+    caption: str
+    heads: Sequence[Head]
+    rows: Sequence[Sequence[Cell]]
+    groups: Sequence[tuple[str, int]] = ()
+    notes: Sequence[str] = field(default_factory=list)
+
+
+def methods_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column], judge: Judge) -> Table:
+    """Methods × scores: mean ± standard deviation over the seeds, the best in bold where the test supports it."""
+    verdicts = {column.key: judge.verdict(column) for column in columns}
+    rows = []
+    for method in methods:
+        cells = [Cell(method.label, value=method.label), Cell(_seeds(method), value=str(len(method.runs)))]
+        for column in columns:
+            verdict = verdicts[column.key]
+            best = verdict is not None and verdict.best == method.label
+            value, spread = method.mean(column.key), method.spread(column.key)
+            cells.append(
+                Cell(
+                    column.write(value),
+                    f"± {column.write(spread).lstrip('+')}" if spread is not None and math.isfinite(value) else "",
+                    repr(value) if math.isfinite(value) else "",
+                    best and verdict.supported,
+                    verdict.words if best else "",
+                )
+            )
+        rows.append(cells)
+    starts = _starts(columns)
+    heads = [Head("method"), Head("runs", "how many seeds", True, "descending", True)]
+    heads += [_head(column, start) for column, start in zip(columns, starts, strict=True)]
+    notes = [
+        f"{column.hint or column.head}{', after temperature' if column.key.endswith(AFTER) else ''}: {verdict.words}."
+        for column in columns
+        if (verdict := verdicts[column.key]) is not None
+    ]
+    return Table(caption, heads, rows, [("", 2), *_groups(columns)], notes)
+
+
+def _head(column: Column, starts: bool) -> Head:
+    way = {1: "; more is better", -1: "; less is better", 0: ""}[column.better]
+    first = "descending" if column.better > 0 else "ascending"
+    plain = f"{column.head} at T" if column.key.endswith(AFTER) else ""
+    return Head(column.head, f"{column.hint or column.head}{way}", True, first, starts, plain)
+
+
+def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    return [(name, len(list(found))) for name, found in groupby(columns, lambda column: column.group)]
+
+
+def _starts(columns: Sequence[Column]) -> list[bool]:
+    return [not number or columns[number - 1].group != column.group for number, column in enumerate(columns)]
+
+
+def _seeds(method: ScoredVariant) -> str:
+    return str(len(method.runs))
+
+
+def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column]) -> Table:
+    """Every run by itself, each score with its interval, and where its temperature comes from."""
+    rows = []
+    for method in methods:
+        for run in method.runs:
+            seed = "–" if run.member.run.seed is None else str(run.member.run.seed)
+            cells = [
+                Cell(run.name, method.label if method.label != run.name else "", run.name),
+                Cell(seed, value=seed if seed != "–" else ""),
+            ]
+            for column in columns:
+                value, interval = run.values.get(column.key, math.nan), run.intervals.get(column.key)
+                small = f"{column.write(interval[0])} – {column.write(interval[1])}" if interval else ""
+                cells.append(Cell(column.write(value), small, repr(value) if math.isfinite(value) else ""))
+            cells.append(_fitted(run))
+            rows.append(cells)
+    starts = _starts(columns)
+    heads = [Head("run"), Head("seed", "", True, starts=True)]
+    heads += [_head(column, start) for column, start in zip(columns, starts, strict=True)]
+    heads.append(Head("T fitted on", starts=True))
+    return Table(caption, heads, rows, [("", 2), *_groups(columns), ("", 1)])
+
+
+def _fitted(run: Scored) -> Cell:
+    if run.tempered is None:
+        return Cell("–")
+    return Cell(run.tempered.fitted, run.tempered.caution, run.tempered.fitted)
+
+
+def results_csv(tasks: Sequence[tuple[Task, Sequence[ScoredVariant]]]) -> str:
+    """One line a run and split, every number in full, with the ends of its interval where there is one."""
+    lines, names = [], {}
+    for task, methods in tasks:
+        for method in methods:
+            for run in method.runs:
+                record = run.member.run.record
+                line: dict[str, object] = {
+                    "task": run.member.run.data.get("name"),
+                    "split": run.member.split,
+                    "rows": task.rows,
+                    "method": method.label,
+                    "run": run.name,
+                    "seed": run.member.run.seed,
+                    "device": ((record.get("environment") or {}).get("device") or {}).get("type"),
+                    "temperature_source": run.tempered.source if run.tempered else None,
+                    "temperature_fitted_on": run.tempered.fitted if run.tempered else None,
+                }
+                for key, value in run.values.items():
+                    line[key] = value
+                    if key in run.intervals:
+                        line[f"{key}_low"], line[f"{key}_high"] = run.intervals[key]
+                lines.append(line)
+                names |= dict.fromkeys(line)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in line.items()} for line in lines)
+    return text.getvalue()
