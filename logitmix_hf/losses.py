@@ -127,9 +127,9 @@ class LossOutput:
 class LogitMixLoss(nn.Module):
     r"""``w_mix L_mix + w_cls L_cls + w_sim L_sim``, each a mean over examples.
 
-    * L_mix = :math:`\sum_k s_k H(f(\tilde x), y_k)` (eq. 2): the mixed row answers to each source's label by its share.
-    * L_cls = :math:`H(f(x), y)`: the plain task on the clean rows.
-    * L_sim: the distance of :math:`f(\tilde x)` from :math:`\sum_k s_k f(x_k)` (eq. 3).
+    * L_mix = ``sum_k share_k H(f(mixed), y_k)`` (eq. 2): the mixed row answers to each source's label by its share.
+    * L_cls = ``H(f(x), y)``: the plain task on the clean rows.
+    * L_sim: the distance of ``f(mixed)`` from ``sum_k share_k f(x_k)`` (eq. 3).
 
     Args:
         w_mix, w_cls, w_sim: weights, at least 0, not all 0. The authors use 1, 1 and, for images, 1 (Mixup),
