@@ -32,7 +32,8 @@ class Mixer:
 
     Attributes:
         name: what ``--mixer`` takes.
-        idea, source: what it does in a line, and the paper.
+        idea: what it does, in a line.
+        source: the paper.
         alpha: of Beta(alpha, alpha) where it is used alone.
         w_sim: weight of L_sim where it is LogitMix's base.
         function: (images, plan, generator, **options) -> (mixed, carried out).
