@@ -33,6 +33,8 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 nitpicky = True  # a name that leads nowhere is a warning, and `make docs` takes warnings as errors
 
+smartquotes = False  # --flags keep their two dashes
+
 # --- Markdown --------------------------------------------------------------------------------------------------------
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -51,17 +51,21 @@ def shown(action: argparse.Action) -> str:
     return ", ".join(words) or str(action.metavar or action.dest)
 
 
+def entry(name: str, default: object, text: str, anchor: str) -> nodes.definition_list_item:
+    """One flag or field: its name and default on a line, what it is below."""
+    term = nodes.term("", "", nodes.literal(text=name), ids=[anchor])
+    if default not in (None, argparse.SUPPRESS, "", []):
+        shown = str(default).lower() if isinstance(default, bool) and name.startswith("-") else str(default)
+        term += nodes.inline("", f" default {shown}", classes=["default"])
+    return nodes.definition_list_item("", term, nodes.definition("", nodes.paragraph("", "", *with_code(text))))
+
+
 def about(action: argparse.Action) -> str:
-    """Help, choices and default in a sentence or two."""
+    """Help and choices."""
     text = (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%")
-    text = text[:1].upper() + text[1:]
-    if text and text[-1] not in ".!?":
-        text += "."
-    if action.choices:
-        text += f" One of {', '.join(f'`{choice}`' for choice in action.choices if choice is not None)}."
-    if action.default not in (None, argparse.SUPPRESS, "", []):
-        default = str(action.default).lower() if isinstance(action.default, bool) else action.default
-        text += f" Default `{default}`."
+    choices = [str(choice) for choice in action.choices or () if choice is not None]
+    if choices and not all(choice in text for choice in choices):
+        text += f" ({', '.join(choices)})"
     return text
 
 
@@ -82,9 +86,7 @@ class AllFlags(SphinxDirective):
             listed = nodes.definition_list(classes=["flags"])
             for action in actions:
                 anchor = f"{command}-{action.dest.replace('_', '-')}"
-                term = nodes.term("", "", nodes.literal(text=shown(action)), ids=[anchor])
-                definition = nodes.definition("", nodes.paragraph("", "", *with_code(about(action))))
-                listed += nodes.definition_list_item("", term, definition)
+                listed += entry(shown(action), action.default, about(action), anchor)
             made += listed
         if takes_training_arguments(parser):
             text = "Every flag of `transformers.TrainingArguments` passes through, such as `--learning_rate`,"
@@ -102,14 +104,10 @@ class MixArgumentsFields(SphinxDirective):
         listed = nodes.definition_list(classes=["flags"])
         for field in dataclasses.fields(MixArguments):
             said = field.metadata["help"]
-            said = said if isinstance(said, str) else " For images: ".join(f"{text}." for text in said.values())
-            text = f"{said[:1].upper()}{said[1:]}".rstrip(".") + f". Default `{field.default!r}`."
+            text = said if isinstance(said, str) else "; for images: ".join(said.values())
             if only := field.metadata.get("only"):
-                text += f" For {'images' if only == 'image' else only} only."
-            term = nodes.term("", "", nodes.literal(text=field.name), ids=[f"mix-{field.name.replace('_', '-')}"])
-            listed += nodes.definition_list_item(
-                "", term, nodes.definition("", nodes.paragraph("", "", *with_code(text)))
-            )
+                text += f" (for {'images' if only == 'image' else only} only)"
+            listed += entry(field.name, field.default, text, f"mix-{field.name.replace('_', '-')}")
         return [listed]
 
 

@@ -12,9 +12,9 @@ from logitmix_hf.cli import COMMANDS
 def parser_of(command: str) -> argparse.ArgumentParser:
     """The parser that ``logitmix COMMAND --help`` prints."""
     caught: list[argparse.ArgumentParser] = []
-    with patch.object(argparse.ArgumentParser, "print_help", lambda self, file=None: caught.append(self)):
-        with contextlib.suppress(SystemExit):
-            COMMANDS[command][1](["--help"])
+    catch = patch.object(argparse.ArgumentParser, "print_help", lambda self, file=None: caught.append(self))
+    with catch, contextlib.suppress(SystemExit):
+        COMMANDS[command][1](["--help"])
     return caught[0]
 
 
