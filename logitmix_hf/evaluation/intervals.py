@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.binning import Bins
-from logitmix_hf.evaluation.predictions import Predictions
+from logitmix_hf.evaluation.chance import ece_by_chance
+from logitmix_hf.evaluation.decisions import softmax
+from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
+from logitmix_hf.evaluation.resampling import resampled_rows, weights_of
+from logitmix_hf.evaluation.scores import review
+from logitmix_hf.evaluation.weighing import measures_of
+
+INFLATED = frozenset({"ece", "oe", "mce", "ece_mass", "ece_classwise", "brier_reliability", "brier_resolution"})
+"""Scores that noise can only raise: of few rows they are too high, and of a resample, which repeats rows, higher yet."""
+CENTRED = frozenset({"rmsce_debiased"})
+"""Scores without that bias, whose resamples have it all the same."""
+CHANCE = {"ece": "width", "ece_mass": "mass"}
+"""Scores that are known to be above 0 by chance, with their bins."""
 
 
 @dataclass(frozen=True)
 class Interval:
     """A score and where it lies at the level of confidence that was asked for; low <= value <= high.
 
-    value: the score, as :func:`logitmix_hf.evaluation.review` gives it.
-    low, high: NaN where the score is.
+    value: the score, as ``review`` gives it.
+    low, high: NaN where the score is NaN.
     """
 
     value: float
@@ -28,7 +41,7 @@ class Interval:
 class Difference(Interval):
     """A score of one run minus the same score of another, on the same rows.
 
-    p: two-sided p-value of "there is no difference", in [2 / (resamples + 1), 1].
+    p: two-sided p-value of "there is no difference", in [2 / (resamples + 1), 1]; NaN where the value is.
     """
 
     p: float
@@ -42,8 +55,41 @@ def bootstrap(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:
-    """An interval of each number of ``review(p, metrics, bins)``, in its order."""
-    raise NotImplementedError
+    """An interval of each number of ``review(p, metrics, bins)``, in its order.
+
+    Rows are drawn with replacement (a row with all of its labels, where it has several). The ends are those of Efron's
+    percentile interval, with these exceptions: scores that noise can only raise (``INFLATED``) are mirrored at their
+    value (the basic interval), because a resample shows how much too high the value itself is; rmsce_debiased is
+    centred at its value; ece and ece_mass reach down to 0 when a perfectly calibrated model shows as much by
+    chance. ece_by_chance has the range where the ECE of such a model lies.
+
+    Args:
+        p: predictions with labels, N >= 1.
+        metrics, bins: as for ``review``.
+        resamples: how many, at least 1; 1,000 tell the ends of a 95 % interval to about a tenth of its width.
+        seed: the same arguments give the same intervals, whatever else was drawn.
+        level: of confidence, in (0, 1).
+
+    Raises:
+        UserError: as ``review``, or for a number outside its range.
+    """
+    _check(resamples, level)
+    values = review(p, metrics, bins)
+    drawn = _drawn([p], list(values), metrics, bins, resamples, seed)[0]
+    found = {}
+    for name, value in values.items():
+        if name != "ece_by_chance":
+            found[name] = Interval(value, *_ends(value, _honest(name, value, drawn[name]), level, low=_least(name)))
+    if p.problem == REGRESSION:
+        return found
+    confidence = softmax(p.decisions()[0]).max(axis=1)
+    for name, scheme in CHANCE.items():
+        chance = ece_by_chance(confidence, bins, resamples, seed, scheme)
+        if values[name] <= chance.point(level):
+            found[name] = Interval(values[name], 0.0, found[name].high)
+        if name == "ece":
+            found["ece_by_chance"] = Interval(values["ece_by_chance"], *_quantiles(chance.draws, level))
+    return {name: found[name] for name in values}
 
 
 def compare(
@@ -55,14 +101,133 @@ def compare(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Difference]:
-    """Each number of run a minus that of run b, both judged on the same rows: is the gain real?
+    """Each number of run ``a`` minus that of run ``b``, both judged on the same rows: is the gain real?
+
+    Both are resampled together, so that what makes a row hard for both does not count as noise. The interval is made
+    as in ``bootstrap``, and ``p`` belongs to it: below 1 - level where the interval leaves out 0. ece_by_chance, which is
+    no property of the labels, is left out. Rows may stand in another order; they are matched by ``idx``.
+
+    One training run each says nothing of other seeds: this asks whether these two models differ on rows like these.
 
     Raises:
-        UserError: when idx, labels, problem or classes of the two differ.
+        UserError: when the rows, labels, problem or classes of the two differ; or as ``bootstrap``.
     """
-    raise NotImplementedError
+    _check(resamples, level)
+    a, b = _paired(a, b)
+    left, right = review(a, metrics, bins), review(b, metrics, bins)
+    names = [name for name in left if name in right and name != "ece_by_chance"]
+    drawn = _drawn([a, b], names, metrics, bins, resamples, seed)
+    found = {}
+    for name in names:
+        value = left[name] - right[name]
+        honest = _honest(name, value, drawn[0][name] - drawn[1][name])
+        found[name] = Difference(value, *_ends(value, honest, level), p=_p_value(value, honest))
+    return found
 
 
 def bin_intervals(bins: Bins, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """(low, high), each (..., M): Wilson's interval of the accuracy of each bin; NaN in an empty bin."""
-    raise NotImplementedError
+    """(low, high), each (..., M) in [0, 1]: Wilson's (1927) interval of the accuracy of each bin; NaN in an empty bin.
+
+    Raises:
+        UserError: unless level is in (0, 1).
+    """
+    from scipy.special import ndtri
+
+    _check(1, level)
+    z, n = float(ndtri((1 + level) / 2)), np.where(bins.count > 0, bins.count, np.nan)
+    centre = (bins.accuracy + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(bins.accuracy * (1 - bins.accuracy) / n + z**2 / (4 * n**2))
+    return np.clip(centre - reach, 0.0, 1.0), np.clip(centre + reach, 0.0, 1.0)
+
+
+def _check(resamples: int, level: float) -> None:
+    check_number("resamples", resamples, low=1)
+    if resamples != int(resamples):
+        raise UserError(f"resamples must be a whole number of at least 1, got {resamples!r}.")
+    check_number("level", level, low=0, high=1, open_low=True)
+    if level == 1:
+        raise UserError("level must be below 1, such as 0.95: an interval that is always right says nothing.")
+
+
+def _drawn(
+    runs: Sequence[Predictions], names: Sequence[str], metrics: Sequence[str], bins: int, resamples: int, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """The named scores (R,) of each resample, for each run on the same resamples."""
+    measures = [measures_of(p, metrics, bins) for p in runs]
+    blocks: list[list[dict[str, np.ndarray]]] = [[] for _ in runs]
+    for weights in _weights(len(runs[0]), resamples, seed):
+        for block, several in zip(blocks, measures, strict=True):
+            block.append({name: score for measure in several for name, score in measure(weights).items()})
+    wanted = [name for name in names if name != "ece_by_chance"]
+    return [{name: np.concatenate([each[name] for each in block]) for name in wanted} for block in blocks]
+
+
+def _weights(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    return (weights_of(drawn) for drawn in resampled_rows(rows, int(resamples), seed))
+
+
+def _honest(name: str, value: float, drawn: np.ndarray) -> np.ndarray:
+    """The resampled scores (R,) as their quantiles shall be the ends of the interval."""
+    if name in INFLATED:
+        return 2 * value - drawn
+    if name in CENTRED:
+        return drawn - np.nanmean(drawn) + value if np.isfinite(drawn).any() else drawn
+    return drawn
+
+
+def _least(name: str) -> float:
+    return 0.0 if name in INFLATED - {"brier_resolution"} or name in CENTRED else -np.inf
+
+
+def _ends(value: float, drawn: np.ndarray, level: float, low: float = -np.inf) -> tuple[float, float]:
+    """The ends of the interval, no lower than ``low``; they always hold the value itself."""
+    ends = _quantiles(drawn, level)
+    return min(max(ends[0], low), value), max(ends[1], value)
+
+
+def _quantiles(drawn: np.ndarray, level: float) -> tuple[float, float]:
+    known = drawn[~np.isnan(drawn)]
+    if not len(known):
+        return np.nan, np.nan
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _p_value(value: float, drawn: np.ndarray) -> float:
+    known = drawn[~np.isnan(drawn)]
+    if np.isnan(value) or not len(known):
+        return float("nan")
+    beyond = min(np.sum(known <= 0), np.sum(known >= 0))
+    return min(1.0, 2.0 * (float(beyond) + 1) / (len(known) + 1))
+
+
+def _paired(a: Predictions, b: Predictions) -> tuple[Predictions, Predictions]:
+    """The same rows of both, in the order of their idx."""
+    if a.problem != b.problem or a.logits.shape[1] != b.logits.shape[1]:
+        kinds = [f"{p.problem} of {p.logits.shape[1]} outputs" for p in (a, b)]
+        raise UserError(f"Runs of different kinds cannot be compared: {kinds[0]} against {kinds[1]}.")
+    if a.label_names and b.label_names and a.label_names != b.label_names:
+        raise UserError(f"The classes of the two runs differ: {a.label_names} against {b.label_names}.")
+    a, b = (_by_idx(p) for p in (a, b))
+    if not np.array_equal(a.idx, b.idx):  # type: ignore[arg-type]
+        raise UserError(
+            f"A paired comparison needs the same rows: the two runs have {len(a)} and {len(b)} rows, of which "
+            f"{len(np.intersect1d(a.idx, b.idx))} are the same by idx."  # type: ignore[arg-type]
+        )
+    if a.labels is not None and b.labels is not None:
+        differ = np.flatnonzero((a.labels != b.labels).reshape(len(a), -1).any(axis=1))
+        if len(differ):
+            row = differ[0]
+            raise UserError(
+                f"A paired comparison needs the same labels: of row {a.idx[row]} they are "  # type: ignore[index]
+                f"{a.labels[row]} and {b.labels[row]} ({len(differ)} such rows)."
+            )
+    return a, b
+
+
+def _by_idx(p: Predictions) -> Predictions:
+    order = np.argsort(p.idx, kind="stable")  # type: ignore[arg-type]
+    if (order == np.arange(len(p))).all():
+        return p
+    labels, idx, posterior = (None if each is None else each[order] for each in (p.labels, p.idx, p.posterior))
+    return Predictions(p.logits[order], labels, p.label_names, p.problem, idx, posterior)

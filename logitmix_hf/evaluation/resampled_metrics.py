@@ -68,7 +68,7 @@ def _matthews(p: Predictions, name: str) -> Measure:
 
 
 def _pearson(p: Predictions, name: str) -> Measure:
-    x, y = p.predictions - p.predictions.mean(), np.asarray(p.labels) - np.mean(p.labels)
+    x, y = (values - values.mean() for values in (p.predictions, np.asarray(p.labels)))
     moments = np.stack([x, y, x * x, y * y, x * y])
     return lambda weights: {name: _correlation(*(moments @ weights / len(weights)))}
 
