@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_temperature
+from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_temperature
 from logitmix_hf.reporting.folder import RunFolder
 
 SHOWN = ("ece", "oe", "nll")
+DETAILS = ("alpha", "w_sim", "mix_attention", "sim_detach", "sim_form")
+"""What sets runs of one method apart beside their seeds."""
 
 
 def cross_fitted(predictions: Predictions) -> tuple[Predictions, float]:
@@ -34,18 +36,20 @@ def cross_fitted(predictions: Predictions) -> tuple[Predictions, float]:
     return replace(predictions, logits=scaled), mean(temperatures)
 
 
-def row(folder: Path) -> tuple[tuple[str, str], dict[str, float]]:
-    """What one run is called, and its numbers."""
+def row(folder: Path) -> dict[str, float]:
+    """The numbers of one run."""
     run = RunFolder(folder)
     record, results = run.read_json("run.json"), run.read_json("eval_results.json")
     headline = record["data"]["metrics"][0]
     split = record["data"]["splits"]["eval"]["split"]
     predictions = Predictions.load(run.predictions_path(split))
-    values = {headline: results[f"eval_{headline}"], **{name: results[f"eval_{name}"] for name in SHOWN}}
+    values = {headline: results[f"eval_{headline}"]}
+    if predictions.problem == REGRESSION:
+        return {name: results[f"eval_{name}"] for name in record["data"]["metrics"]} | {"seconds": record["seconds"]}
+    values |= {name: results[f"eval_{name}"] for name in SHOWN}
     scaled, temperature = cross_fitted(predictions)
     after = evaluate_predictions(scaled)
-    values |= {"T": temperature, "ECE at T": after["ece"], "NLL at T": after["nll"], "seconds": record["seconds"]}
-    return (record["data"]["name"], called(record)), values
+    return values | {"T": temperature, "ECE at T": after["ece"], "NLL at T": after["nll"], "seconds": record["seconds"]}
 
 
 def called(record: dict[str, Any]) -> str:
@@ -58,17 +62,40 @@ def called(record: dict[str, Any]) -> str:
     return " ".join(word for word in words if word)
 
 
+def setting(record: dict[str, Any], name: str) -> str:
+    """One of :data:`DETAILS` as it was in force, in words."""
+    value = record["method"].get(name, record.get("arguments", {}).get(name))
+    return f"{name} {value}"
+
+
+def names_of(folders: list[Path]) -> dict[Path, tuple[str, str]]:
+    """Data and method of each run, with those of :data:`DETAILS` in which runs of the same method differ."""
+    records = {folder: RunFolder(folder).read_json("run.json") for folder in folders}
+    alike: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for folder, record in records.items():
+        alike[record["data"]["name"], called(record)].append(folder)
+    names = {}
+    for (data, method), group in alike.items():
+        differ = [name for name in DETAILS if len({setting(records[folder], name) for folder in group}) > 1]
+        for folder in group:
+            names[folder] = data, " ".join([method, *(setting(records[folder], name) for name in differ)])
+    return names
+
+
 def table(folders: list[Path]) -> str:
     """Means over the seeds of each data set and method, with half the range where there are several."""
-    grouped: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
+    names, grouped = names_of(folders), defaultdict(list)
     for folder in folders:
-        name, values = row(folder)
-        grouped[name].append(values)
-    names = list(next(iter(grouped.values()))[0])
-    lines = [f"| data | method | runs | {' | '.join(names)} |", f"|---|---|---|{'---|' * len(names)}"]
+        grouped[names[folder]].append(row(folder))
+    lines: list[str] = []
+    shown: list[str] = []
     for (data, method), runs in grouped.items():
+        if list(runs[0]) != shown:  # other data may have other scores
+            shown = list(runs[0])
+            lines += [*([""] if lines else []), f"| data | method | runs | {' | '.join(shown)} |"]
+            lines.append(f"|---|---|---|{'---|' * len(shown)}")
         cells = []
-        for name in names:
+        for name in shown:
             found = [run[name] for run in runs]
             form = "{:.0f}" if name == "seconds" else "{:.3f}"
             spread = f" ± {form.format((max(found) - min(found)) / 2)}" if len(found) > 1 else ""
@@ -78,4 +105,9 @@ def table(folders: list[Path]) -> str:
 
 
 if __name__ == "__main__":
-    print(table([Path(name) for name in sys.argv[1:]]))
+    given = [Path(name) for name in sys.argv[1:] if Path(name).is_dir()]  # runs/* also matches logs
+    finished = [folder for folder in given if (folder / "eval_results.json").is_file()]
+    for folder in given:
+        if folder not in finished:
+            print(f"{folder} has no results: left out.", file=sys.stderr)
+    print(table(finished))

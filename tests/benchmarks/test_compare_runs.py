@@ -30,16 +30,30 @@ def test_each_half_is_judged_by_the_temperature_of_the_other():
     assert evaluate_predictions(after)["nll"] < evaluate_predictions(before)["nll"]
 
 
+def run_of(path, *, seconds=10, method=None, **results) -> None:
+    folder = RunFolder(path)
+    folder.claim()
+    data = {"name": "sst2", "metrics": ["accuracy"], "splits": {"eval": {"split": "validation"}}}
+    named = {"name": "logitmix", "site": "cls", **(method or {})}
+    folder.write_json("run.json", {"data": data, "method": named, "seconds": seconds})
+    values = {"accuracy": 0.8, "ece": 0.1, "oe": 0.05, "nll": 0.5, **results}
+    (path / "eval_results.json").write_text(json.dumps({f"eval_{name}": value for name, value in values.items()}))
+    overconfident(seed=len(str(path))).save(folder.predictions_path("validation"))
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_told_apart(tmp_path):
+    for number, alpha in enumerate((0.4, 3.0, 3.0)):
+        run_of(tmp_path / str(number), method={"alpha": alpha})
+    lines = table(sorted(tmp_path.iterdir())).splitlines()
+    assert [line.split(" | ")[1:3] for line in lines[2:]] == [
+        ["logitmix cls alpha 0.4", "1"],
+        ["logitmix cls alpha 3.0", "2"],
+    ]
+
+
 def test_seeds_of_one_method_become_a_mean_and_half_the_range(tmp_path):
     for seed, accuracy in ((1, 0.8), (2, 0.9)):
-        folder = RunFolder(tmp_path / f"s{seed}")
-        folder.claim()
-        data = {"name": "sst2", "metrics": ["accuracy"], "splits": {"eval": {"split": "validation"}}}
-        record = {"data": data, "method": {"name": "logitmix", "site": "cls"}, "seconds": 10 * seed}
-        folder.write_json("run.json", record)
-        results = {"eval_accuracy": accuracy, "eval_ece": 0.1, "eval_oe": 0.05, "eval_nll": 0.5}
-        (tmp_path / f"s{seed}" / "eval_results.json").write_text(json.dumps(results))
-        overconfident(seed=seed).save(folder.predictions_path("validation"))
+        run_of(tmp_path / f"s{seed}", seconds=10 * seed, accuracy=accuracy)
     lines = table([tmp_path / "s1", tmp_path / "s2"]).splitlines()
     assert lines[2].startswith("| sst2 | logitmix cls | 2 | 0.850 ± 0.050 | 0.100 ± 0.000 | 0.050 ± 0.000 |")
     assert lines[2].endswith("| 15 ± 5 |")
