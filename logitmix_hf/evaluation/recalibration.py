@@ -149,7 +149,7 @@ def fit_isotonic(logits: ArrayLike, labels: ArrayLike) -> OneByOne:
     return _one_by_one(logits, labels, fit)
 
 
-FITS: Mapping[str, Callable[[ArrayLike, ArrayLike], Calibrator]] = {
+FITS: Mapping[str, Callable[[np.ndarray, np.ndarray], Calibrator]] = {
     "temperature": fit_temperature,
     "vector": fit_vector_scaling,
     "platt": fit_platt,
@@ -178,19 +178,20 @@ def compare_methods(
     """
     if judged.problem == REGRESSION:
         raise UserError("A regression has no probabilities to calibrate.")
-    if judged.labels is None or (fitted is not None and fitted.labels is None):
+    rows = judged if fitted is None else fitted
+    if judged.labels is None or rows.labels is None:
         raise UserError("These predictions have no labels (a test split?), so nothing can be calibrated on them.")
     scores = {"uncalibrated": evaluate_predictions(judged, metrics, bins)}
     for name, fit in FITS.items():
         if fitted is not None:
-            after = calibrated(judged, fit(fitted.logits, fitted.labels))
+            after = calibrated(judged, fit(rows.logits, rows.labels))
         else:
             after = replace(judged, logits=_crossed(judged, fit, seed))
         scores[name] = evaluate_predictions(after, metrics, bins)
     return scores
 
 
-def _crossed(p: Predictions, fit: Callable[[ArrayLike, ArrayLike], Calibrator], seed: int) -> np.ndarray:
+def _crossed(p: Predictions, fit: Callable[[np.ndarray, np.ndarray], Calibrator], seed: int) -> np.ndarray:
     assert p.labels is not None
     half, made = second_half(len(p), seed), np.empty(p.logits.shape)
     for rows in (half, ~half):

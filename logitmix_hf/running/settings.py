@@ -9,7 +9,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.flags import flag
 
 
@@ -23,10 +23,42 @@ class RunSettings:
     resume: bool = flag("run", False, "go on from the last checkpoint in the output folder")
     overwrite: bool = flag("run", False, "replace the run that the output folder holds")
     early_stopping: int | None = flag("run", None, "stop after this many evaluations without a better score")
-    bins: int = flag("run", 15, "equal-width bins of ECE and OE")
+    bins: int = flag("run", 15, "bins of ECE and of every other score that has bins")
+    bootstrap: int = flag("run", 1000, "resamples for the intervals of the final scores; 0: no intervals")
+    calibration_split: float | None = flag(
+        "calibration", None, "share of train that is set apart, stratified, and the temperature fitted on"
+    )
+    calibration_file: str | None = field(
+        default=None, metadata={"help": "or rows of their own that it is fitted on: a file", "group": "calibration", "only": "text"}
+    )  # fmt: skip
+    protocol: str | None = flag(
+        "calibration", None, "halves: or each half of the judged rows is judged by a temperature of the other half"
+    )
+    calibrate_on_eval: bool = flag("calibration", False, "or on the very rows that it is judged on; results say so")
+    fold: bool = flag("calibration", True, "temperature into the last layer's weights; false: config.json alone")
 
     def __post_init__(self) -> None:
         check_number("bins", self.bins, low=1)
+        check_number("bootstrap", self.bootstrap, low=0)
+        if self.calibration_split is not None:
+            check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True)
+        if self.protocol is not None:
+            pick({"halves": ""}, self.protocol, "protocol")
+        if len(self._given) > 1 and self._given != ["calibration_file", "calibrate_on_eval"]:
+            raise UserError(
+                f"--{' and --'.join(self._given)} were given, but a temperature is fitted on one set of rows: take one."
+            )
+
+    @property
+    def _given(self) -> list[str]:
+        names = ("calibration_split", "calibration_file", "protocol", "calibrate_on_eval")
+        return [name for name in names if getattr(self, name) not in (None, False)]
+
+    @property
+    def calibration(self) -> str | None:
+        """What a temperature is fitted on: "split", "file", "halves", "eval"; None for no temperature."""
+        words = {"calibration_split": "split", "calibration_file": "file", "protocol": "halves"}
+        return words.get(self._given[0], "eval") if self._given else None
 
 
 @dataclass

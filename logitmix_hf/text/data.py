@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +17,7 @@ from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.labels import Labels, read_labels
+from logitmix_hf.text.rows import dataset_of, digest_of, renumbered
 from logitmix_hf.text.sources import GLUE, Request, Source, open_source
 from logitmix_hf.text.tokens import tokenize
 
@@ -43,6 +42,7 @@ class TextData:
         ``kind`` says whether it is "hub", "folder", "file" or "builtin".
     fingerprint: SHA-256 (16 hex digits) of all rows and label names as they are here, the same on every machine.
     validation_note: where validation comes from, in words: a split, a file, or the share and seed held out of train.
+    calibration: rows that the temperature is fitted on, neither trained nor judged on; ``calibration_note`` likewise.
     """
 
     train: Dataset | None
@@ -57,6 +57,14 @@ class TextData:
     kind: str
     fingerprint: str
     validation_note: str = ""
+    calibration: Dataset | None = None
+    calibration_note: str = ""
+
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        """All of them by name, "train" and "calibration" first where they are."""
+        first = {"train": self.train, "calibration": self.calibration}
+        return {**{key: split for key, split in first.items() if split is not None}, **self.validation, **self.test}
 
     def renumbered(self, label_names: Sequence[str]) -> TextData:
         """The same data with its classes in another order, for a model that numbers them so already.
@@ -69,14 +77,21 @@ class TextData:
             return self
         if sorted(names) != sorted(self.label_names):
             raise UserError(f"The data's labels are {', '.join(self.label_names)}, the model's are {', '.join(names)}.")
-        old = [self.label_names.index(name) for name in names]  # new number -> old number
-        change = lambda split: _renumber(split, old, self.problem)  # noqa: E731
+        return self.relabelled(names, [names.index(name) for name in self.label_names])
+
+    def relabelled(self, label_names: Sequence[str], numbers: Sequence[int]) -> TextData:
+        """The same data with its class k as number ``numbers[k]`` of ``label_names``, of which there may be more."""
+        names, numbers = tuple(map(str, label_names)), list(numbers)
+        if numbers == list(range(len(names))):
+            return replace(self, label_names=names)
+        made = {key: renumbered(split, numbers, len(names), self.problem) for key, split in self.splits.items()}
         return replace(
             self,
-            train=None if self.train is None else change(self.train),
-            validation={key: change(split) for key, split in self.validation.items()},
-            test={key: change(split) for key, split in self.test.items()},
+            train=made.get("train"),
+            validation={key: made[key] for key in self.validation},
+            test={key: made[key] for key in self.test},
             label_names=names,
+            calibration=made.get("calibration"),
         )
 
 
@@ -96,6 +111,8 @@ def check_data(
     max_train_samples: int | None = None,
     max_eval_samples: int | None = None,
     need_test: bool = False,
+    calibration_share: float | None = None,
+    calibration_file: str | Path | None = None,
 ) -> Request:
     """The checks of :func:`load_text_data` that cost nothing, for the first second of a command.
 
@@ -115,7 +132,11 @@ def check_data(
     if isinstance(text_columns, str):
         text_columns = [column.strip() for column in text_columns.split(",")]
     columns = None if text_columns is None else tuple(text_columns)
-    return Request(task, dataset_name, dataset_config, files, columns, label_column, regression)
+    if calibration_share is not None:
+        check_number("calibration_split", calibration_share, low=0, high=0.9, open_low=True)
+        if files and "train" not in files:
+            raise UserError("--calibration_split takes its rows from train, and there is no --train_file.")
+    return Request(task, dataset_name, dataset_config, files, columns, label_column, regression, calibration_file)
 
 
 def load_text_data(
@@ -135,6 +156,8 @@ def load_text_data(
     max_eval_samples: int | None = None,
     need_test: bool = False,
     known_labels: Sequence[str] = (),
+    calibration_share: float | None = None,
+    calibration_file: str | Path | None = None,
 ) -> TextData:
     """Read, check and number the data that the arguments mean.
 
@@ -156,6 +179,8 @@ def load_text_data(
         max_eval_samples: keep the first rows of each validation split. Test splits are always whole.
         need_test: read the test splits too.
         known_labels: class names in the order of a model that exists already.
+        calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
+        calibration_file: or these rows of their own, with the columns of the other splits.
 
     Raises:
         UserError: for anything that the user can mend; the message is one line.
@@ -164,23 +189,26 @@ def load_text_data(
         task=task, dataset_name=dataset_name, dataset_config=dataset_config, train_file=train_file,
         validation_file=validation_file, test_file=test_file, text_columns=text_columns, label_column=label_column,
         regression=regression, validation_share=validation_share, max_train_samples=max_train_samples,
-        max_eval_samples=max_eval_samples, need_test=need_test,
+        max_eval_samples=max_eval_samples, need_test=need_test, calibration_share=calibration_share,
+        calibration_file=calibration_file,
     )  # fmt: skip
     source = open_source(request, need_test)
     columns, tables, labels = _read(source, request, tuple(known_labels))
     train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
     if train is not None and not validation and validation_share > 0:
-        kept, held = hold_out_rows(train["labels"].to_pylist(), labels.problem, validation_share, seed)
-        train, validation = train.take(kept), {"validation": train.take(held)}
-        how = "a random" if labels.problem == REGRESSION else "a stratified"
-        note = f"{how} {validation_share:.3g} share of train ({len(held)} rows), seed {seed}"
+        train, held, note = _set_apart(train, labels.problem, validation_share, seed)
+        validation = {"validation": held}
+    calibration, calibration_note = tables.get("calibration"), f"the file {Path(calibration_file or '').name}"
     if train is not None:
         train = train.take(keep_rows(len(train), max_train_samples, seed))
+        if calibration_share is not None:
+            train, calibration, calibration_note = _set_apart(train, labels.problem, calibration_share, seed)
     validation = {key: split.take(keep_rows(len(split), max_eval_samples, None)) for key, split in validation.items()}
-    ready = {key: _dataset(split) for key, split in validation.items()}
-    test = {key: _dataset(tables[key]) for key in source.test}
-    train_ready = None if train is None else _dataset(train)
-    parts = [train_ready, *ready.values(), *test.values()]
+    ready = {key: dataset_of(split) for key, split in validation.items()}
+    test = {key: dataset_of(tables[key]) for key in source.test}
+    train_ready = None if train is None else dataset_of(train)
+    calibration_ready = None if calibration is None else dataset_of(calibration)
+    parts = [train_ready, *ready.values(), *test.values(), calibration_ready]
     return TextData(
         train=train_ready,
         validation=ready,
@@ -192,9 +220,18 @@ def load_text_data(
         name=source.name,
         source=source.origin,
         kind=source.kind,
-        fingerprint=_digest([part._fingerprint for part in parts if part is not None], list(labels.names)),
+        fingerprint=digest_of([part._fingerprint for part in parts if part is not None], list(labels.names)),
         validation_note=note,
+        calibration=calibration_ready,
+        calibration_note=calibration_note if calibration is not None else "",
     )
+
+
+def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[pa.Table, pa.Table, str]:
+    """What stays of train, what is set apart, and that in words."""
+    kept, held = hold_out_rows(train["labels"].to_pylist(), problem, share, seed)
+    how = "a random" if problem == REGRESSION else "a stratified"
+    return train.take(kept), train.take(held), f"{how} {share:.3g} share of train ({len(held)} rows), seed {seed}"
 
 
 def _read(
@@ -202,7 +239,9 @@ def _read(
 ) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels]:
     """Text columns, splits with their final columns, and labels; "train" first where there is one."""
     splits: dict[str, RawSplit] = {} if source.train is None else {"train": source.train}
-    splits |= source.validation | source.test
+    splits |= (
+        source.validation | ({} if source.calibration is None else {"calibration": source.calibration}) | source.test
+    )
     first = next(iter(splits.values()))
     label = "label" if source.task else find_label_column(first, request.label_column)
     columns = source.task.columns if source.task else find_text_columns(first, request.text_columns, label)
@@ -220,7 +259,7 @@ def _read(
         if key in values:
             made["labels"] = pa.array(values[key], _LABEL_TYPES[labels.problem])
         made["idx"] = pa.array(np.arange(len(split)))
-        if source.kind == "builtin":
+        if source.kind == "builtin" and key != "calibration":
             made["posterior"] = split.table.column("posterior")
         tables[key] = pa.table(made)
     return columns, tables, labels
@@ -235,31 +274,3 @@ def _has_labels(split: RawSplit, column: str, glue: bool) -> bool:
         return False
     values = split.values(column)
     return all(value is not None for value in values) and not (glue and all(value == -1 for value in values))
-
-
-def _dataset(table: pa.Table) -> Dataset:
-    from datasets import Dataset
-
-    rows = (table.slice(start, 10_000).to_pydict() for start in range(0, len(table), 10_000))
-    return Dataset(table, fingerprint=_digest(rows))  # type: ignore[arg-type]
-
-
-def _digest(*parts: Any) -> str:
-    """16 hex digits of the SHA-256 of values; a part may be an iterator of values."""
-    digest = hashlib.sha256()
-    for part in parts:
-        for value in part:
-            digest.update(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
-    return digest.hexdigest()[:16]
-
-
-def _renumber(split: Dataset, old: list[int], problem: str) -> Dataset:
-    """Classes in the order ``old`` (new number -> old number), in ``labels`` and in ``posterior``."""
-    table: Mapping[str, Any] = {name: split.data.column(name) for name in split.column_names}
-    made = dict(table)
-    if "labels" in made and problem == SINGLE:
-        made["labels"] = pa.array(np.argsort(old)[made["labels"].to_numpy()])
-    for name in ("labels", "posterior"):
-        if name in made and (name == "posterior" or problem == MULTI):
-            made[name] = pa.array([[row[number] for number in old] for row in made[name].to_pylist()], made[name].type)
-    return _dataset(pa.table(made))

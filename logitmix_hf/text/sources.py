@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Request:
     text_columns: tuple[str, ...] | None
     label_column: str | None
     regression: bool
+    calibration_file: str | Path | None = None
 
     def __post_init__(self) -> None:
         named = self.dataset_name if self.dataset_name != GLUE else None
@@ -55,7 +56,7 @@ class Request:
                 "No data was given: take a GLUE task (--task rte), your own file (--train_file data.csv), or any data"
                 " set of the Hub (--dataset_name ORG/NAME)."
             )
-        for path in self.files.values():
+        for path in (*self.files.values(), *([self.calibration_file] if self.calibration_file else [])):
             check_file(path)
         if named and named != "builtin":
             is_folder(named)
@@ -86,7 +87,7 @@ class Source:
 
     kind: "hub", "folder", "file" or "builtin". name: the task, the file's stem or the data set's last word. origin: what
     a card may print: never a path of this machine. note: where validation comes from, in words; empty when a share of
-    train must be held out.
+    train must be held out. calibration: rows of their own that the temperature is fitted on, where a file was given.
     """
 
     kind: str
@@ -97,6 +98,7 @@ class Source:
     test: dict[str, RawSplit] = field(default_factory=dict)
     task: Task | None = None
     note: str = ""
+    calibration: RawSplit | None = None
 
 
 def _builtin_tasks() -> Mapping[str, Any]:
@@ -111,6 +113,13 @@ def open_source(request: Request, need_test: bool) -> Source:
     Raises:
         UserError: for what cannot be read, a split that is missing, or the Hub out of reach.
     """
+    source = _open_source(request, need_test)
+    if request.calibration_file is None:
+        return source
+    return replace(source, calibration=read_file(request.calibration_file))
+
+
+def _open_source(request: Request, need_test: bool) -> Source:
     if request.files:
         return _from_files(request.files, need_test)
     name = request.dataset_name or GLUE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from logitmix_hf.vision.data.cache import default_folder
 from logitmix_hf.vision.data.collate import ImageCollator
 from logitmix_hf.vision.data.decode import scan
 from logitmix_hf.vision.data.memory import free_memory
-from logitmix_hf.vision.data.named import IMAGENET_MEAN, IMAGENET_STD, Named
+from logitmix_hf.vision.data.named import Named
 from logitmix_hf.vision.data.reading import SplitReader
 from logitmix_hf.vision.data.sizes import SCANNED, Shape, choose_shape
 from logitmix_hf.vision.data.sources import RawSplit, Request, open_source
 from logitmix_hf.vision.data.splits import MemorySplit, Split
+from logitmix_hf.vision.data.statistics import statistics_of
 
-_MOST_PIXELS = 2**30  # that mean and standard deviation are computed from
 _EVAL_SEED = 0  # of max_eval_samples: every run is judged on the same rows
 
 
@@ -46,6 +46,7 @@ class ImageData:
     validation_note: where validation comes from, in words.
     skipped: how many images were left out as unreadable, by split.
     stored: side of the square that images are resized to before the centre is cut out; None: ``image_size``.
+    calibration: rows that the temperature is fitted on, set apart from train; ``calibration_note`` says how.
     """
 
     train: Split
@@ -67,11 +68,28 @@ class ImageData:
     statistics: str = ""
     skipped: Mapping[str, int] = field(default_factory=dict)
     stored: int | None = None
+    calibration: Split | None = None
+    calibration_note: str = ""
 
     @property
     def splits(self) -> dict[str, Split]:
-        """All of them, "train" first."""
-        return {"train": self.train, **self.validation, **self.test}
+        """All of them, "train" first, then "calibration" where there is one."""
+        apart = {} if self.calibration is None else {"calibration": self.calibration}
+        return {"train": self.train, **apart, **self.validation, **self.test}
+
+    def relabelled(self, label_names: Sequence[str], numbers: Sequence[int]) -> ImageData:
+        """The same data with its class k as number ``numbers[k]`` of ``label_names``, of which there may be more."""
+        made = {name: split.relabelled(numbers) for name, split in self.splits.items()}
+        return replace(self._with(made), label_names=tuple(map(str, label_names)))
+
+    def _with(self, splits: Mapping[str, Split]) -> ImageData:
+        return replace(
+            self,
+            train=splits["train"],
+            validation={name: splits[name] for name in self.validation},
+            test={name: splits[name] for name in self.test},
+            calibration=splits.get("calibration"),
+        )
 
     @property
     def in_memory(self) -> bool:
@@ -89,12 +107,8 @@ class ImageData:
         needed = sum(split.nbytes for split in self.splits.values() if isinstance(split, MemorySplit))
         if device.type == "cuda" and needed > share * torch.cuda.mem_get_info(device)[0]:
             return self
-        moved = {name: split.to(device) for name, split in self.splits.items() if isinstance(split, MemorySplit)}
-        return replace(
-            self,
-            train=moved["train"],
-            validation={name: moved[name] for name in self.validation},
-            test={name: moved[name] for name in self.test},
+        return self._with(
+            {name: split.to(device) for name, split in self.splits.items() if isinstance(split, MemorySplit)}
         )
 
     def collator(self, augment: Augment | None = None, device: torch.device | None = None) -> ImageCollator:
@@ -118,6 +132,7 @@ def check_image_data(
     skip_corrupt: bool = False,
     cache_dir: str | Path | None = None,
     memory_limit: int | None = None,
+    calibration_share: float | None = None,
 ) -> Request:
     """The checks of :func:`load_image_data` that cost nothing, for the first second of a command.
 
@@ -125,6 +140,8 @@ def check_image_data(
         UserError: as there, as far as arguments and names of files tell.
     """
     check_number("validation_share", validation_share, low=0, high=0.9)
+    if calibration_share is not None:
+        check_number("calibration_split", calibration_share, low=0, high=0.9, open_low=True)
     whole = (
         ("max_train_samples", max_train_samples, 1),
         ("max_eval_samples", max_eval_samples, 1),
@@ -157,6 +174,7 @@ def load_image_data(
     skip_corrupt: bool = False,
     cache_dir: str | Path | None = None,
     memory_limit: int | None = None,
+    calibration_share: float | None = None,
 ) -> ImageData:
     """Read, check and decode the images that the arguments mean.
 
@@ -176,6 +194,7 @@ def load_image_data(
         skip_corrupt: leave out images that cannot be decoded, and warn how many.
         cache_dir: where decoded pixels are kept; default beside the data sets that ``datasets`` keeps.
         memory_limit: bytes that decoded splits may take; more is streamed. Default half of the free memory.
+        calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
 
     Raises:
         UserError: for anything that the user can mend; the message is one line.
@@ -184,7 +203,7 @@ def load_image_data(
         dataset=dataset, dataset_config=dataset_config, image_column=image_column, label_column=label_column,
         validation_share=validation_share, seed=seed, max_train_samples=max_train_samples,
         max_eval_samples=max_eval_samples, need_test=need_test, image_size=image_size, channels=channels,
-        skip_corrupt=skip_corrupt, cache_dir=cache_dir, memory_limit=memory_limit,
+        skip_corrupt=skip_corrupt, cache_dir=cache_dir, memory_limit=memory_limit, calibration_share=calibration_share,
     )  # fmt: skip
     source = open_source(request, need_test)
     train_labels = source.train.labels
@@ -201,7 +220,12 @@ def load_image_data(
         kept, held = hold_out_rows(train_labels.tolist(), SINGLE, validation_share, seed)
         wanted["validation"] = (source.train, _keep(held, max_eval_samples, _EVAL_SEED))
         note = f"a stratified {validation_share:.3g} share of train ({len(held)} rows), seed {seed}"
-    wanted["train"] = (source.train, _keep(kept, max_train_samples, seed))
+    kept, apart = _keep(kept, max_train_samples, seed), ""
+    if calibration_share is not None:
+        stay, held = hold_out_rows(train_labels[kept].tolist(), SINGLE, calibration_share, seed)
+        apart = f"a stratified {calibration_share:.3g} share of train ({len(held)} rows), seed {seed}"
+        wanted["calibration"], kept = (source.train, kept[held]), kept[stay]
+    wanted["train"] = (source.train, kept)
     for key, split in source.validation.items():
         wanted[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
     for key, split in source.test.items():
@@ -216,10 +240,11 @@ def load_image_data(
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})
     train, tested = reader.splits["train"], [key for key in source.test if key not in judged]
-    mean, std, statistics = _statistics(train, source.named, shape)
+    others = {"train", "calibration", *tested}
+    mean, std, statistics = statistics_of(train, source.named, shape)
     return ImageData(
         train=train,
-        validation={key: reader.splits[key] for key in wanted if key != "train" and key not in tested},
+        validation={key: reader.splits[key] for key in wanted if key not in others},
         test={key: reader.splits[key] for key in tested},
         label_names=source.label_names,
         channels=shape.channels,
@@ -236,6 +261,8 @@ def load_image_data(
         statistics=statistics,
         skipped=reader.skipped,
         stored=shape.stored,
+        calibration=reader.splits.get("calibration"),
+        calibration_note=apart,
     )
 
 
@@ -260,31 +287,3 @@ def _shape(train: RawSplit, named: Named | None, image_size: int | None, channel
     if not len(found.sizes):
         raise UserError(f"{train.where} has no image that can be read, not even {train.images.name(int(rows[0]))}.")
     return choose_shape(found, None, image_size, channels)
-
-
-def _statistics(train: Split, named: Named | None, shape: Shape) -> tuple[tuple[float, ...], tuple[float, ...], str]:
-    """Mean and standard deviation per channel, and where they come from."""
-    if named and named.mean and named.std and len(named.mean) == shape.channels:
-        return named.mean, named.std, named.source
-    if isinstance(train, MemorySplit):
-        return *pixel_statistics(train), "the pixels of train"
-    if shape.channels == 3:
-        return IMAGENET_MEAN, IMAGENET_STD, "ImageNet"
-    return (float(np.mean(IMAGENET_MEAN)),), (float(np.mean(IMAGENET_STD)),), "ImageNet, mean of its channels"
-
-
-def pixel_statistics(split: MemorySplit) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over all pixels, in units of [0, 1]; of evenly spaced rows where all
-    together are more than 2^30 values. A channel of one value has the deviation of one step, 1/255."""
-    rows = np.linspace(0, len(split) - 1, min(len(split), max(1, _MOST_PIXELS * len(split) // split.nbytes)))
-    counts = 0
-    for part in np.array_split(rows.astype(np.int64), max(1, len(rows) // 1_000)):
-        values = split.take(part, None).reshape(-1, split.pixels.shape[1]) if len(part) else None
-        if values is not None:
-            counts = counts + torch.stack([torch.bincount(channel, minlength=256) for channel in values.T]).double()
-    assert isinstance(counts, torch.Tensor)
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    share = counts / counts.sum(dim=1, keepdim=True)
-    mean = share @ levels
-    std = (share @ levels.square() - mean.square()).clamp(min=0).sqrt().clamp(min=1 / 255)
-    return tuple(mean.tolist()), tuple(std.tolist())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypedDict
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 import torch
@@ -11,6 +13,9 @@ from torch import Tensor
 
 from logitmix_hf.vision.data.augment import Augment, resized, windows
 from logitmix_hf.vision.data.decode import RawImages, read_image, square
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Row(TypedDict):
@@ -55,6 +60,13 @@ class Split(ABC):
     def set_epoch(self, epoch: int) -> None:
         """Called by ``Trainer`` and accelerate before each epoch, see also :class:`TellEpoch`."""
         self._epoch.fill_(int(epoch))
+
+    def relabelled(self, numbers: Sequence[int]) -> Self:
+        """The same rows with label k as ``numbers[k]``."""
+        made = copy(self)
+        if self.labels is not None:
+            made.labels = torch.as_tensor(numbers, device=self.labels.device)[self.labels]
+        return made
 
     @property
     def device(self) -> torch.device:

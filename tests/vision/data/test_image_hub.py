@@ -10,7 +10,7 @@ from picturefiles import encoded, noise, parquet, save
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data import NAMED, check_image_data, load_image_data
-from logitmix_hf.vision.data.load import pixel_statistics
+from logitmix_hf.vision.data.statistics import pixel_statistics
 
 NAMES = ClassLabel(names=["cat", "ant", "bee"])
 
