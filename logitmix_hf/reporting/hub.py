@@ -3,24 +3,24 @@ go on. No message holds a token."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.card import relocated
 from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.patience import BRIEF, PATIENT, Patience, brief_client, is_passing, reason
 from logitmix_hf.reporting.redact import scrub
+from logitmix_hf.reporting.upload import commit, there_already
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-T = TypeVar("T")
 
 _NO_TOKEN = (
     "Pushing to the Hub needs a token, and there is none: log in by `hf auth login`, set HF_TOKEN, or give "
@@ -71,17 +71,33 @@ def strategy_note(args: Any) -> str | None:
     return f"{asked}: the finished run is pushed once, at the end; checkpoints stay at home (they hold pickles)."
 
 
+UNTRAINED = "Nothing was trained; without --push_to_hub the run stays on this machine"
+
+
+class OutOfReach(UserError):
+    """The Hub could not be asked, or had trouble of its own: nothing that the user did."""
+
+
 def check_access(
-    repo_id: str, token: str | None = None, private: bool | None = None, endpoint: str | None = None
+    repo_id: str,
+    token: str | None = None,
+    private: bool | None = None,
+    endpoint: str | None = None,
+    undone: str = UNTRAINED,
+    patience: Patience = BRIEF,
 ) -> str:
     """Prove, before training, that the token may write to the repository; make the repository if it is missing.
+
+    Args:
+        undone: what did not happen yet, for the messages.
 
     Returns:
         The full id, ``user/name``.
 
     Raises:
+        OutOfReach: no Hub within reach, or none that works.
         UserError: no token, a token that is not accepted or may only read, no right to make or write the repository,
-            a name that cannot be one, or no Hub within reach.
+            or a name that cannot be one.
     """
     api, token = _api(endpoint, token)
     if token is None:
@@ -89,40 +105,37 @@ def check_access(
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
-    where = f"{repo_id!r} on {api.endpoint}"
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
         raise UserError(f"--hub_model_id {repo_id!r} cannot be the name of a repository: {error}") from None
 
-    def refused(error: HfHubHTTPError, what: str) -> UserError:
-        status = error.response.status_code
-        if status in (401, 403, 404):
-            return UserError(scrub(f"{what}. Nothing was trained.", [token]))
-        return UserError(scrub(f"The Hub refused {where}: {_reason(error)}. Nothing was trained.", [token]))
+    def refused(error: Exception, what: str) -> UserError:
+        if not isinstance(error, HfHubHTTPError) or is_passing(error):
+            text = f"The Hub at {api.endpoint} cannot be reached or does not work ({reason(error)}). {undone}."
+            return OutOfReach(scrub(text, [token]))
+        if error.response.status_code in (401, 403, 404):
+            return UserError(scrub(f"{what}. {undone}.", [token]))
+        return UserError(scrub(f"The Hub refused {repo_id!r} on {api.endpoint}: {reason(error)}. {undone}.", [token]))
 
     try:
-        user = _retrying(lambda: api.whoami(token=token))
-    except HfHubHTTPError as error:
-        raise refused(
-            error, f"{api.endpoint} does not accept the token (--hub_token, HF_TOKEN or `hf auth login`)"
-        ) from None
+        user = patience.call(lambda: api.whoami(token=token))
     except Exception as error:
-        raise _out_of_reach(api, error, token) from None
+        not_known = f"{api.endpoint} does not accept the token (--hub_token, HF_TOKEN or `hf auth login`)"
+        raise refused(error, not_known) from None
     name = user.get("name")
     role = ((user.get("auth") or {}).get("accessToken") or {}).get("role")
     if role == "read":
         raise UserError(f"The token of {name!r} may only read; pushing to {repo_id!r} needs one that may write.")
-    no_right = f"The token of {name!r} may not write to {where}: give a --hub_model_id that it may, or another token"
     full = repo_id if "/" in repo_id else f"{name}/{repo_id}"
     try:
-        _make(api, full, private, token)
+        _make(api, full, private, token, patience)
         # A repository that exists may be somebody else's: ask for the right itself.
-        _retrying(lambda: api.auth_check(full, token=token, write=True))
-    except HfHubHTTPError as error:
-        raise refused(error, no_right) from None
+        patience.call(lambda: api.auth_check(full, token=token, write=True))
     except Exception as error:
-        raise _out_of_reach(api, error, token) from None
+        where = f"{repo_id!r} on {api.endpoint}"
+        what = f"The token of {name!r} may not write to {where}: give a --hub_model_id that it may, or another token"
+        raise refused(error, what) from None
     return full
 
 
@@ -134,12 +147,15 @@ def push_run(
     revision: str | None = None,
     endpoint: str | None = None,
     message: str = "Add the model, its card and its results",
-    wait: float = 1.0,
+    patience: Patience = PATIENT,
+    say: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Upload a finished run in one commit: exactly the files of ``folder.PUBLIC_FILES`` that are there.
 
-    The repository and the branch are made if missing. A server's error (5xx, 429) and a lost connection are tried
-    again, four times, ``wait`` × 1, 2, 4, 8 s apart; nothing is changed by a try that failed.
+    The repository and the branch are made if missing. A file that is there already with the same content is not sent
+    again; of a push that was cut off, neither is a large file whose upload had ended (its commit is still to come). A
+    server's error (5xx, 429) and a lost connection are tried again within ``patience``; nothing is changed by a try
+    that failed. ``say`` gets one line for each try, and one on what is there already.
 
     Returns:
         The address of the repository.
@@ -154,35 +170,44 @@ def push_run(
     if token is None:
         raise UserError(_NO_TOKEN)
 
-    def once() -> str:
-        from huggingface_hub import CommitOperationAdd
-
-        # Made anew for each try: the client marks them as it goes.
-        operations = [CommitOperationAdd(name, _content(run.path / name, full)) for name in names]
-        with warnings.catch_warnings():
-            # The client wonders at data files in a model's repository; the predictions are meant to be there.
-            warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
-            api.create_commit(full, operations, commit_message=message, token=token, revision=revision)
-        return f"{api.endpoint}/{full}"
+    def told(line: str) -> None:
+        say(scrub(line, [token]))
 
     full = repo_id
     try:
-        if "/" not in full:
-            full = f"{_retrying(lambda: api.whoami(token=token), wait, tries=5)['name']}/{repo_id}"
-        _make(api, full, private, token, wait, tries=5)
-        if revision not in (None, "main"):
-            _retrying(lambda: api.create_branch(full, branch=revision, exist_ok=True, token=token), wait, tries=5)
-        return _retrying(once, wait, tries=5)
+        with brief_client(told), _without_notes():
+            if "/" not in full:
+                full = f"{patience.call(lambda: api.whoami(token=token), told)['name']}/{repo_id}"
+            _make(api, full, private, token, patience, told)
+            if revision not in (None, "main"):
+                branch = {"branch": str(revision), "exist_ok": True, "token": token}
+                patience.call(lambda: api.create_branch(full, **branch), told)
+            contents = {name: _content(run.path / name, full) for name in names}
+            access = {"token": token, "revision": revision}
+            there = patience.call(lambda: there_already(api, full, contents, access), told)
+            if there:
+                told(f"{len(there)} of {len(names)} files are there already")
+            if missing := {name: content for name, content in contents.items() if name not in there}:
+                commit(api, full, missing, access, message, patience, told)
+        return f"{api.endpoint}/{full}"
     except Exception as error:
         command = push_command(run.path, full, revision)
         raise PushFailed(
             scrub(
                 f"The run is saved in {str(run.path)!r}, but pushing it to {full!r} on {api.endpoint} failed: "
-                f"{_reason(error)}. Push it later with: {command}",
+                f"{reason(error)}. Push it later with: {command}",
                 [token],
             ),
             command,
         ) from None
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """The client wonders at data files in a model's repository; the predictions are meant to be there."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
+        yield
 
 
 def check_model(run: RunFolder) -> list[str]:
@@ -216,64 +241,15 @@ def _api(endpoint: str | None, token: str | None) -> tuple[HfApi, str | None]:
     return HfApi(endpoint=endpoint, token=token), token
 
 
-def _make(api: HfApi, repo_id: str, private: bool | None, token: str, wait: float = 1.0, tries: int = 3) -> None:
+def _make(
+    api: HfApi,
+    repo_id: str,
+    private: bool | None,
+    token: str,
+    patience: Patience,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
     # Asked first, because create_repo(exist_ok=True) hides a refusal where the repository exists, and then trips over
     # the address of a Hub other than HF_ENDPOINT.
-    if not _retrying(lambda: api.repo_exists(repo_id, token=token), wait, tries):
-        _retrying(lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token), wait, tries)
-
-
-def _retrying(call: Callable[[], T], wait: float = 1.0, tries: int = 3) -> T:
-    for pause in (wait * 2**k for k in range(tries - 1)):
-        try:
-            return call()
-        except Exception as error:
-            if not _is_passing(error):
-                raise
-        time.sleep(pause)
-    return call()
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether to try again: the server's own trouble or a lost connection, not a refusal.
-
-    A large file that failed comes as RuntimeError; the client has tried it five times already.
-    """
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if isinstance(error, HfHubHTTPError):
-        return error.response.status_code == 429 or error.response.status_code >= 500
-    # The client's network errors are httpx's before huggingface_hub 2 and httpx2's since, and derive from no built-in.
-    return any(
-        kind.__name__ == "TransportError" and kind.__module__.split(".")[0] in ("httpx", "httpx2")
-        for kind in type(error).__mro__
-    )
-
-
-def _reason(error: BaseException) -> str:
-    """One line that says what went wrong, from the innermost cause that the Hub or the network gave."""
-    chain = [error]
-    while (cause := chain[-1].__cause__) is not None and cause not in chain:
-        chain.append(cause)
-    words = []
-    for link in chain:
-        response = getattr(link, "response", None)
-        if response is None:
-            words.append(" ".join(str(link).split()) or type(link).__name__)
-        else:  # the client's own text goes over several lines, with addresses and a request's id
-            said = getattr(link, "server_message", None) or response.reason_phrase
-            words.append(f"HTTP {response.status_code}: {' '.join(said.split())}")
-    reason = words[0].rstrip(".") + (f" ({words[-1].rstrip('.')})" if words[-1] != words[0] else "")
-    if type(error) is ConnectionError:
-        reason += " (uploads by Xet? HF_HUB_DISABLE_XET=1 uploads without it)"
-    return reason
-
-
-def _out_of_reach(api: HfApi, error: Exception, token: str | None) -> UserError:
-    return UserError(
-        scrub(
-            f"The Hub at {api.endpoint} cannot be reached ({_reason(error)}), so the run could not be pushed. Nothing "
-            "was trained; without --push_to_hub the run stays on this machine, and `logitmix push` pushes it later.",
-            [token],
-        )
-    )
+    if not patience.call(lambda: api.repo_exists(repo_id, token=token), say):
+        patience.call(lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token), say)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from logitmix_hf.ends import guarded
-from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.running.card import write_eval_results
+from logitmix_hf.running.finished import finished_run
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class PushSettings:
     hub_token: str | None = field(default=None, metadata={"help": "token; default the one you logged in with"})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "make a new repository private"})
     hub_revision: str | None = field(default=None, metadata={"help": "branch; default main"})
+    eval_results: bool = field(
+        default=False,
+        metadata={"help": "push .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"},
+    )
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,32 +36,39 @@ def main(argv: Sequence[str]) -> int:
 
 def _push(words: list[str]) -> int:
     parser = FlagParser([PushSettings], prog="logitmix push", formatter_class=formatter, description=__doc__)
-    if words and not words[0].startswith("-"):
-        folder = RunFolder(words.pop(0))
-        parser.parse(words)
-    else:
-        parser.parse(words)  # --help ends here
-        raise UserError("logitmix push needs the folder of a run first: logitmix push runs/NAME.")
-    options = hub.HubOptions.from_arguments(parser.parse(words)[0])
-    if not folder.holds_run():
-        raise UserError(f"{str(folder.path)!r} is not the folder of a run: it has no run.json of ours.")
-    if folder.read_json("run.json").get("status") != "done":
-        raise UserError(f"The run in {str(folder.path)!r} is not finished: go on with its command and --resume.")
+    folder, (settings,) = finished_run(parser, words, "push")
+    options = hub.HubOptions.from_arguments(settings)
     hub.check_model(folder)
-    repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
+    name = options.repo_id or folder.path.resolve().name
+    if settings.eval_results:
+        write_eval_results(folder)
+    try:
+        repo_id = hub.check_access(name, options.token, options.private, undone="Nothing was pushed")
+    except hub.OutOfReach as trouble:
+        return _failed(f"{trouble} Try again with: {hub.push_command(folder.path, name, options.revision)}")
     return push(folder, replace(options, repo_id=repo_id))
 
 
 def push(folder: RunFolder, target: hub.HubOptions) -> int:
-    """Push a finished run; 0, or 3 with the command that pushes later."""
+    """Push a finished run; 0, or 3 with the command that pushes later, or 130 where somebody did not want to wait."""
     assert target.repo_id is not None
+    where = (folder.path, target.repo_id, target.token, target.private, target.revision)
     try:
-        address = hub.push_run(folder.path, target.repo_id, target.token, target.private, target.revision)
+        address = hub.push_run(*where, say=_say)
     except hub.PushFailed as problem:
-        failure = str(problem)
-    else:
-        print(f"pushed to {address}")
-        return 0
+        return _failed(str(problem))
+    except KeyboardInterrupt:
+        again = hub.push_command(folder.path, target.repo_id, target.revision)
+        return _failed(f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}", 130, "")
+    print(f"pushed to {address}")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"push: {line}\n")  # at once: uploads run in several threads
+
+
+def _failed(line: str, code: int = 3, kind: str = "error: ") -> int:
     gc.collect()  # progress bars of uploads that failed write once more when they go; the error is the last line
-    print(f"error: {failure}", file=sys.stderr)
-    return 3
+    print(f"{kind}{line}", file=sys.stderr, flush=True)
+    return code

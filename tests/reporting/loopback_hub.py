@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
+
+LARGE = (".safetensors", ".parquet", ".png")
 
 
 class LoopbackHub:
@@ -17,10 +20,14 @@ class LoopbackHub:
     role:         what whoami says the token may do.
     read_only:    repositories that exist and belong to somebody else.
     fail_uploads: so many uploads and commits get 503.
+    faults:       part of a request's line to what becomes of the requests in which it stands, one after the other: a
+                  status; "page" (503 with words for people); "drop" (the connection closes before anything is done);
+                  "lost" (what was asked is done, and the connection closes instead of the answer).
     """
 
-    def __init__(self, token="hf_loopback", role="write", read_only=(), fail_uploads=0):
+    def __init__(self, token="hf_loopback", role="write", read_only=(), fail_uploads=0, faults=None):
         self.token, self.role, self.fail_uploads = token, role, fail_uploads
+        self.faults: dict[str, list] = {part: list(found) for part, found in (faults or {}).items()}
         self.read_only = set(read_only)
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {name: {"main": {}} for name in read_only}
         self.private: dict[str, bool] = {}
@@ -47,6 +54,10 @@ class LoopbackHub:
         self.server.server_close()
         self.thread.join()
 
+    def take_fault(self, line):
+        with self.lock:
+            return next((found.pop(0) for part, found in self.faults.items() if part in line and found), None)
+
     def take_failure(self):
         with self.lock:
             failing = self.fail_uploads > 0
@@ -68,7 +79,11 @@ class _Handler(BaseHTTPRequestHandler):
         raise NotImplementedError
 
     def answer(self, status, data, headers=()):
-        body = json.dumps(data).encode()
+        if self.fault == "lost":
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        body = data if isinstance(data, bytes) else json.dumps(data).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -107,8 +122,17 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_request(self):
         hub, parts = self.hub(), [unquote(part) for part in urlsplit(self.path).path.strip("/").split("/")]
         hub.requests.append(f"{self.command} {self.path}")
-        data = self.body()
+        data, self.fault = self.body(), hub.take_fault(hub.requests[-1])
         try:
+            match self.fault:
+                case "drop":
+                    self.close_connection = True
+                    return self.connection.shutdown(socket.SHUT_RDWR)
+                case "page":
+                    return self.answer(503, b"<html>We will be back soon.</html>")
+                case int() as status:
+                    self.answer(status, {"error": "not now"}, {"X-Error-Message": "not now", "Retry-After": "0"})
+                    return None
             match (self.command, *parts):
                 case ("GET", "api", "whoami-v2"):
                     self.need_token()
@@ -128,6 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self.answer(200, {})
                 case ("POST", "api", "validate-yaml"):
                     self.answer(200, {"errors": [], "warnings": []})
+                case ("POST", "api", "models", owner, name, "paths-info", revision):
+                    self.paths_info(parse_qs(data.decode()), hub.repos[f"{owner}/{name}"].get(revision))
                 case ("POST", "api", "models", owner, name, "preupload", revision):
                     self.need_right(f"{owner}/{name}")
                     self.preupload(json.loads(data), hub.repos[f"{owner}/{name}"].get(revision))
@@ -164,11 +190,22 @@ class _Handler(BaseHTTPRequestHandler):
         hub.private[repo] = asked.get("visibility") == "private" or asked.get("private") is True
         self.answer(200, {"url": f"{hub.endpoint}/{repo}", "name": repo})
 
+    def paths_info(self, asked, files):
+        if files is None:
+            self.refuse(404, "Revision not found", "RevisionNotFound")
+        found = []
+        for path in set(asked["paths"]) & files.keys():
+            data = files[path]
+            git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+            sha = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+            large = {"lfs": sha} if path.endswith(LARGE) else {}
+            found.append({"type": "file", "path": path, "size": len(data), "oid": git, **large})
+        self.answer(200, found)
+
     def preupload(self, asked, files):
         if files is None:
             self.refuse(404, "Revision not found", "RevisionNotFound")
-        large = (".safetensors", ".parquet", ".png")
-        modes = {file["path"]: "lfs" if file["path"].endswith(large) else "regular" for file in asked["files"]}
+        modes = {file["path"]: "lfs" if file["path"].endswith(LARGE) else "regular" for file in asked["files"]}
         found = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
         self.answer(200, {"files": found})
 

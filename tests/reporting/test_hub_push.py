@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import socket
 from types import SimpleNamespace
 
 import pytest
 from loopback_hub import LoopbackHub
+from pushing import HASTY, PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.reporting.folder import FORMAT, RunFolder
-from logitmix_hf.reporting.hub import HubOptions, PushFailed, check_access, push_run, strategy_note
-
-TOKEN = "hf_loopback"
-PUBLIC = {
-    "config.json": b"{}",
-    "model.safetensors": b"weights",
-    "tokenizer.json": b"{}",
-    "README.md": b'---\nlibrary_name: transformers\n---\nclassify = pipeline("text-classification", model="runs/x")\n',
-    "run.json": json.dumps({"format": FORMAT}).encode(),
-    "eval_results.json": b"{}",
-    "predictions/validation.parquet": b"rows",
-    "reliability.png": b"picture",
-    "RTE.tsv": b"index\tprediction\n",
-}
-PRIVATE = {
-    "training_args.bin": b"pickle with hf_loopback",
-    "checkpoint-5/model.safetensors": b"older",
-    "checkpoint-5/optimizer.pt": b"pickle",
-    ".incoming/config.json": b"half",
-    "notes.txt": b"mine",
-    "cache/data.arrow": b"rows",
-}
-
-
-@pytest.fixture(autouse=True)
-def plain_client(monkeypatch, tmp_path):
-    """No Xet, no proxy, no token of the machine that runs the tests."""
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def run(tmp_path):
-    folder = tmp_path / "rte-logitmix"
-    for name, data in {**PUBLIC, **PRIVATE}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.hub import HubOptions, OutOfReach, PushFailed, check_access, push_run, strategy_note
 
 
 def test_access_makes_the_repository_and_gives_its_full_name():
@@ -91,7 +48,7 @@ def test_a_hub_out_of_reach_is_told_in_one_line(monkeypatch):
     with socket.socket() as listener:  # a port that nobody serves
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    with pytest.raises(UserError, match="cannot be reached") as caught:
+    with pytest.raises(OutOfReach, match="cannot be reached") as caught:
         check_access("mine", TOKEN, endpoint=f"http://127.0.0.1:{port}")
     assert "\n" not in str(caught.value)
 
@@ -126,7 +83,7 @@ def test_a_commit_that_the_server_fails_is_tried_again(run):
         digest = hashlib.sha256(b"weights").hexdigest()
         hub.blobs[digest] = b"weights"
         hub.fail_uploads = 3
-        push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint, wait=0.001)
+        push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint, patience=HASTY)
         assert hub.fail_uploads == 0
         assert "model.safetensors" in hub.repos["ada/rte"]["main"]
         assert sum("/commit/" in request for request in hub.requests) == 4
@@ -141,7 +98,7 @@ def test_a_push_that_fails_says_how_to_push_later(run, large, monkeypatch):
                 hub.blobs[hashlib.sha256(data).hexdigest()] = data
         hub.fail_uploads = 1000
         with pytest.raises(PushFailed) as caught:
-            push_run(run, "ada/rte", TOKEN, revision="two", endpoint=hub.endpoint, wait=0.001)
+            push_run(run, "ada/rte", TOKEN, revision="two", endpoint=hub.endpoint, patience=HASTY)
         assert hub.repos["ada/rte"]["two"] == {}
     assert caught.value.command == f"logitmix push {run} --hub_model_id ada/rte --hub_revision two"
     assert caught.value.command in str(caught.value)
@@ -151,7 +108,7 @@ def test_a_push_that_fails_says_how_to_push_later(run, large, monkeypatch):
 
 def test_a_token_refused_at_the_end_is_not_repeated_in_the_message(run):
     with LoopbackHub() as hub, pytest.raises(PushFailed) as caught:
-        push_run(run, "ada/rte", "hf_other", endpoint=hub.endpoint, wait=0.001)
+        push_run(run, "ada/rte", "hf_other", endpoint=hub.endpoint, patience=HASTY)
     assert "401" in str(caught.value)
     assert "hf_other" not in str(caught.value)
 
