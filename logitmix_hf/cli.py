@@ -52,6 +52,12 @@ def _predict(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _export(argv: Sequence[str]) -> int:
+    from logitmix_hf.serving.export import main
+
+    return main(argv)
+
+
 def _push(argv: Sequence[str]) -> int:
     from logitmix_hf.running.push import main
 
@@ -76,6 +82,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "card": ("write the model card of a finished run again, around what you wrote into it", _card),
     "predict": ("label the rows of a file or a folder of images, with calibrated probabilities", _predict),
     "report": ("set the folders of many runs side by side: one page, Markdown and CSV", _report),
+    "export": ("write a classifier as ONNX, after it was seen to give the same probabilities", _export),
     "push": ("push the folder of a finished run to the Hub", _push),
 }
 EXAMPLES = (

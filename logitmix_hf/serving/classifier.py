@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,3 +295,18 @@ def _longest(tokenizer: Any, model: nn.Module) -> int:
         if place.endswith("position_embeddings") and isinstance(padding, int):
             limits[1] -= padding + 1  # RoBERTa counts positions from there
     return min((limit for limit in limits if 0 < limit < 10**6), default=_LONGEST)
+
+
+@contextmanager
+def bars_for_people() -> Iterator[None]:
+    """Without the progress bars of transformers where nobody watches."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

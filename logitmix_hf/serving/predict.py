@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from logitmix_hf.errors import UserError, check_number, one_line, pick
 from logitmix_hf.flags import FlagParser, flag, formatter
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
-from logitmix_hf.serving.classifier import DTYPES, Classifier, Found, find_classifier, usable_device
+from logitmix_hf.serving.classifier import DTYPES, Classifier, Found, bars_for_people, find_classifier, usable_device
 from logitmix_hf.serving.inputs import Input, Row, open_input
 from logitmix_hf.serving.writers import output_kind, writing
 
@@ -104,23 +103,8 @@ def _predict(words: list[str]) -> int:
 
 def _loaded(found: Found, settings: PredictSettings) -> Classifier:
     usable_device(settings.device)
-    with _bars_for_people():
+    with bars_for_people():
         return found.load(settings.device, settings.dtype, settings.max_length)
-
-
-@contextmanager
-def _bars_for_people() -> Iterator[None]:
-    """Without the progress bars of transformers where nobody watches."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _answer_all(classifier: Classifier, data: Input, answers: Answers, settings: PredictSettings, kind: str) -> int:
@@ -143,7 +127,7 @@ def _answer_all(classifier: Classifier, data: Input, answers: Answers, settings:
             bar.update(said + broken.count - bar.n)
         if not said:
             raise UserError(f"None of the {broken.count} rows of {data.name} could be read; the first: {broken.first}.")
-    told = [f"{said} rows"]
+    told = [f"{said} row{'s' if said > 1 else ''}"]
     if settings.abstain_below is not None:
         told.append(f"{abstained} abstained ({abstained / said:.1%} below {settings.abstain_below:g})")
     if broken.count:

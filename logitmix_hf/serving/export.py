@@ -1,0 +1,330 @@
+"""``logitmix export``: a classifier as an ONNX file that gives the same calibrated probabilities."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from logitmix_hf.disk import sync_folder, sync_tree
+from logitmix_hf.ends import guarded
+from logitmix_hf.errors import UserError, check_number, one_line, pick
+from logitmix_hf.evaluation.decisions import softmax
+from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
+from logitmix_hf.flags import FlagParser, flag, formatter
+from logitmix_hf.modality import TEXT
+from logitmix_hf.serving.classifier import Classifier, bars_for_people, find_classifier
+
+FORMATS = {"onnx": "onnx"}
+FILE = "model.onnx"
+WEIGHTS = f"{FILE}.data"
+"""Beside it where the weights are too many for one file of its format."""
+TOLERANCE = 1e-4
+"""Largest difference of a probability that is let pass; of a value of a regression, in relation to the largest."""
+
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_ONE_FILE = 1.8e9  # bytes; a file of protobuf ends at 2 GiB
+_SHAPES = ((1, 3), (2, 16), (5, 37), (3, 128))
+"""Rows and tokens that the exported network is tried on; none is that of the example it was traced with."""
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is exported, and where to."""
+
+    format: str = flag("export", "onnx", f"format: {', '.join(FORMATS)}")
+    output: str | None = flag("export", None, "the folder to write; default RUN/onnx, or onnx-NAME for a Hub model")
+    opset: int | None = flag("export", None, "version of ONNX's operators; default what torch thinks best")
+    overwrite: bool = flag("export", False, "replace an export that is there")
+    model_revision: str = flag("model", "main", "branch, tag or commit of a Hub model")
+    hub_token: str | None = flag("model", None, "token; default the one you logged in with")
+
+    def __post_init__(self) -> None:
+        pick(FORMATS, self.format, "format")
+        if self.opset is not None:
+            check_number("opset", self.opset, low=18)
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was exported: its folder, the largest difference to torch, over how many trials, and its size in bytes."""
+
+    folder: Path
+    difference: float
+    trials: int
+    size: int
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return guarded(lambda: _export(list(argv)))
+
+
+def _export(words: list[str]) -> int:
+    parser = FlagParser([ExportSettings], prog="logitmix export", formatter_class=formatter, description=__doc__)
+    if not words or words[0].startswith("-"):
+        parser.parse(words)  # --help ends here
+        raise UserError("logitmix export needs a model first: logitmix export runs/NAME, a Hub id or a folder.")
+    name = words.pop(0)
+    settings: ExportSettings = parser.parse(words)[0]
+    made = export_onnx(
+        name,
+        settings.output,
+        settings.opset,
+        overwrite=settings.overwrite,
+        revision=settings.model_revision,
+        token=settings.hub_token,
+    )
+    print(f"exported to {made.folder / FILE} ({made.size / 1e6:.1f} MB)")
+    print(f"onnxruntime against torch on {made.trials} shapes: largest difference {made.difference:.1e}")
+    return 0
+
+
+def export_onnx(
+    name: str,
+    output: str | os.PathLike[str] | None = None,
+    opset: int | None = None,
+    *,
+    overwrite: bool = False,
+    revision: str = "main",
+    token: str | None = None,
+) -> Export:
+    """Write a classifier as ``model.onnx``, with its configuration and tokenizer or image processor beside it.
+
+    Batch and, of texts, length are free. A temperature that was kept in the configuration is part of the graph:
+    softmax of its logits is calibrated. Nothing is written unless onnxruntime gives what torch gives, to
+    :data:`TOLERANCE`, on batches of several shapes.
+
+    Args:
+        name: as :func:`~logitmix_hf.serving.classifier.load_classifier` takes it.
+        output: the folder; default ``onnx`` within a local model, ``onnx-NAME`` here for one of the Hub.
+        opset: version of the operators; default torch's.
+
+    Raises:
+        UserError: when packages are missing, something is there already, or the network cannot be exported or gives
+            something else then.
+    """
+    _require_packages()
+    found = find_classifier(name, revision, token)
+    local = Path(name).expanduser()
+    folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
+    _check_folder(folder, overwrite)
+    with bars_for_people():
+        classifier = found.load("cpu")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _write_graph(classifier, staging / FILE, opset)
+        difference = _compare(classifier, staging / FILE)
+        _write_rest(classifier, staging)
+        size = sum(path.stat().st_size for path in (staging / FILE, staging / WEIGHTS) if path.exists())
+        _move(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Export(folder, difference, len(_SHAPES), size)
+
+
+def _require_packages() -> None:
+    missing = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise UserError(
+            f"logitmix export needs {' and '.join(missing)}, not installed here: pip install 'logitmix_hf[onnx]'."
+        )
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output {str(folder)!r} is a file; give a folder.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / FILE).exists():
+        raise UserError(f"--output {str(folder)!r} is not empty and holds no {FILE}; give another folder.")
+    if not overwrite:
+        raise UserError(f"{str(folder / FILE)!r} exists: give another --output, or replace it by --overwrite.")
+
+
+# --- the graph ------------------------------------------------------------------------------------------------------
+
+
+class _Logits(nn.Module):
+    """The network's logits alone, divided by what is left of the temperature."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.model, self.temperature = classifier.model, classifier.temperature
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """The network's own inputs by name to (B, C) logits."""
+        logits = self.model(**inputs, return_dict=True).logits
+        return logits if self.temperature == 1 else logits / self.temperature
+
+
+def _write_graph(classifier: Classifier, path: Path, opset: int | None) -> None:
+    example = _inputs(classifier, rows=2, length=8)
+    axes = {name: {0: torch.export.Dim.DYNAMIC} for name in example}
+    if classifier.modality == TEXT:
+        axes = {name: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for name in example}
+    size = sum(value.numel() * value.element_size() for value in classifier.model.state_dict().values())
+    try:
+        with _silence(), torch.no_grad():
+            program: Any = torch.onnx.export(
+                _Logits(classifier).eval(),
+                (),
+                kwargs=example,
+                input_names=list(example),
+                output_names=["logits"],
+                dynamic_shapes={"inputs": axes},
+                opset_version=opset,
+                dynamo=True,
+                verbose=False,
+            )
+            program.model.metadata_props.update(_metadata(classifier))
+            program.save(path, external_data=size > _ONE_FILE)
+    except Exception as problem:  # of many kinds, each a page long
+        kind = classifier.model.config.model_type
+        raise UserError(
+            f"--model {classifier.name!r} ({type(classifier.model).__name__}, type {kind!r}) cannot be exported to ONNX:"
+            f" {_cause(problem)}"
+        ) from problem
+
+
+def _cause(problem: BaseException) -> str:
+    """The line that says what failed, from the bottom of a chain of exceptions."""
+    while (deeper := problem.__cause__) is not None:
+        problem = deeper
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    text = f"{type(problem).__name__}: {lines[0] if lines else 'no reason given'}"
+    return text if len(text) <= 300 else text[:297] + "…"
+
+
+def _metadata(classifier: Classifier) -> dict[str, str]:
+    """What a program that reads the file alone needs to know."""
+    from logitmix_hf import __version__
+
+    return {
+        "producer": f"logitmix_hf {__version__}",
+        "problem": classifier.problem,
+        "labels": json.dumps(classifier.label_names, ensure_ascii=False),
+        "temperature_in_graph": repr(classifier.temperature),
+    }
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter writes pages about what it does, in every way there is."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+# --- the comparison -------------------------------------------------------------------------------------------------
+
+
+def _inputs(classifier: Classifier, rows: int, length: int) -> dict[str, Tensor]:
+    """Random inputs: images, or tokens of which all rows but the first are padded to different lengths."""
+    draw = torch.Generator().manual_seed(rows * 1000 + length)
+    if classifier.modality != TEXT:
+        from PIL import Image
+
+        made = classifier.prepare([Image.new("RGB", (64, 64))])
+        return {name: torch.randn(rows, *value.shape[1:], generator=draw) for name, value in made.items()}
+    tokenizer, length = classifier.processor, min(length, classifier.max_length)
+    made = dict(classifier.prepare(["a"]))
+    ids = torch.randint(0, min(len(tokenizer), classifier.model.config.vocab_size), (rows, length), generator=draw)
+    ids[ids == tokenizer.pad_token_id] = int(made["input_ids"][0, 0])
+    mask = torch.ones(rows, length, dtype=torch.long)
+    for row in range(1, rows):
+        end = max(1, length - 2 * row)
+        mask[row, end:], ids[row, end:] = 0, tokenizer.pad_token_id or 0
+    known = {"input_ids": ids, "attention_mask": mask}
+    return {name: known.get(name, torch.zeros_like(ids)) for name in made}
+
+
+def _compare(classifier: Classifier, path: Path) -> float:
+    """The largest difference between torch and onnxruntime.
+
+    Raises:
+        UserError: when it is above the tolerance, or onnxruntime cannot run the file.
+    """
+    import onnxruntime
+
+    network, worst = _Logits(classifier).eval(), 0.0
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for rows, length in _SHAPES:
+            inputs = _inputs(classifier, rows, length)
+            with torch.no_grad():
+                wanted = network(**inputs).numpy()
+            (got,) = session.run(["logits"], {one.name: inputs[one.name].numpy() for one in session.get_inputs()})
+            worst = max(worst, _difference(classifier.problem, wanted, np.asarray(got)))
+    except UserError:
+        raise
+    except Exception as problem:
+        raise UserError(f"onnxruntime cannot run the export of {classifier.name!r}: {one_line(problem)}") from problem
+    if not worst <= TOLERANCE:
+        raise UserError(
+            f"The export of {classifier.name!r} gives other probabilities than torch (largest difference {worst:.1e}, at"
+            f" most {TOLERANCE:.0e} is let pass), so nothing was written: try another --opset."
+        )
+    return worst
+
+
+def _difference(problem: str, wanted: np.ndarray, got: np.ndarray) -> float:
+    if wanted.shape != got.shape:
+        raise UserError(f"The export gives logits of the shape {got.shape} where torch gives {wanted.shape}.")
+    if not (np.isfinite(wanted).all() and np.isfinite(got).all()):
+        return float("nan")
+    if problem == REGRESSION:
+        return float(np.abs(wanted - got).max() / max(1.0, np.abs(wanted).max()))
+    if problem == MULTI:
+        wanted, got = wanted.reshape(-1), got.reshape(-1)
+    return float(np.abs(softmax(wanted) - softmax(got)).max())
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+def _write_rest(classifier: Classifier, folder: Path) -> None:
+    config = classifier.model.config
+    config.save_pretrained(folder)
+    told = getattr(config, "logitmix", None)
+    if isinstance(told, dict):  # of the exported file it is true whatever the weights have
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        values["logitmix"] = {**told, "folded": True}
+        (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    classifier.processor.save_pretrained(folder)
+
+
+def _move(staging: Path, folder: Path) -> None:
+    """All files into place, the model last: who finds it finds the rest."""
+    sync_tree(staging)
+    folder.mkdir(exist_ok=True)
+    for path in sorted(staging.iterdir(), key=lambda path: (path.name == FILE, path.name)):
+        os.replace(path, folder / path.name)
+    sync_folder(folder)
