@@ -10,6 +10,7 @@ from pathlib import Path
 from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.reporting.pages.columns import SCORE
 from logitmix_hf.reporting.pages.numbers import Options
 from logitmix_hf.reporting.pages.page import FILES, Section, check_libraries, check_target, write_report
 from logitmix_hf.reporting.pages.runs import find_runs
@@ -80,19 +81,20 @@ def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return paths, flags
 
 
+SAID = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")
+"""The columns beside the task's scores that fit a terminal; all of them are in the files."""
+
+
 def _told(section: Section) -> str:
-    """The first table as aligned text, * where the test supports the best."""
+    """The first table in short, as aligned text; * where the test supports the best."""
     table = section.scores
-    lines = [[head.plain or head.text for head in table.heads]]
-    for row in table.rows:
-        lines.append([f"{cell.text}{'*' if cell.strong else ''} {cell.small}".strip() for cell in row])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    numeric = [head.numeric for head in table.heads]
-    text = [
-        "  ".join(
-            word.rjust(width) if right else word.ljust(width)
-            for word, width, right in zip(line, widths, numeric, strict=True)
-        ).rstrip()
-        for line in lines
+    names = [head.plain or head.text for head in table.heads]
+    scores = 1 + next((width for name, width in table.groups if name == SCORE), 0)
+    kept = [number for number, name in enumerate(names) if number < scores or name in SAID]
+    lines = [[names[number] for number in kept]]
+    lines += [
+        [f"{row[n].text}{'*' if row[n].strong else ''} {row[n].small}".strip() for n in kept] for row in table.rows
     ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([section.title, *text])

@@ -40,6 +40,9 @@ class Column:
         return format(value, self.form) if math.isfinite(value) else "–"
 
 
+SCORE = "score"
+"""The group of the task's own scores."""
+
 _BEFORE, _AFTER, _PARTIAL, _COST = "as trained", "after temperature", "answering the surest", "cost"
 
 
@@ -55,7 +58,7 @@ _MAIN = (
     _score(f"ece{AFTER}", "ECE", _AFTER),
     _score(f"nll{AFTER}", "NLL", _AFTER),
     _score("aurc", "AURC", _PARTIAL),
-    _score("accuracy_at_80", "acc. at 80 %", _PARTIAL, 1),
+    _score("accuracy_at_80", "acc. 80 %", _PARTIAL, 1),
 )
 _COSTS = (
     Column("seconds", "seconds", _COST, -1, ",.0f", "of the whole run, as the machine was at that time", tested=False),
@@ -90,7 +93,7 @@ def score_columns(problem: str, metrics: Iterable[str]) -> list[Column]:
         Column(
             name,
             name.replace("_", " "),
-            "score",
+            SCORE,
             -1 if name in LOWER_IS_BETTER else 1,
             hint=SCORE_NAMES.get(name, ""),
         )

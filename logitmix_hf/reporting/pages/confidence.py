@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle, pairwise
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,12 @@ from logitmix_hf.evaluation import Predictions, bin_intervals, bin_predictions, 
 from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
+    FILL,
     GREEN,
     GREY,
     INK,
     LINES,
     MUTED,
-    SKY,
     VERMILION,
     Picture,
     axis,
@@ -41,17 +42,18 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
     bins = bin_predictions(predictions, options.bins)
     low, high = bin_intervals(bins, options.level)
     full = bins.count > 0
+    start = _least(predictions, bins.edges)
     middle, width = ((bins.edges[:-1] + bins.edges[1:]) / 2)[full], (np.diff(bins.edges) * 0.92)[full]
     accuracy, confidence, count = bins.accuracy[full], bins.confidence[full], bins.count[full]
     told = [
-        f"confidence {start:.2f} to {end:.2f}, mean {mean:.3f}<br>accuracy {right:.3f} [{least:.3f}, {most:.3f}]<br>"
+        f"confidence {first:.2f} to {last:.2f}, mean {mean:.3f}<br>accuracy {right:.3f} [{least:.3f}, {most:.3f}]<br>"
         f"{number:,} decisions"
-        for start, end, mean, right, least, most, number in zip(
+        for first, last, mean, right, least, most, number in zip(
             bins.edges[:-1][full], bins.edges[1:][full], confidence, accuracy, low[full], high[full], count, strict=True
         )
     ]
     traces: list[Any] = [
-        go.Bar(x=rounded(middle), y=rounded(accuracy), width=rounded(width), marker={"color": SKY}, hoverinfo="skip")
+        go.Bar(x=rounded(middle), y=rounded(accuracy), width=rounded(width), marker={"color": FILL}, hoverinfo="skip")
     ]
     for sign, colour, shape in ((1, VERMILION, "/"), (-1, GREEN, ".")):
         some = sign * (confidence - accuracy) > 0
@@ -70,7 +72,9 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
             )
         )
     traces += [
-        go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"color": INK, "dash": "dash", "width": 1}, hoverinfo="skip"),
+        go.Scatter(
+            x=[start, 1], y=[start, 1], mode="lines", line={"color": INK, "dash": "dash", "width": 1}, hoverinfo="skip"
+        ),
         go.Scatter(
             x=rounded(middle),
             y=rounded(accuracy),
@@ -105,9 +109,9 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
     layout = {
         "barmode": "overlay",
         "showlegend": False,
-        "xaxis": axis("confidence", 0, 1, dtick=0.2, anchor="y2"),
-        "yaxis": axis("accuracy", 0, 1.02, dtick=0.2, domain=[0.36, 1]),
-        "yaxis2": axis("decisions", 0, 1.28 * float(count.max()), domain=[0, 0.24], nticks=3),
+        "xaxis": axis("confidence", start, 1.004, dtick=_tick(start), anchor="y2"),
+        "yaxis": axis("accuracy", 0, 1.02, dtick=0.2, domain=[0.36, 1], automargin=False),
+        "yaxis2": axis("decisions", 0, 1.28 * float(count.max()), domain=[0, 0.24], nticks=3, automargin=False),
         "hoverdistance": -1,
     }
     return picture(
@@ -115,21 +119,23 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
     )
 
 
-def confidence_histogram(run: Scored) -> Picture:
+def confidence_histogram(run: Scored, options: Options) -> Picture:
     """How often the model was how sure, the right and the wrong decisions stacked; the outline is after temperature."""
     import plotly.graph_objects as go
 
-    edges = np.arange(FINE + 1) / FINE
+    start = _least(run.side(False), np.arange(options.bins + 1) / options.bins)
+    edges = np.linspace(start, 1, FINE + 1)
     sure, right = _confidence(run.side(False))
-    parts = [("wrong", ~right, VERMILION, "/"), ("right", right, BLUE, "")]
-    counts = {name: np.histogram(sure[some], edges)[0] for name, some, _, _ in parts}
-    spans = [f"confidence {low:.2f} to {high:.2f}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [("wrong", ~right, VERMILION, "/", 2), ("right", right, BLUE, "", 1)]
+    counts = {name: np.histogram(sure[some], edges)[0] for name, some, *_ in parts}
+    spans = [f"confidence {low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
     traces: list[Any] = [
         go.Bar(
             x=rounded((edges[:-1] + edges[1:]) / 2),
             y=counts[name].tolist(),
-            width=round(0.92 / FINE, 5),
+            width=round(0.92 * (1 - start) / FINE, 5),
             name=name,
+            legendrank=rank,
             marker={
                 "color": colour,
                 "pattern": {"shape": shape, "size": 5, "solidity": 0.3, "fgcolor": "var(--paper)", "bgcolor": colour},
@@ -137,7 +143,7 @@ def confidence_histogram(run: Scored) -> Picture:
             hovertext=[f"{span}<br>{number:,} {name}" for span, number in zip(spans, counts[name], strict=True)],
             hoverinfo="text",
         )
-        for name, _, colour, shape in parts
+        for name, _, colour, shape, rank in parts
     ]
     if run.tempered is not None:
         after = np.histogram(_confidence(run.tempered.after)[0], edges)[0]
@@ -146,19 +152,30 @@ def confidence_histogram(run: Scored) -> Picture:
                 x=rounded(np.repeat(edges, 2)[1:-1]),
                 y=np.repeat(after, 2).tolist(),
                 mode="lines",
-                name="after temperature",
+                name="all, after temperature",
+                legendrank=3,
                 line={"color": INK, "width": 1.4},
                 hoverinfo="skip",
             )
         )
     layout = {
         "barmode": "stack",
-        "xaxis": axis("confidence", 0, 1, dtick=0.2),
-        "yaxis": axis("decisions", nticks=6, rangemode="tozero"),
+        "xaxis": axis("confidence", start, 1.004, dtick=_tick(start)),
+        "yaxis": axis("decisions", nticks=6, rangemode="tozero", automargin=False),
         "hoverdistance": -1,
     }
     words = f"Histogram of confidence: mean {sure.mean():.3f}, accuracy {right.mean():.3f}, {len(sure):,} decisions"
     return picture(traces, layout, 360, words)
+
+
+def _least(predictions: Predictions, edges: np.ndarray) -> float:
+    """Where an axis of confidence begins: the edge below 1 / C, the least that the largest of C probabilities can be."""
+    classes = predictions.decisions()[0].shape[1]
+    return float(edges[np.searchsorted(edges, 1 / classes) - 1]) if classes <= 4 else 0.0
+
+
+def _tick(start: float) -> float:
+    return 0.1 if start > 0.3 else 0.2
 
 
 def _confidence(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -240,10 +257,10 @@ def coverage(methods: Sequence[ScoredVariant]) -> Picture:
     import plotly.graph_objects as go
 
     traces, lowest = [], 1.0
-    for method, style in zip(methods, _endless(LINES), strict=False):
+    for method, style in zip(methods, cycle(LINES), strict=False):
         curves = [coverage_curve(run.member.predictions) for run in method.runs]
         number = len(curves[0].coverage)
-        kept = np.unique(np.linspace(max(0, number // 50 - 1), number - 1, POINTS).astype(int))
+        kept = np.unique(np.linspace(max(0, number // 20 - 1), number - 1, POINTS).astype(int))
         accuracy = np.mean([curve.accuracy for curve in curves], axis=0)[kept]
         lowest = min(lowest, float(accuracy.min()))
         traces.append(
@@ -260,12 +277,7 @@ def coverage(methods: Sequence[ScoredVariant]) -> Picture:
         "xaxis": axis("share answered, the surest first", 0, 1, tickformat=".0%", dtick=0.2),
         "yaxis": axis("accuracy", max(0.0, math.floor(20 * lowest - 0.2) / 20), 1.005, nticks=7),
         "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 11}},
-        "margin": {"l": 52, "r": 14, "t": 10, "b": 10},
+        "margin": {"l": 52, "r": 26, "t": 10, "b": 10},
     }
     words = "Accuracy against the share of decisions that is answered, the surest first"
-    return picture(traces, layout, 320 + 20 * math.ceil(len(methods) / 3), words)
-
-
-def _endless(values: Sequence[Any]) -> Any:
-    while True:
-        yield from values
+    return picture(traces, layout, 320 + 20 * math.ceil(len(methods) / 3), words, len(methods))

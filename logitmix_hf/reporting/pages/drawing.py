@@ -11,7 +11,7 @@ from typing import Any
 
 INK, MUTED, GRID, RULE, PAPER = "var(--ink)", "var(--muted)", "var(--grid)", "var(--rule)", "var(--paper)"
 BLUE, VERMILION, GREEN, PURPLE = "var(--blue)", "var(--vermilion)", "var(--green)", "var(--purple)"
-ORANGE, SKY, GREY = "var(--orange)", "var(--sky)", "var(--grey)"
+ORANGE, SKY, GREY, FILL = "var(--orange)", "var(--sky)", "var(--grey)", "var(--fill)"
 NONE = "rgba(0,0,0,0)"
 
 LINES = [
@@ -24,11 +24,19 @@ LINES = [
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the page: a plotly figure as JSON, its height in pixels, and what it shows in words."""
+    """A picture of the page.
+
+    Attributes:
+        figure: of plotly, as JSON.
+        height: in pixels.
+        words: what it shows.
+        entries: of the legend below it, which needs more height where the page is narrow.
+    """
 
     figure: str
     height: int
     words: str
+    entries: int = 0
 
 
 def axis(title: str, low: float | None = None, high: float | None = None, **more: Any) -> dict[str, Any]:
@@ -47,7 +55,7 @@ def axis(title: str, low: float | None = None, high: float | None = None, **more
     }
 
 
-def picture(traces: Sequence[Any], layout: dict[str, Any], height: int, words: str) -> Picture:
+def picture(traces: Sequence[Any], layout: dict[str, Any], height: int, words: str, entries: int = 0) -> Picture:
     """Traces of plotly and the layout beyond what all pictures share."""
     import plotly.graph_objects as go
     import plotly.io
@@ -56,16 +64,16 @@ def picture(traces: Sequence[Any], layout: dict[str, Any], height: int, words: s
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": INK},
         "paper_bgcolor": NONE,
         "plot_bgcolor": NONE,
-        "margin": {"l": 52, "r": 14, "t": 10, "b": 40},
+        "margin": {"l": 56, "r": 16, "t": 10, "b": 40},
         "hoverlabel": {"bgcolor": PAPER, "bordercolor": RULE, "font": {"color": INK, "size": 12}, "align": "left"},
         "hovermode": "closest",
         "dragmode": False,
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
     }
     drawn = go.Figure(data=list(traces), layout={**base, **layout})
-    values = json.loads(plotly.io.to_json(drawn, validate=False, engine="json"))
+    values = json.loads(str(plotly.io.to_json(drawn, validate=False, engine="json")))
     values["layout"].pop("template", None)
-    return Picture(json.dumps(values, separators=(",", ":")), height, words)
+    return Picture(json.dumps(values, separators=(",", ":")), height, words, entries)
 
 
 def label(text: str, most: int = 60) -> str:

@@ -113,7 +113,7 @@ def write_report(found: Found, folder: Path, options: Options, title: str = "") 
     values = {
         "title": title or f"{runs} run{'s' if runs != 1 else ''} on {_several(len(tasks), 'task')}",
         "generator": GENERATOR,
-        "made": now(),
+        "made": now().replace("T", " ")[:16] + " UTC",
         "sections": sections,
         "skipped": found.skipped,
         "passed": found.passed,
@@ -183,7 +183,7 @@ def _warnings(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
     machines = {_machine(member.run.record) for member in task.members}
     if len(machines) > 1:
         found.append(
-            f"The runs are of different machines, so their cost does not compare: {'; '.join(sorted(machines))}."
+            f"The runs had different machines or threads, so their cost does not compare: {'; '.join(sorted(machines))}."
         )
     return found
 
@@ -191,7 +191,11 @@ def _warnings(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
 def _machine(record: Mapping[str, Any]) -> str:
     environment = record.get("environment") or {}
     device = environment.get("device") or {}
-    threads = f", {environment['threads']} threads" if device.get("type") == "cpu" and "threads" in environment else ""
+    threads = (
+        f", {_several(environment['threads'], 'thread')}"
+        if device.get("type") == "cpu" and "threads" in environment
+        else ""
+    )
     name = device.get("name") or (environment.get("cpu") if device.get("type") == "cpu" else device.get("type"))
     return f"{name or 'unknown'}{threads}"
 
@@ -234,7 +238,7 @@ def _run_card(run: Scored, options: Options) -> RunCard:
         pictures[words] = confidence.reliability(run.side(True), options, f"{run.name} {words}")
         line = f"ECE {run.values['ece']:.3f} → {run.values['ece_at_t']:.3f}; T fitted: {run.tempered.fitted}"
         caution = run.tempered.caution
-    pictures["how sure, how often"] = confidence.confidence_histogram(run)
+    pictures["how sure, how often"] = confidence.confidence_histogram(run, options)
     return RunCard(run.name, line, caution, pictures)
 
 

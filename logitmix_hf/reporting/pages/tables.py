@@ -54,30 +54,29 @@ def methods_table(caption: str, methods: Sequence[ScoredVariant], columns: Seque
     verdicts = {column.key: judge.verdict(column) for column in columns}
     rows = []
     for method in methods:
-        cells = [Cell(method.label, value=method.label), Cell(_seeds(method), value=str(len(method.runs)))]
+        cells = [Cell(method.label, _seeds(method), method.label)]
         for column in columns:
             verdict = verdicts[column.key]
-            best = verdict is not None and verdict.best == method.label
+            best = verdict if verdict is not None and verdict.best == method.label else None
             value, spread = method.mean(column.key), method.spread(column.key)
             cells.append(
                 Cell(
                     column.write(value),
                     f"± {column.write(spread).lstrip('+')}" if spread is not None and math.isfinite(value) else "",
                     repr(value) if math.isfinite(value) else "",
-                    best and verdict.supported,
-                    verdict.words if best else "",
+                    best is not None and best.supported,
+                    best.words if best else "",
                 )
             )
         rows.append(cells)
     starts = _starts(columns)
-    heads = [Head("method"), Head("runs", "how many seeds", True, "descending", True)]
-    heads += [_head(column, start) for column, start in zip(columns, starts, strict=True)]
+    heads = [Head("method"), *(_head(column, start) for column, start in zip(columns, starts, strict=True))]
     notes = [
         f"{column.hint or column.head}{', after temperature' if column.key.endswith(AFTER) else ''}: {verdict.words}."
         for column in columns
         if (verdict := verdicts[column.key]) is not None
     ]
-    return Table(caption, heads, rows, [("", 2), *_groups(columns)], notes)
+    return Table(caption, heads, rows, [("", 1), *_groups(columns)], notes)
 
 
 def _head(column: Column, starts: bool) -> Head:
@@ -96,7 +95,7 @@ def _starts(columns: Sequence[Column]) -> list[bool]:
 
 
 def _seeds(method: ScoredVariant) -> str:
-    return str(len(method.runs))
+    return f"{len(method.runs)} seed{'s' if len(method.runs) > 1 else ''}"
 
 
 def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column]) -> Table:

@@ -20,9 +20,9 @@ from logitmix_hf.reporting.pages.drawing import (
 from logitmix_hf.reporting.pages.numbers import Scored
 
 _TERMS = (
-    ("loss", "loss (weighted sum)", INK, "solid"),
-    ("loss_mix", "mixed rows", VERMILION, "solid"),
-    ("loss_cls", "clean rows", BLUE, "dash"),
+    ("loss", "sum", INK, "solid"),
+    ("loss_mix", "mixed", VERMILION, "solid"),
+    ("loss_cls", "clean", BLUE, "dash"),
     ("loss_sim", "similarity", GREEN, "dashdot"),
 )
 
@@ -34,7 +34,7 @@ def training(runs: Sequence[Scored], prefix: str, metric: str) -> Picture | None
     histories = [(run, run.member.run.history) for run in runs]
     terms = [term for term in _TERMS if any(_series(history, term[0])[0] for _, history in histories)]
     if len(terms) == 2 and terms[0][0] == "loss":  # of one term the sum's curve is its own
-        terms = terms[:1]
+        terms = terms[1:]
     scores = [
         (key, name, colour, dash)
         for key, name, colour, dash in (

@@ -14,6 +14,11 @@
   }
 
   function draw(place) {
+    if (place.dataset.entries) { // a narrow page has one entry of the legend a line, a wide one three
+      const entries = Number(place.dataset.entries);
+      const more = place.clientWidth < 480 ? entries - Math.ceil(entries / 3) : 0;
+      place.style.height = `${Number(place.dataset.height) + 20 * more}px`;
+    }
     const figure = coloured(place.id);
     figure.layout.width = place.clientWidth;
     figure.layout.height = place.clientHeight;
