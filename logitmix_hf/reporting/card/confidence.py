@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.evaluation.decisions import decisions, softmax
+from logitmix_hf.evaluation.coverage import answered
+from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.facts import Facts, finite, table
 from logitmix_hf.reporting.card.scores import bracketed
@@ -29,14 +30,14 @@ def temperature(facts: Facts) -> str:
         return ""
     told = {**facts.temperature, **(facts.results.get("calibration") or {})}
     meaning = "the model was over-confident" if divisor > 1 else "the model was under-confident"
-    where = (
-        "It is folded into the last linear layer (weights and bias divided by T), so that a pipeline or an export gives "
-        "calibrated probabilities without further code; the class that is chosen stays the same. Logits times T are "
-        "those before."
-        if facts.folded
-        else "It is **not** in the weights: `config.json` holds it under `logitmix`, and the logits must be divided by it "
-        "(see Use)."
-    )
+    where = {
+        True: "It is folded into the last linear layer (weights and bias divided by T), so that a pipeline or an export "
+        "gives calibrated probabilities without further code; the class that is chosen stays the same. Logits times T "
+        "are those before.",
+        False: "It is **not** in the weights: `config.json` holds it under `logitmix`, and the logits must be divided by "
+        "it (see Use).",
+        None: "No model with it was saved: the logits must be divided by it (see Use).",
+    }[facts.folded]
     parts = [
         f"T = {divisor:.4f}{'' if divisor == 1 else f': {meaning}'}. Fitted {_fitted(told)} as the one number by which "
         "the logits are divided to make their negative log-likelihood least.",
@@ -107,13 +108,12 @@ def coverage_rows(predictions: Predictions) -> list[tuple[float, str, float, flo
     """
     if predictions.problem == REGRESSION or predictions.labels is None or not len(predictions):
         return []
-    logits, labels = decisions(predictions.logits, predictions.labels)
-    chosen = softmax(logits)
-    confidence, right = chosen.max(axis=1), logits.argmax(axis=1) == labels
+    logits, labels = predictions.decisions()
+    confidence, right = softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
     falling = np.sort(confidence)[::-1]
     found = []
     for wanted in COVERAGES:
-        least = falling[math.ceil(round(wanted * len(falling), 9)) - 1]
+        least = falling[answered(len(falling), wanted) - 1]
         text = _typed(least, confidence)
         taken = confidence >= (0.0 if wanted == 1 else float(text))
         found.append((wanted, text, float(taken.mean()), float(right[taken].mean())))

@@ -76,9 +76,10 @@ class Facts:
         return finite(self.results.get("temperature", self.temperature.get("temperature")))
 
     @property
-    def folded(self) -> bool:
-        """Whether the weights hold the temperature; else whoever loads the model divides the logits by it."""
-        return self.temperature.get("folded") is not False
+    def folded(self) -> bool | None:
+        """Whether the weights hold the temperature (True) or the configuration alone does (False); None: neither does,
+        because no model was saved. Where they do not, whoever loads the model divides the logits by it."""
+        return bool(self.temperature.get("folded", True)) if self.temperature.get("temperature") else None
 
     def scores(self, prefix: str) -> Iterator[tuple[str, str, float]]:
         """Key, name and value of the finite scores under a prefix: headline metrics first, then as reports list them."""

@@ -25,8 +25,8 @@ def what(facts: Facts) -> str:
         says = " It gives one number."
     idea = f" {sentence(facts.method['idea'])}" if facts.method.get("idea") and facts.trained else ""
     if not facts.trained:
-        done = "judged and calibrated on" if facts.divisor is not None else "judged on"
-        return f"{start}, {done} {data_name(data)}; its weights are as they were otherwise.{says}"
+        done = "judged on" if facts.divisor is None else "calibrated and judged on"
+        return f"{start}, {done} {data_name(data)}; it was not trained further.{says}"
     how = "trained on" if is_untrained(run) else "fine-tuned on"
     start = network(run) if is_untrained(run) else start
     return f"{start}, {how} {data_name(data)} with the method `{facts.method.get('name')}`.{idea}{says}"
@@ -60,6 +60,7 @@ def _divided(facts: Facts) -> str:
     head = "ImageClassification" if images else "SequenceClassification"
     pair = len(facts.data.get("columns") or ("text",)) == 2
     given = '"The first text.", "The second text."' if pair else '"Some text."'
+    divisor = f"{facts.divisor!r}" if facts.folded is None else 'model.config.logitmix["temperature"]'
     shares = "sigmoid()" if facts.data.get("problem") == MULTI else "softmax(-1)"
     first = "import logitmix_hf  # makes this network known to transformers\n" if own_network(facts.run) else ""
     first += "import torch\n" + ("from PIL import Image\n" if images else "")
@@ -71,7 +72,7 @@ def _divided(facts: Facts) -> str:
         f"model = AutoModelFor{head}.from_pretrained({place})\n"
         "with torch.no_grad():\n"
         f'    logits = model(**prepare({given}, return_tensors="pt")).logits\n'
-        f'print((logits / model.config.logitmix["temperature"]).{shares})\n```'
+        f"print((logits / {divisor}).{shares})\n```"
     )
 
 

@@ -50,8 +50,8 @@ SCORE_NOTES = {
         "The ECE by chance is what a perfectly calibrated model of the same size and sharpness shows on as many rows: an "
         "ECE near it is as good as can be measured here."
     ),
-    "brier_reliability": "Reliability (lower is better) minus resolution (higher is better) plus uncertainty (the data's) "
-    "make up the Brier score, but for the spread within bins.",
+    "brier_reliability": "Brier's score is its reliability (lower is better) minus its resolution (higher is better) plus "
+    "its uncertainty (the data's own).",
     "aurc": "AURC is the mean error over all coverages, the surest rows first: lower is better.",
 }
 """What a reader needs to know of a score, where it is among the results."""

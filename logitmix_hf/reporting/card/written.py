@@ -29,7 +29,9 @@ def facts_of(folder: RunFolder, method: Record | None = None) -> Facts:
         run=run,
         results=results,
         name=folder.path.resolve().name,
-        location=str(folder.path),
+        location=str(folder.path)
+        if (folder.path / "config.json").is_file()
+        else str((run.get("model") or {}).get("base")),
         method={**(run.get("method") or {}), **(method or {})},
         picture="reliability.png" if (folder.path / "reliability.png").is_file() else None,
         bins=(run.get("arguments") or {}).get("bins") or 15,
