@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +27,9 @@ from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Pre
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 from logitmix_hf.running.pretrained import Pretrained, explained, find_pretrained, load_config
+from logitmix_hf.serving.host import DTYPES, usable_device
 from logitmix_hf.text.load import load_tokenizer
 from logitmix_hf.vision.networks import register
-
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-"""What the weights may be held in."""
 
 _WHAT = {TEXT: "a text classifier", IMAGE: "an image classifier"}
 _ARCHITECTURES = {"ForSequenceClassification": TEXT, "ForImageClassification": IMAGE}
@@ -185,26 +181,6 @@ def load_classifier(
     return find_classifier(name, revision, token).load(device, dtype)
 
 
-def usable_device(device: str | None) -> torch.device:
-    """The device asked for, or the best there is.
-
-    Raises:
-        UserError: when it is not there.
-    """
-    if device is None:
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return torch.device("cpu") if found is None else found
-    try:
-        made = torch.device(device)
-        torch.empty(1, device=made)
-    except Exception as problem:  # torch raises many kinds for what was not built in or is not there
-        raise UserError(
-            f"The device {device!r} cannot be used here ({' '.join(str(problem).split())[:120]}); there is cpu"
-            f"{', ' + found.type if (found := torch.accelerator.current_accelerator(check_available=True)) else ''}."
-        ) from None
-    return made
-
-
 def _modality(name: str, config: Any) -> str:
     """Text or image, by the saved architecture, or by the type where a classifier is the only thing it can be."""
     architectures = [str(one) for one in getattr(config, "architectures", None) or ()]
@@ -295,18 +271,3 @@ def _longest(tokenizer: Any, model: nn.Module) -> int:
         if place.endswith("position_embeddings") and isinstance(padding, int):
             limits[1] -= padding + 1  # RoBERTa counts positions from there
     return min((limit for limit in limits if 0 < limit < 10**6), default=_LONGEST)
-
-
-@contextmanager
-def bars_for_people() -> Iterator[None]:
-    """Without the progress bars of transformers where nobody watches."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

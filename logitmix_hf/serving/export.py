@@ -16,30 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from logitmix_hf.disk import sync_folder, sync_tree
 from logitmix_hf.ends import guarded
-from logitmix_hf.errors import UserError, check_number, one_line, pick
-from logitmix_hf.evaluation.decisions import softmax
-from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
+from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.flags import FlagParser, flag, formatter
 from logitmix_hf.modality import TEXT
-from logitmix_hf.serving.classifier import Classifier, bars_for_people, find_classifier
+from logitmix_hf.serving.classifier import Classifier, find_classifier
+from logitmix_hf.serving.host import bars_for_people
+from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
 
 FORMATS = {"onnx": "onnx"}
 FILE = "model.onnx"
 WEIGHTS = f"{FILE}.data"
 """Beside it where the weights are too many for one file of its format."""
-TOLERANCE = 1e-4
-"""Largest difference of a probability that is let pass; of a value of a regression, in relation to the largest."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _ONE_FILE = 1.8e9  # bytes; a file of protobuf ends at 2 GiB
-_SHAPES = ((1, 3), (2, 16), (5, 37), (3, 128))
-"""Rows and tokens that the exported network is tried on; none is that of the example it was traced with."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ def export_onnx(
 
     Batch and, of texts, length are free. A temperature that was kept in the configuration is part of the graph:
     softmax of its logits is calibrated. Nothing is written unless onnxruntime gives what torch gives, to
-    :data:`TOLERANCE`, on batches of several shapes.
+    :data:`~logitmix_hf.serving.parity.TOLERANCE`, on batches of several shapes.
 
     Args:
         name: as :func:`~logitmix_hf.serving.classifier.load_classifier` takes it.
@@ -129,13 +123,13 @@ def export_onnx(
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write_graph(classifier, staging / FILE, opset)
-        difference = _compare(classifier, staging / FILE)
+        difference = largest_difference(classifier, staging / FILE)
         _write_rest(classifier, staging)
         size = sum(path.stat().st_size for path in (staging / FILE, staging / WEIGHTS) if path.exists())
         _move(staging, folder)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Export(folder, difference, len(_SHAPES), size)
+    return Export(folder, difference, len(SHAPES), size)
 
 
 def _require_packages() -> None:
@@ -164,21 +158,8 @@ def _check_folder(folder: Path, overwrite: bool) -> None:
 # --- the graph ------------------------------------------------------------------------------------------------------
 
 
-class _Logits(nn.Module):
-    """The network's logits alone, divided by what is left of the temperature."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.model, self.temperature = classifier.model, classifier.temperature
-
-    def forward(self, **inputs: Tensor) -> Tensor:
-        """The network's own inputs by name to (B, C) logits."""
-        logits = self.model(**inputs, return_dict=True).logits
-        return logits if self.temperature == 1 else logits / self.temperature
-
-
 def _write_graph(classifier: Classifier, path: Path, opset: int | None) -> None:
-    example = _inputs(classifier, rows=2, length=8)
+    example = random_inputs(classifier, rows=2, length=8)
     axes = {name: {0: torch.export.Dim.DYNAMIC} for name in example}
     if classifier.modality == TEXT:
         axes = {name: {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC} for name in example}
@@ -186,7 +167,7 @@ def _write_graph(classifier: Classifier, path: Path, opset: int | None) -> None:
     try:
         with _silence(), torch.no_grad():
             program: Any = torch.onnx.export(
-                _Logits(classifier).eval(),
+                Logits(classifier).eval(),
                 (),
                 kwargs=example,
                 input_names=list(example),
@@ -224,6 +205,7 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
         "problem": classifier.problem,
         "labels": json.dumps(classifier.label_names, ensure_ascii=False),
         "temperature_in_graph": repr(classifier.temperature),
+        **({"max_length": str(classifier.max_length)} if classifier.modality == TEXT else {}),
     }
 
 
@@ -243,70 +225,6 @@ def _silence() -> Iterator[None]:
             logger.setLevel(level)
 
 
-# --- the comparison -------------------------------------------------------------------------------------------------
-
-
-def _inputs(classifier: Classifier, rows: int, length: int) -> dict[str, Tensor]:
-    """Random inputs: images, or tokens of which all rows but the first are padded to different lengths."""
-    draw = torch.Generator().manual_seed(rows * 1000 + length)
-    if classifier.modality != TEXT:
-        from PIL import Image
-
-        made = classifier.prepare([Image.new("RGB", (64, 64))])
-        return {name: torch.randn(rows, *value.shape[1:], generator=draw) for name, value in made.items()}
-    tokenizer, length = classifier.processor, min(length, classifier.max_length)
-    made = dict(classifier.prepare(["a"]))
-    ids = torch.randint(0, min(len(tokenizer), classifier.model.config.vocab_size), (rows, length), generator=draw)
-    ids[ids == tokenizer.pad_token_id] = int(made["input_ids"][0, 0])
-    mask = torch.ones(rows, length, dtype=torch.long)
-    for row in range(1, rows):
-        end = max(1, length - 2 * row)
-        mask[row, end:], ids[row, end:] = 0, tokenizer.pad_token_id or 0
-    known = {"input_ids": ids, "attention_mask": mask}
-    return {name: known.get(name, torch.zeros_like(ids)) for name in made}
-
-
-def _compare(classifier: Classifier, path: Path) -> float:
-    """The largest difference between torch and onnxruntime.
-
-    Raises:
-        UserError: when it is above the tolerance, or onnxruntime cannot run the file.
-    """
-    import onnxruntime
-
-    network, worst = _Logits(classifier).eval(), 0.0
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        for rows, length in _SHAPES:
-            inputs = _inputs(classifier, rows, length)
-            with torch.no_grad():
-                wanted = network(**inputs).numpy()
-            (got,) = session.run(["logits"], {one.name: inputs[one.name].numpy() for one in session.get_inputs()})
-            worst = max(worst, _difference(classifier.problem, wanted, np.asarray(got)))
-    except UserError:
-        raise
-    except Exception as problem:
-        raise UserError(f"onnxruntime cannot run the export of {classifier.name!r}: {one_line(problem)}") from problem
-    if not worst <= TOLERANCE:
-        raise UserError(
-            f"The export of {classifier.name!r} gives other probabilities than torch (largest difference {worst:.1e}, at"
-            f" most {TOLERANCE:.0e} is let pass), so nothing was written: try another --opset."
-        )
-    return worst
-
-
-def _difference(problem: str, wanted: np.ndarray, got: np.ndarray) -> float:
-    if wanted.shape != got.shape:
-        raise UserError(f"The export gives logits of the shape {got.shape} where torch gives {wanted.shape}.")
-    if not (np.isfinite(wanted).all() and np.isfinite(got).all()):
-        return float("nan")
-    if problem == REGRESSION:
-        return float(np.abs(wanted - got).max() / max(1.0, np.abs(wanted).max()))
-    if problem == MULTI:
-        wanted, got = wanted.reshape(-1), got.reshape(-1)
-    return float(np.abs(softmax(wanted) - softmax(got)).max())
-
-
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +236,10 @@ def _write_rest(classifier: Classifier, folder: Path) -> None:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         values["logitmix"] = {**told, "folded": True}
         (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    backend = getattr(classifier.processor, "backend_tokenizer", None)
+    if backend is not None:  # it remembers how it was called last
+        backend.no_truncation()
+        backend.no_padding()
     classifier.processor.save_pretrained(folder)
 
 

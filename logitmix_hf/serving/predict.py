@@ -18,7 +18,8 @@ from logitmix_hf.errors import UserError, check_number, one_line, pick
 from logitmix_hf.flags import FlagParser, flag, formatter
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
-from logitmix_hf.serving.classifier import DTYPES, Classifier, Found, bars_for_people, find_classifier, usable_device
+from logitmix_hf.serving.classifier import Classifier, Found, find_classifier
+from logitmix_hf.serving.host import DTYPES, bars_for_people, usable_device
 from logitmix_hf.serving.inputs import Input, Row, open_input
 from logitmix_hf.serving.writers import output_kind, writing
 

@@ -1,21 +1,17 @@
-"""Rows of CSV, TSV, JSON lines, plain lines and Parquet, one after the other: never the whole file, and a broken row is
-a row too, so that its number is known and the next one is read."""
+"""Tables in files and pipes, of any kind: their columns known at once, their rows one after the other."""
 
 from __future__ import annotations
 
 import csv
-import io
-import json
-import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
+from logitmix_hf.serving.records import LINES, Lines, Record, cell_rows, json_lines, numbered_lines, plain_lines
 from logitmix_hf.text.files import check_content, check_exists
 
 SUFFIXES = {
@@ -29,31 +25,9 @@ SUFFIXES = {
 }
 """The kind of a file by its suffix."""
 KINDS = {kind: kind for kind in dict.fromkeys(SUFFIXES.values())}
-LINES = "text"
-"""The kind, and the one column, of lines that are texts."""
-
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
+DELIMITERS = {"csv": ",", "tsv": "\t"}
 _LOOK_AHEAD = 100  # rows that tell which columns there are and which hold texts
 _PARQUET_ROWS = 256  # at once; images lie in such files too
-_LONGEST_CELL = 2**24  # characters; more, and a quote was left open
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row as it was read.
-
-    where:  for messages: ``row 7 (line 8)``; rows count from 1 and leave the header out, lines do not.
-    values: by column; None where the row is broken.
-    wrong:  why it is broken, else "".
-    """
-
-    where: str
-    values: dict[str, Any] | None = None
-    wrong: str = ""
-
-
-Lines = Iterator[tuple[int, str]]
-"""Lines with their ends, numbered from 1. What is not UTF-8 in them became lone surrogates."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +60,7 @@ class Table:
         if name in self.columns:
             return name
         hint = nearest(name, self.columns)
-        if len(self.columns) == 1 and self.kind in _DELIMITERS and any(sign in self.columns[0] for sign in ",;\t|"):
+        if len(self.columns) == 1 and self.kind in DELIMITERS and any(sign in self.columns[0] for sign in ",;\t|"):
             hint = " Its cells seem to be separated by something else than its name says: see --input_format."
         raise UserError(
             f"{self.name} has no column {name!r}{why}.{hint} Columns: {listed(self.columns)}. See --{flag}."
@@ -124,18 +98,13 @@ def open_table(source: str, kind: str | None = None, wanted: tuple[str, ...] = (
     check_content(path, packed=kind == "parquet")
     if kind == "parquet":
         return _parquet(path)
-    return _of_lines(source, kind, _lines(open(path, "rb")), path.parent)
-
-
-def _lines(stream: Any) -> Lines:
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    return enumerate(text, start=1)
+    return _of_lines(source, kind, numbered_lines(open(path, "rb")), path.parent)
 
 
 def _from_pipe(kind: str | None, wanted: tuple[str, ...]) -> Table:
     if kind == "parquet":
         raise UserError("Parquet cannot be read from a pipe, its table of contents is at its end: give the file.")
-    lines = _lines(sys.stdin.buffer)
+    lines = numbered_lines(sys.stdin.buffer)
     first = next(lines, None)
     if first is None:
         raise UserError("Nothing came by the pipe (--input -): give at least one row.")
@@ -145,7 +114,7 @@ def _from_pipe(kind: str | None, wanted: tuple[str, ...]) -> Table:
 def _kind_of(line: str, wanted: tuple[str, ...]) -> str:
     if line.lstrip().startswith("{"):
         return "jsonl"
-    for kind, delimiter in _DELIMITERS.items():
+    for kind, delimiter in DELIMITERS.items():
         if wanted and set(wanted) <= set(next(csv.reader([line], delimiter=delimiter), [])):
             return kind
     return LINES
@@ -155,11 +124,11 @@ def _of_lines(name: str, kind: str, lines: Lines, base: Path) -> Table:
     """``kind`` is any but Parquet."""
     columns: list[str] = []
     if kind == "jsonl":
-        records = _json_lines(name, lines)
+        records = json_lines(name, lines)
     elif kind == LINES:
-        columns, records = [LINES], _plain_lines(lines)
+        columns, records = [LINES], plain_lines(lines)
     else:
-        columns, records = _cells(name, lines, _DELIMITERS[kind])
+        columns, records = cell_rows(name, lines, DELIMITERS[kind])
     first = list(islice(records, _LOOK_AHEAD))
     if not first:
         raise UserError(f"{name} has no rows; give at least one.")
@@ -167,110 +136,6 @@ def _of_lines(name: str, kind: str, lines: Lines, base: Path) -> Table:
     if not known:
         raise UserError(f"{name}, {first[0].where}, cannot be read as {kind}, nor can what follows: {first[0].wrong}.")
     return Table(name, kind, known, first, lambda _: chain(first, records), base)
-
-
-def _plain_lines(lines: Lines) -> Iterator[Record]:
-    for number, line in lines:
-        yield Record(f"line {number}", {LINES: line.rstrip("\r\n")})
-
-
-def _json_lines(name: str, lines: Lines) -> Iterator[Record]:
-    row = 0
-    for number, line in lines:
-        if not line.strip():
-            continue
-        row += 1
-        where = f"row {row} (line {number})"
-        try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            if row == 1 and line.lstrip().startswith("["):
-                raise UserError(
-                    f"{name} is one JSON list, which cannot be read row by row: write one object a line"
-                    " (jq -c '.[]' does)."
-                ) from None
-            yield Record(where, wrong=f"no JSON: {one_line(error)}")
-            continue
-        if isinstance(values, dict):
-            yield Record(where, values)
-        else:
-            yield Record(where, wrong=f"no JSON object, but a {type(values).__name__}")
-
-
-class _Taken:
-    """Hands lines over and remembers those of the row that is being read."""
-
-    def __init__(self, lines: Lines) -> None:
-        self.lines, self.number, self.now = lines, 0, list[str]()
-
-    def __iter__(self) -> Iterator[str]:
-        for number, line in self.lines:
-            self.number = number
-            self.now.append(line)
-            yield line
-
-
-def _cells(name: str, lines: Lines, delimiter: str) -> tuple[list[str], Iterator[Record]]:
-    """Header and rows of a CSV or TSV file."""
-    taken = _Taken(lines)
-    reader = csv.reader(iter(taken), delimiter=delimiter)
-    try:
-        with _long_cells():
-            header = next((cells for cells in reader if cells), [])
-    except csv.Error as error:
-        raise UserError(f"{name}: the header cannot be read: {one_line(error)}.") from None
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise UserError(f"{name} has more than one column called {listed(twice)}; rename them.")
-
-    def records() -> Iterator[Record]:
-        row = 0
-        while True:
-            taken.now.clear()
-            start = taken.number + 1
-            try:
-                with _long_cells():
-                    cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                row += 1
-                yield Record(f"row {row} (line {start})", wrong=f"{one_line(error)}: is a quote left open?")
-                continue
-            if not cells:
-                continue
-            row += 1
-            where = f"row {row} (line {start})"
-            if len(cells) != len(header):
-                yield Record(where, wrong=f"{len(cells)} cells where the header has {len(header)}")
-                continue
-            values: dict[str, Any] = dict(zip(header, cells, strict=True))
-            if "" in cells:
-                _mark_missing(values, "".join(taken.now), delimiter)
-            yield Record(where, values)
-
-    return header, records()
-
-
-def _mark_missing(values: dict[str, Any], text: str, delimiter: str) -> None:
-    """Make None of the empty cells that have no quotes; the reader of csv does not tell them apart."""
-    at, pattern = 0, re.compile(rf'"(?:[^"]|"")*"[^{delimiter}]*|[^{delimiter}]*')
-    for column in values:
-        found = pattern.match(text, at)
-        assert found is not None
-        if not found[0].strip("\r\n"):
-            values[column] = None
-        at = found.end() + 1
-
-
-@contextmanager
-def _long_cells() -> Iterator[None]:
-    """Let a cell be as long as a book while a row is read: the limit belongs to the whole process."""
-    before = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _parquet(path: Path) -> Table:

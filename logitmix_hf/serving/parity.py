@@ -1,0 +1,99 @@
+"""Whether an exported network gives what the network gives: random inputs of several shapes through both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.evaluation.decisions import softmax
+from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
+from logitmix_hf.modality import TEXT
+from logitmix_hf.serving.classifier import Classifier
+
+TOLERANCE = 1e-4
+"""Largest difference of a probability that is let pass; of a value of a regression, in relation to the largest."""
+SHAPES = ((1, 3), (2, 16), (5, 37), (3, 128))
+"""Rows and tokens that the exported network is tried on; none is that of the example it was traced with."""
+
+
+class Logits(nn.Module):
+    """The network's logits alone, divided by what is left of the temperature."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.model, self.temperature = classifier.model, classifier.temperature
+
+    def forward(self, **inputs: Tensor) -> Tensor:
+        """The network's own inputs by name to (B, C) logits."""
+        logits = self.model(**inputs, return_dict=True).logits
+        return logits if self.temperature == 1 else logits / self.temperature
+
+
+def random_inputs(classifier: Classifier, rows: int, length: int) -> dict[str, Tensor]:
+    """Random inputs: images, or tokens of which all rows but the first are padded to different lengths."""
+    draw = torch.Generator().manual_seed(rows * 1000 + length)
+    if classifier.modality != TEXT:
+        from PIL import Image
+
+        made = classifier.prepare([Image.new("RGB", (64, 64))])
+        return {
+            name: torch.randn(rows, *value.shape[1:], generator=draw)
+            if value.is_floating_point()
+            else value.expand(rows, *value.shape[1:]).contiguous()
+            for name, value in made.items()
+        }
+    tokenizer, length = classifier.processor, min(length, classifier.max_length)
+    made = dict(classifier.prepare(["a"]))
+    ids = torch.randint(0, min(len(tokenizer), classifier.model.config.vocab_size), (rows, length), generator=draw)
+    ids[ids == tokenizer.pad_token_id] = int(made["input_ids"][0, 0])
+    mask = torch.ones(rows, length, dtype=torch.long)
+    for row in range(1, rows):
+        end = max(1, length - 2 * row)
+        mask[row, end:], ids[row, end:] = 0, tokenizer.pad_token_id or 0
+    known = {"input_ids": ids, "attention_mask": mask}
+    return {name: known.get(name, torch.zeros_like(ids)) for name in made}
+
+
+def largest_difference(classifier: Classifier, path: Path) -> float:
+    """The largest difference between torch and onnxruntime.
+
+    Raises:
+        UserError: when it is above the tolerance, or onnxruntime cannot run the file.
+    """
+    import onnxruntime
+
+    network, worst = Logits(classifier).eval(), 0.0
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for rows, length in SHAPES:
+            inputs = random_inputs(classifier, rows, length)
+            with torch.no_grad():
+                wanted = network(**inputs).numpy()
+            (got,) = session.run(["logits"], {one.name: inputs[one.name].numpy() for one in session.get_inputs()})
+            worst = max(worst, _difference(classifier.problem, wanted, np.asarray(got)))
+    except UserError:
+        raise
+    except Exception as problem:
+        raise UserError(f"onnxruntime cannot run the export of {classifier.name!r}: {one_line(problem)}") from problem
+    if not worst <= TOLERANCE:
+        raise UserError(
+            f"The export of {classifier.name!r} gives other probabilities than torch (largest difference {worst:.1e}, at"
+            f" most {TOLERANCE:.0e} is let pass), so nothing was written: try another --opset."
+        )
+    return worst
+
+
+def _difference(problem: str, wanted: np.ndarray, got: np.ndarray) -> float:
+    if wanted.shape != got.shape:
+        raise UserError(f"The export gives logits of the shape {got.shape} where torch gives {wanted.shape}.")
+    if not (np.isfinite(wanted).all() and np.isfinite(got).all()):
+        return float("nan")
+    if problem == REGRESSION:
+        return float(np.abs(wanted - got).max() / max(1.0, np.abs(wanted).max()))
+    if problem == MULTI:
+        wanted, got = wanted.reshape(-1), got.reshape(-1)
+    return float(np.abs(softmax(wanted) - softmax(got)).max())
