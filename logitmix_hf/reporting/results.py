@@ -1,12 +1,16 @@
-"""From predictions to what a run leaves of them: parquet, numbers, picture."""
+"""From predictions to what a run leaves of them: parquet, numbers, their intervals, picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions
+from logitmix_hf.evaluation import REGRESSION, Interval, Predictions, bootstrap, review
 from logitmix_hf.reporting.folder import RunFolder
+
+INTERVALS = "intervals.json"
+LEVEL = 0.95
+"""The level of confidence of the intervals in a run folder."""
 
 
 def write_results(
@@ -15,16 +19,21 @@ def write_results(
     metrics: Sequence[str],
     *,
     bins: int = 15,
+    resamples: int = 1000,
+    uncalibrated: Mapping[str, Predictions] | None = None,
     timings: Mapping[str, float] | None = None,
     title: str = "",
 ) -> dict[str, Any]:
-    """Write ``predictions/<name>.parquet`` of each split, ``eval_results.json`` and ``reliability.png``.
+    """Write ``predictions/<name>.parquet`` of each split, ``eval_results.json``, ``intervals.json``, ``reliability.png``.
 
     Args:
         splits: prefix of the keys (``eval``, ``eval_mm``) to the name of the split's file and its predictions; the
             first one is drawn.
         metrics: the task's scores, headline first.
-        bins: of ECE and OE.
+        bins: of every measure that has bins.
+        resamples: of the bootstrap; 0 writes no intervals.
+        uncalibrated: prefix to the same predictions before a temperature was applied: judged too, without the task's
+            scores, as ``<prefix>_uncalibrated_<score>``.
         timings: further numbers for the file, with their full keys.
         title: of the picture.
 
@@ -35,17 +44,42 @@ def write_results(
     from logitmix_hf.reporting.plots import reliability_plot
 
     results: dict[str, Any] = {}
+    intervals: dict[str, Any] = {}
     drawn = False
     for prefix, (name, predictions) in splits.items():
         path = folder.predictions_path(name)
         predictions.save(path)
         read_back = Predictions.load(path)
-        scores = evaluate_predictions(read_back, metrics, bins)
+        scores, intervals[prefix] = judged(read_back, metrics, bins, resamples)
         results |= {f"{prefix}_{key}": value for key, value in scores.items()}
+        if uncalibrated and prefix in uncalibrated:
+            scores, ends = judged(uncalibrated[prefix], metrics, bins, resamples)
+            before = f"{prefix}_uncalibrated"
+            results |= {f"{before}_{key}": value for key, value in scores.items() if key not in metrics}
+            intervals[before] = {key: value for key, value in ends.items() if key not in metrics}
         results[f"{prefix}_samples"] = len(read_back.logits)
         if not drawn and predictions.problem != REGRESSION:
             reliability_plot(read_back, folder.path / "reliability.png", title=title, bins=bins)
             drawn = True
     results |= dict(timings or {})
     folder.write_json("eval_results.json", results)
+    if resamples:
+        folder.write_json(INTERVALS, {"level": LEVEL, "resamples": resamples, "seed": 0, **intervals})
+    else:
+        (folder.path / INTERVALS).unlink(missing_ok=True)  # those of an earlier judging are not of these numbers
     return results
+
+
+def judged(
+    p: Predictions, metrics: Sequence[str], bins: int, resamples: int
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """All scores of a split by name, and for each the ends [low, high] of its interval; none with 0 resamples.
+
+    The resamples are the same in every run (seed 0), so that runs differ by their models alone.
+    """
+    if not resamples:
+        return review(p, metrics, bins), {}
+    found: dict[str, Interval] = bootstrap(p, metrics, bins, resamples, seed=0, level=LEVEL)
+    return {name: each.value for name, each in found.items()}, {
+        name: [each.low, each.high] for name, each in found.items()
+    }

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 
+from logitmix_hf.calibrating import protocols
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.card.edits import is_marked
@@ -47,25 +49,55 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     if main and job.training.do_train:
         folder.save_model(lambda path: _save(trainer, path))
     splits: dict[str, tuple[str, Predictions]] = {}
-    timings: dict[str, float] = {}
+    timings: dict[str, Any] = {}
+    apart = None
+    if protocols.SPLIT in loaded.splits:
+        output = trainer.predict(loaded.splits[protocols.SPLIT], metric_key_prefix=protocols.SPLIT)
+        apart = predictions_of(output, data, loaded.known.get(protocols.SPLIT))
     if job.training.do_eval:
         for prefix, name in zip(PREFIXES, data.validation, strict=False):
             output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
             splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name)))
             wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
             timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
+    calibration = None
+    if facts := protocols.describe(job, loaded):
+        batch = _some_inputs(
+            trainer, next(iter(loaded.splits.values()))
+        )  # by every process: loaders speak with each other
+        calibration = protocols.fit(facts, apart if apart is not None else splits["eval"][1], quiet=not main)
     if main and splits:
         title = f"{job.name}, {job.mix.method}"
-        write_results(folder, splits, data.metrics, bins=job.run.bins, timings=timings, title=title)
+        before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
+        if calibration is not None:
+            splits = {prefix: (name, calibration.apply(predictions)) for prefix, (name, predictions) in splits.items()}
+            timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
+            timings |= calibration.results()
+            protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
+        how = {"bins": job.run.bins, "resamples": job.run.bootstrap}
+        uncalibrated = before if calibration is not None else None
+        write_results(folder, splits, data.metrics, **how, uncalibrated=uncalibrated, timings=timings, title=title)
     if main and job.training.do_train:
         training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
     if job.training.do_predict:
         for name in data.test:
             output = trainer.predict(loaded.splits[name], metric_key_prefix="test")
             predictions = predictions_of(output, data, loaded.known.get(name))
+            if calibration is not None:
+                predictions = calibration.apply(predictions)
             if main:
                 predictions.save(folder.predictions_path(name))
                 job.write_submission(name, predictions, folder.path)
+    if main and calibration is not None and job.saves:
+        model = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
+        protocols.put_into(model, calibration, folded=job.run.fold, batch=batch)
+        folder.save_model(lambda path: _save(trainer, path))
+
+
+def _some_inputs(trainer: MixTrainer, split: Any) -> dict[str, torch.Tensor]:
+    """A batch as the model takes it, without labels."""
+    inputs = trainer._prepare_inputs(next(iter(trainer.get_test_dataloader(split))))
+    return {key: value for key, value in inputs.items() if isinstance(value, torch.Tensor) and key != "labels"}
 
 
 def _save(trainer: MixTrainer, path: str) -> None:
@@ -100,6 +132,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
             "subset": _subset(job, splits),
             "synthetic": data.kind == "builtin",
             "validation": data.validation_note,
+            "calibration": protocols.describe(job, loaded),
             **loaded.data_record,
         },
         method=job.mix.record(job.modality),
@@ -140,9 +173,11 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
     )
     _write_card(folder)
     if results:
+        told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [
-            result_row(job.label, results, data.metrics[0], seconds=seconds, folder=str(folder.path), prefix=prefix)
+            result_row(label, values, **told, prefix=prefix)
             for prefix, _ in zip(PREFIXES, data.validation, strict=False)
+            for label, values in protocols.table_rows(job, folder, results, prefix, data.metrics[0])
         ]
         print("\n" + results_table(rows), flush=True)
     return 0 if target is None else push(folder, target)
