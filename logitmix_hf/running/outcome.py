@@ -74,9 +74,16 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
             timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
             timings |= calibration.results()
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
-        how = {"bins": job.run.bins, "resamples": job.run.bootstrap}
-        uncalibrated = before if calibration is not None else None
-        write_results(folder, splits, data.metrics, **how, uncalibrated=uncalibrated, timings=timings, title=title)
+        write_results(
+            folder,
+            splits,
+            data.metrics,
+            bins=job.run.bins,
+            resamples=job.run.bootstrap,
+            uncalibrated=before if calibration is not None else None,
+            timings=timings,
+            title=title,
+        )
     if main and job.training.do_train:
         training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
     if job.training.do_predict:
