@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 
 import logitmix_hf
 
-LITERAL = re.compile(r"(``.*?``|:\w+:`[^`]*`|`[^`]*`)")
+LITERAL = re.compile(r"(``.*?``|:\w+:`[^`]*`|`[^`]*`|\*\*\w[^*]*\w\*\*)")
 ENTRY = re.compile(r"^(\w+(?:, \w+)*):\s+(\S.*)$")
 
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from accelerate.commands.launch import launch_command_parser
+from shown import ROOT
 
 import logitmix_hf
-from logitmix_hf.arguments import MixArguments
+from logitmix_hf.cli import COMMANDS
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
-from logitmix_hf.flags import FlagParser, read_recipe, recipes_folder
+from logitmix_hf.flags import read_recipe, recipes_folder
 from logitmix_hf.methods import METHODS
 from logitmix_hf.reporting.folder import PUBLIC_FILES
-from logitmix_hf.running.push import PushSettings
-from logitmix_hf.running.settings import RunSettings, TrainSettings
-from logitmix_hf.text.demo import DemoSettings
-from logitmix_hf.text.settings import DataSettings, ModelSettings
 from logitmix_hf.text.sites import check_site
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.mixers import MIXERS
-from logitmix_hf.vision.settings import DataSettings as ImageDataSettings
-from logitmix_hf.vision.settings import ModelSettings as ImageModelSettings
-from logitmix_hf.vision.settings import VisionTrainSettings
+from logitmix_hf.vision.sites import check_site as check_image_site
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+from parsers import flags_of
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
@@ -36,6 +35,10 @@ FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
 
 def prose(page: Path) -> str:
     return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def table(page: str, first: str, number: int = 0) -> list[list[str]]:
@@ -60,19 +63,16 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), f"{page.name} links to {address}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_flags_named_in_the_text_exist(page):
-    settings = [DataSettings, ModelSettings, MixArguments, RunSettings, TrainSettings]
-    known = {
-        flag
-        for kinds in (settings, [DemoSettings], [PushSettings])
-        for flag in FlagParser(kinds)._option_string_actions
-    }
-    images = FlagParser(
-        [ImageDataSettings, ImageModelSettings, MixArguments, RunSettings, VisionTrainSettings], "image"
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """Every flag of every command, and those of accelerate's launcher."""
+    return {flag for command in COMMANDS for flag in flags_of(command)} | set(
+        launch_command_parser()._option_string_actions
     )
-    known |= set(images._option_string_actions)
-    known |= set(launch_command_parser()._option_string_actions)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_flags_named_in_the_text_exist(page, known):
     scripts = [*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "examples").glob("*.py")]
     for code in re.findall(r"`([^`\n]+)`", prose(page)):
         for flag in re.findall(r"(?<![\w-])--\w[\w-]*", code):
@@ -82,10 +82,10 @@ def test_flags_named_in_the_text_exist(page):
             )
 
 
-def test_the_table_of_methods_is_that_of_the_package():
-    said = {
-        name.strip("`"): (weights, alpha, site.strip("`")) for name, weights, alpha, site in table(README, "method")
-    }
+@pytest.mark.parametrize("page", ["README.md", "docs/sites.md"])
+def test_the_table_of_methods_is_that_of_the_package(page):
+    rows = table(text(page), "method")
+    said = {name.strip("`"): (weights, alpha, site.strip("`")) for name, weights, alpha, site in rows}
     real = {}
     for method in METHODS.values():
         weights = ", ".join(f"{weight:g}" for weight in method.weights)
@@ -98,27 +98,73 @@ def test_the_table_of_methods_is_that_of_the_package():
 
 
 def test_sites_tasks_and_recipes_are_all_named():
-    sites = [name for row in table(README, "site", 1) for name in re.findall(r"`([^`]+)`", row[0])]
+    page = text("docs/sites.md")
+    sites = [name for row in table(page, "site") for name in re.findall(r"`([^`]+)`", row[0])]
     for site in sites:
         check_site(site.replace("layer.K", "layer.3"))
     assert {"embeddings", "layer.K", "middle", "layers", "cls", "pooled"} <= set(sites)
-    assert [name for name in TASKS if f"`{name}`" not in README] == []
-    named = set(re.findall(r"--recipe (\w+)", README))
+    assert [name for name in TASKS if f"`{name}`" not in README or f"`{name}`" not in text("docs/quickstart.md")] == []
+    named = set(re.findall(r"--recipe (\w+)", page))
     recipes = {path.stem: read_recipe(path.stem)["_command"] for path in recipes_folder().glob("*.json")}
     assert {name for name, command in recipes.items() if command == "glue"} <= named <= set(recipes)
 
 
 def test_image_mixers_sites_and_data_sets_are_all_named():
-    mixers = [name for row in table(README, "mixer") for name in re.findall(r"`([^`]+)`", row[0])]
-    assert mixers == [name for name in mixers if name in MIXERS]
-    assert set(mixers) == set(MIXERS)
-    assert [name for name in NAMED if f"`{name}`" not in README] == []
+    page = text("docs/images.md")
+    assert {name for row in table(page, "mixer") for name in re.findall(r"`([^`]+)`", row[0])} == set(MIXERS)
+    sites = [name for row in table(page, "site") for name in re.findall(r"`([^`]+)`", row[0])]
+    for site in sites:
+        check_image_site(site.replace("stage.K", "stage.3"))
+    assert {"input", "stage.K", "middle", "stages", "pooled"} <= set(sites)
+    assert [name for name in NAMED if f"`{name}`" not in README or f"`{name}`" not in text("docs/data.md")] == []
 
 
 def test_files_of_a_run_are_those_that_may_be_pushed():
-    named = [name for row in table(README, "file") for name in re.findall(r"`([\w./]+\.\w+)`", row[0])]
+    rows = table(text("docs/running.md"), "file")
+    named = [name for row in rows for name in re.findall(r"`([\w./]+\.\w+)`", row[0])]
     assert len(named) >= 12
     assert [name for name in named if not any(Path(name).match(pattern) for pattern in PUBLIC_FILES)] == []
+
+
+def test_the_first_screen_and_the_length_of_the_readme():
+    """What it is, a picture, two commands and the one class, before the first heading; depth is in docs/."""
+    first = README.partition("\n## ")[0]
+    assert "![" in first and "make demo" in first and "make test" in first and "MixTrainer(" in first  # noqa: PT018
+    assert len(README.splitlines()) <= 200
+
+
+def messages() -> list[list[str]]:
+    """The fixed words of every message in the package, between which values go."""
+    found = []
+    for path in (ROOT / "logitmix_hf").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append([str(part.value) if isinstance(part, ast.Constant) else "" for part in node.values])
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append([node.value])
+    return [parts for parts in found if len("".join(parts)) > 18]
+
+
+def says(parts: list[str], line: str) -> bool:
+    fixed = all(part in line for part in parts)
+    return fixed and re.fullmatch("".join(re.escape(part) or ".*" for part in parts), line) is not None
+
+
+def test_troubleshooting_quotes_real_messages():
+    """Word for word, but for names and numbers: a message that was reworded must be reworded there too."""
+    known = messages()
+    blocks = re.findall(r"^```text\n(.*?)^```", text("docs/troubleshooting.md"), re.M | re.S)
+    quoted = [line.partition(": ")[2] for block in blocks for line in block.splitlines()]
+    assert len(quoted) > 20
+    assert not any(says(parts, quoted[0].replace("package", "parcel")) for parts in known)
+    assert [line for line in quoted if not any(says(parts, line) for parts in known)] == []
+
+
+def test_the_questions_quote_only_numbers_of_the_results():
+    results = {number.lstrip("0") for number in re.findall(r"\d*\.\d+", text("docs/RESULTS.md"))}
+    named = re.findall(r"(?<![\w.])\d*\.\d{2,}", prose(ROOT / "docs" / "faq.md"))
+    assert len(named) > 10
+    assert [number for number in named if number.lstrip("0") not in results] == []
 
 
 def test_the_calibration_page_explains_every_number_of_a_report():
