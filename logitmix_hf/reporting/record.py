@@ -71,6 +71,10 @@ MAY_DIFFER = (
     "local_rank",
     "ddp_timeout",
     "skip_memory_metrics",
+    "protocol",
+    "calibration_file",
+    "calibrate_on_eval",
+    "fold",
 )
 """Arguments that a resumed run may change, as patterns: they move no weight of the model."""
 

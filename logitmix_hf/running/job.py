@@ -40,6 +40,8 @@ class TaskData(Protocol):
     def fingerprint(self) -> str: ...
     @property
     def validation_note(self) -> str: ...
+    @property
+    def calibration_note(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Loaded:
 
     Attributes:
         data: what the labels mean, and where they come from.
-        splits: the training rows under ``"train"``, and every split of ``data.validation`` and ``data.test`` by its
-            name, as ``Trainer`` takes them.
+        splits: the training rows under ``"train"``, rows for the temperature under ``"calibration"``, and every split
+            of ``data.validation`` and ``data.test`` by its name, as ``Trainer`` takes them.
         processor: tokenizer or image processor, saved beside the model.
         known: what a split knows of its rows beside the labels (``idx``, ``posterior``), by its name.
         model_record, data_record: what ``run.json`` says of them beyond what every run says.
@@ -118,6 +120,16 @@ class Job(ABC):
     def label(self) -> str:
         """The method as the last table calls it."""
         return self.mix.method
+
+    @property
+    def saves(self) -> bool:
+        """Whether the model is written into the run folder at the end."""
+        return self.training.do_train
+
+    @property
+    def compares(self) -> bool:
+        """Whether the last table sets every way of calibrating beside the others."""
+        return False
 
     def arguments(self) -> dict[str, Any]:
         """All of them, resolved, by flag."""

@@ -60,7 +60,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
             splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name)))
             wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
             timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
-    calibration = None
+    calibration, batch = None, {}
     if facts := protocols.describe(job, loaded):
         batch = _some_inputs(
             trainer, next(iter(loaded.splits.values()))

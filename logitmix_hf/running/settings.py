@@ -29,8 +29,9 @@ class RunSettings:
         "calibration", None, "share of train that is set apart, stratified, and the temperature fitted on"
     )
     calibration_file: str | None = field(
-        default=None, metadata={"help": "or rows of their own that it is fitted on: a file", "group": "calibration", "only": "text"}
-    )  # fmt: skip
+        default=None,
+        metadata={"help": "or rows of their own that it is fitted on: a file", "group": "calibration", "only": "text"},
+    )
     protocol: str | None = flag(
         "calibration", None, "halves: or each half of the judged rows is judged by a temperature of the other half"
     )

@@ -14,6 +14,8 @@ import torch
 from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from logitmix_hf.calibrating import protocols
+from logitmix_hf.calibrating.folding import forget
 from logitmix_hf.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.ends import is_main_process, use_all_cores
 from logitmix_hf.errors import UserError
@@ -48,6 +50,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         check_same_arguments(folder.read_json("run.json").get("arguments", {}), job.arguments())
     stopping = _early_stopping(job)
     job.check()
+    protocols.check_flags(job)
     target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
     token = training.hub_token
     # The run folder is pushed whole at the end; and what training saves is pickled with its arguments.
@@ -58,6 +61,9 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     loaded = job.load()
     data = loaded.data
     _check_loss(job, data)
+    protocols.check_rows(job, data)
+    if training.do_train:
+        forget(loaded.model.config)  # what was folded into the weights is not what they will be
     trainer = job.trainer_class(
         model=loaded.model,
         args=training,

@@ -13,8 +13,9 @@ import numpy as np
 from transformers import DataCollatorWithPadding
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.calibrating.protocols import check_flags
 from logitmix_hf.ends import guarded
-from logitmix_hf.errors import pick
+from logitmix_hf.errors import UserError, pick
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.flags import FlagParser, formatter, with_recipe
 from logitmix_hf.running.job import Job, Loaded
@@ -42,7 +43,8 @@ class TextJob(Job):
     @property
     def name(self) -> str:
         """The task, or the data set's last word."""
-        named = self.data.task or self.data.dataset_name or self.data.train_file or "data"
+        data = self.data
+        named = data.task or data.dataset_name or data.train_file or data.validation_file or "data"
         return named.rstrip("/").rpartition("/")[2].partition(".")[0]
 
     @property
@@ -55,6 +57,28 @@ class TextJob(Job):
         if self.data.task:
             pick(TASKS, self.data.task, "task")
         check_data(**self._data_arguments)
+        files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
+        if self.training.do_train and files:
+            raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
+        check_flags(self, self.data.regression or (self.data.task is not None and TASKS[self.data.task].regression))
+
+    def check_calibration_rows(self, data: TextData) -> None:
+        """Require a calibration file to hold other rows than those that are judged."""
+        if self.run.calibration_file is None or data.calibration is None:
+            return
+        own = set(zip(*(data.calibration[column] for column in data.columns), strict=True))
+        judged = {
+            row for split in data.validation.values() for row in zip(*(split[c] for c in data.columns), strict=True)
+        }
+        both = len(own & judged)
+        if both == len(own):
+            raise UserError(
+                f"--calibration_file {self.run.calibration_file} holds no row that is not judged too: a temperature fitted"
+                " on the rows that it is judged on flatters. Give others, --protocol halves, or in place of the file"
+                " --calibrate_on_eval."
+            )
+        if both and self.training.process_index == 0:
+            print(f"{both} of the {len(own)} texts in the calibration file are judged too.", file=sys.stderr)
 
     def check_model(self, token: str | None) -> None:
         self._source = find_pretrained(self.model.model, self.model.model_revision, token)
@@ -68,7 +92,8 @@ class TextJob(Job):
         config = load.fit_config(self._config, data, self.model, self.data.max_length)
         tokenizer = load.load_tokenizer(self._tokenizer_source)
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
-        given = {**({} if data.train is None else {"train": data.train}), **data.validation, **data.test}
+        self.check_calibration_rows(data)
+        given = data.splits
         with self.training.main_process_first(desc="tokens"):
             splits = {
                 name: tokenize(split, tokenizer, data.columns, self.data.max_length) for name, split in given.items()
@@ -97,7 +122,7 @@ class TextJob(Job):
         data = self.data
         return {
             "task": data.task,
-            "dataset_name": data.dataset_name or (None if data.train_file else GLUE),
+            "dataset_name": data.dataset_name or (None if data.train_file or data.validation_file else GLUE),
             "dataset_config": data.dataset_config,
             "train_file": data.train_file,
             "validation_file": data.validation_file,
@@ -110,6 +135,8 @@ class TextJob(Job):
             "max_train_samples": data.max_train_samples,
             "max_eval_samples": data.max_eval_samples,
             "need_test": self.training.do_predict,
+            "calibration_share": self.run.calibration_split,
+            "calibration_file": self.run.calibration_file,
         }
 
     @property

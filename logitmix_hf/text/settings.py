@@ -23,7 +23,9 @@ class DataSettings:
     )
     dataset_config: str | None = flag("data", None, "configuration of a Hub data set", "--dataset_config_name")
     train_file: str | None = flag("data", None, "own data: .csv, .tsv, .json, .jsonl or .parquet")
-    validation_file: str | None = flag("data", None, "own validation data; without it a share of train is held out")
+    validation_file: str | None = flag(
+        "data", None, "own validation data; without it a share of train is held out", "--eval_file"
+    )
     test_file: str | None = flag("data", None, "own test data, for --do_predict")
     text_columns: str | None = flag("data", None, "column of the text, or two joined by a comma: a,b")
     label_column: str | None = flag("data", None, "column of the label; default label or labels")
@@ -44,7 +46,7 @@ class DataSettings:
             raise UserError(f"--task {self.task} and --{files[0]} were both given: take GLUE's data or your own.")
         if files and self.dataset_name:
             raise UserError(f"--dataset_name {self.dataset_name} and --{files[0]} were both given: take one of them.")
-        if not self.task and not self.train_file and not self.dataset_name:
+        if not self.task and not files and not self.dataset_name:
             raise UserError(
                 "No data was given: take a GLUE task (--task rte) or your own file (--train_file data.csv)."
             )

@@ -162,6 +162,7 @@ class VisionJob(Job):
             "skip_corrupt": data.skip_corrupt,
             "cache_dir": data.cache_dir,
             "memory_limit": None if limit is None else int(limit * 2**30),
+            "calibration_share": self.run.calibration_split,
         }
 
     def _check_mixers(self, size: int) -> None:
