@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from logitmix_hf.ends import guarded
@@ -12,8 +13,9 @@ from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.reporting.pages.columns import SCORE
 from logitmix_hf.reporting.pages.numbers import Options
-from logitmix_hf.reporting.pages.page import FILES, Section, check_libraries, check_target, write_report
+from logitmix_hf.reporting.pages.page import FILES, check_libraries, check_target, write_report
 from logitmix_hf.reporting.pages.runs import find_runs
+from logitmix_hf.reporting.pages.sections import Section
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def _report(words: list[str]) -> int:
     for path, reason in found.skipped:
         print(f"left out {path}: {reason}", file=sys.stderr)
     options = Options(bins=settings.bins, resamples=settings.bootstrap)
-    for section in write_report(found, folder, options, settings.title):
+    say = partial(print, file=sys.stderr, flush=True)
+    for section in write_report(found, folder, options, settings.title, say):
         print(f"\n{_told(section)}")
     print(f"\nreport: {', '.join(str(folder / name) for name in FILES)}")
     if found.skipped:
@@ -93,8 +96,13 @@ def _told(section: Section) -> str:
     kept = [number for number, name in enumerate(names) if number < scores or name in SAID]
     lines = [[names[number] for number in kept]]
     lines += [
-        [f"{row[n].text}{'*' if row[n].strong else ''} {row[n].small}".strip() for n in kept] for row in table.rows
+        [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in kept]
+        for row in table.rows
     ]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([section.title, *text])
+
+
+def _small(text: str) -> str:
+    return text if not text or text.startswith("±") else f"({text})"

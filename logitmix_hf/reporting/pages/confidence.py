@@ -17,6 +17,7 @@ from logitmix_hf.reporting.pages.drawing import (
     GREEN,
     GREY,
     INK,
+    LEGEND,
     LINES,
     MUTED,
     VERMILION,
@@ -160,6 +161,7 @@ def confidence_histogram(run: Scored, options: Options) -> Picture:
         )
     layout = {
         "barmode": "stack",
+        "legend": {**LEGEND, "traceorder": "normal"},
         "xaxis": axis("confidence", start, 1.004, dtick=_tick(start)),
         "yaxis": axis("decisions", nticks=6, rangemode="tozero", automargin=False),
         "hoverdistance": -1,
@@ -276,7 +278,7 @@ def coverage(methods: Sequence[ScoredVariant]) -> Picture:
     layout = {
         "xaxis": axis("share answered, the surest first", 0, 1, tickformat=".0%", dtick=0.2),
         "yaxis": axis("accuracy", max(0.0, math.floor(20 * lowest - 0.2) / 20), 1.005, nticks=7),
-        "legend": {"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0, "font": {"size": 11}},
+        "legend": {**LEGEND, "y": -0.2, "yanchor": "top"},
         "margin": {"l": 52, "r": 26, "t": 10, "b": 10},
     }
     words = "Accuracy against the share of decisions that is answered, the surest first"

@@ -14,6 +14,8 @@ BLUE, VERMILION, GREEN, PURPLE = "var(--blue)", "var(--vermilion)", "var(--green
 ORANGE, SKY, GREY, FILL = "var(--orange)", "var(--sky)", "var(--grey)", "var(--fill)"
 NONE = "rgba(0,0,0,0)"
 
+LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}}
+
 LINES = [
     {"color": colour, "dash": dash}
     for dash in ("solid", "dash", "dot", "dashdot")
@@ -68,7 +70,7 @@ def picture(traces: Sequence[Any], layout: dict[str, Any], height: int, words: s
         "hoverlabel": {"bgcolor": PAPER, "bordercolor": RULE, "font": {"color": INK, "size": 12}, "align": "left"},
         "hovermode": "closest",
         "dragmode": False,
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
+        "legend": LEGEND,
     }
     drawn = go.Figure(data=list(traces), layout={**base, **layout})
     values = json.loads(str(plotly.io.to_json(drawn, validate=False, engine="json")))

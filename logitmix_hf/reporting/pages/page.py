@@ -5,68 +5,25 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf import __version__
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import REGRESSION
-from logitmix_hf.reporting.pages import confidence
-from logitmix_hf.reporting.pages.columns import further_columns, known, score_columns
 from logitmix_hf.reporting.pages.drawing import Picture
-from logitmix_hf.reporting.pages.numbers import Options, Scored, ScoredVariant, score
+from logitmix_hf.reporting.pages.numbers import Options, ScoredVariant, score
 from logitmix_hf.reporting.pages.runs import Found
-from logitmix_hf.reporting.pages.tables import Table, methods_table, results_csv, runs_table
+from logitmix_hf.reporting.pages.sections import Section, section, several
+from logitmix_hf.reporting.pages.tables import results_csv
 from logitmix_hf.reporting.pages.tasks import Task, group
-from logitmix_hf.reporting.pages.tempered import OWN
-from logitmix_hf.reporting.pages.training import training
-from logitmix_hf.reporting.pages.verdict import Judge
 from logitmix_hf.reporting.record import now
 from logitmix_hf.reporting.redact import scrub
 
 GENERATOR = f"logitmix_hf {__version__} report"
 FILES = ("report.html", "report.md", "results.csv")
 NEEDED = {"plotly": "plotly", "jinja2": "jinja2"}
-
-
-@dataclass(frozen=True)
-class RunCard:
-    """The confidence of one run: head, a line about its temperature, pictures by caption."""
-
-    title: str
-    line: str
-    caution: str
-    pictures: Mapping[str, Picture]
-
-
-@dataclass(frozen=True)
-class MethodCard:
-    """One method: the first run in view, other seeds behind a fold; its training."""
-
-    label: str
-    first: RunCard | None
-    others: Sequence[RunCard]
-    training: Picture | None
-    seeds: int
-
-
-@dataclass(frozen=True)
-class Section:
-    """One task as the templates read it."""
-
-    anchor: str
-    title: str
-    facts: Sequence[str]
-    warnings: Sequence[str]
-    scores: Table
-    further: Table | None
-    runs: Table
-    temperature: str
-    overview: Mapping[str, Picture]
-    cards: Sequence[MethodCard]
 
 
 def check_libraries() -> None:
@@ -99,19 +56,27 @@ def check_target(folder: Path) -> None:
         )
 
 
-def write_report(found: Found, folder: Path, options: Options, title: str = "") -> list[Section]:
+def write_report(
+    found: Found, folder: Path, options: Options, title: str = "", say: Callable[[str], None] = lambda _: None
+) -> list[Section]:
     """Write the three files, each whole or not at all; returns what they say.
+
+    ``say`` is told what is being judged, which takes about a second a run.
 
     Raises:
         UserError: see ``check_libraries`` and ``check_target``.
     """
     check_libraries()
     check_target(folder)
-    tasks = [(task, score(task, options)) for task in group(found.runs)]
-    sections = [_section(number, task, methods, options) for number, (task, methods) in enumerate(tasks, start=1)]
+    tasks: list[tuple[Task, list[ScoredVariant]]] = []
+    sections: list[Section] = []
+    for number, task in enumerate(group(found.runs), start=1):
+        say(f"judging {task.title}: {several(len(task.members), 'run')}")
+        tasks.append((task, score(task, options)))
+        sections.append(section(number, *tasks[-1], options))
     runs = len(found.runs)
     values = {
-        "title": title or f"{runs} run{'s' if runs != 1 else ''} on {_several(len(tasks), 'task')}",
+        "title": title or f"{several(runs, 'run')} on {several(len(tasks), 'task')}",
         "generator": GENERATOR,
         "made": now().replace("T", " ")[:16] + " UTC",
         "sections": sections,
@@ -123,123 +88,6 @@ def write_report(found: Found, folder: Path, options: Options, title: str = "") 
     write_atomic(folder / "report.md", scrub(_markdown(values)).encode())
     write_atomic(folder / "results.csv", scrub(results_csv(tasks)).encode())
     return sections
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'s' if count != 1 else ''}"
-
-
-# --- what a section says --------------------------------------------------------------------------------------------
-
-
-def _section(number: int, task: Task, methods: Sequence[ScoredVariant], options: Options) -> Section:
-    judge = Judge(methods, task.metrics, options)
-    columns = known(score_columns(task.problem, task.metrics), methods)
-    more = known(further_columns(task.problem), methods)
-    confident = task.problem != REGRESSION
-    overview: dict[str, Picture] = {}
-    if confident:
-        if all(method.known("ece_at_t") for method in methods):
-            overview["ECE as trained and after temperature"] = confidence.before_and_after(methods)
-        overview["Accuracy when only the surest are answered"] = confidence.coverage(methods)
-    return Section(
-        f"task-{number}",
-        task.title,
-        _facts(task, methods),
-        _warnings(task, methods),
-        methods_table(f"{task.title}: methods", methods, columns, judge),
-        methods_table(f"{task.title}: more about calibration", methods, more, judge) if more else None,
-        runs_table(f"{task.title}: every run", methods, columns),
-        _temperature(methods),
-        overview,
-        [_card(task, method, options, confident) for method in methods],
-    )
-
-
-def _facts(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
-    run = task.members[0].run
-    data = run.data
-    classes = len(task.members[0].predictions.label_names)
-    facts = [
-        f"{task.rows:,} rows",
-        f"{classes} classes" if classes else "",
-        _several(len(methods), "method"),
-        _several(len(task.members), "run"),
-        f"data from {data['source']}" if data.get("source") else "",
-        f"judged on {data['validation']}" if data.get("validation") else "",
-    ]
-    return [fact for fact in facts if fact]
-
-
-def _warnings(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
-    """What must be known before two numbers are set beside each other."""
-    subsets = sorted({str(member.run.data["subset"]) for member in task.members if member.run.data.get("subset")})
-    found = [f"Not scores on the full data: {subset}." for subset in subsets]
-    if any(member.run.data.get("synthetic") for member in task.members):
-        found.append("Synthetic data, generated by logitmix_hf.")
-    selected = [m.run.name for m in task.members if m.run.record["arguments"].get("load_best_model_at_end")]
-    if selected:
-        found.append(f"The checkpoint was selected on these very rows, which flatters it: {', '.join(selected)}.")
-    machines = {_machine(member.run.record) for member in task.members}
-    if len(machines) > 1:
-        found.append(
-            f"The runs had different machines or threads, so their cost does not compare: {'; '.join(sorted(machines))}."
-        )
-    return found
-
-
-def _machine(record: Mapping[str, Any]) -> str:
-    environment = record.get("environment") or {}
-    device = environment.get("device") or {}
-    threads = (
-        f", {_several(environment['threads'], 'thread')}"
-        if device.get("type") == "cpu" and "threads" in environment
-        else ""
-    )
-    name = device.get("name") or (environment.get("cpu") if device.get("type") == "cpu" else device.get("type"))
-    return f"{name or 'unknown'}{threads}"
-
-
-def _temperature(methods: Sequence[ScoredVariant]) -> str:
-    """Where the temperatures of a task come from, in a sentence or two; empty for a regression."""
-    runs = [run for method in methods for run in method.runs if run.tempered is not None]
-    if not runs:
-        return ""
-    own = [run for run in runs if run.tempered and run.tempered.source == OWN]
-    halves = [run for run in runs if run.tempered and run.tempered.source != OWN]
-    said = []
-    if halves:
-        who = "The temperature" if not own else f"The temperature of {', '.join(run.name for run in halves)}"
-        said.append(
-            f"{who} was fitted for this report by halves: {halves[0].tempered.fitted}."  # type: ignore[union-attr]
-        )
-    if own:
-        who = "Each run has its own temperature" if not halves else f"{', '.join(run.name for run in own)}: its own"
-        where = sorted({run.tempered.fitted for run in own if run.tempered})
-        said.append(f"{who}, fitted on {'; '.join(where)}.")
-    cautions = sorted({f"{run.name}: {run.tempered.caution}" for run in runs if run.tempered and run.tempered.caution})
-    said += [f"Caution: {'; '.join(cautions)}."] if cautions else []
-    return " ".join(said)
-
-
-def _card(task: Task, method: ScoredVariant, options: Options, confident: bool) -> MethodCard:
-    cards = [_run_card(run, options) for run in method.runs] if confident else []
-    drawn = training(method.runs, task.prefix, task.metrics[0]) if task.prefix == "eval" else None
-    return MethodCard(method.label, cards[0] if cards else None, cards[1:], drawn, len(method.runs))
-
-
-def _run_card(run: Scored, options: Options) -> RunCard:
-    pictures = {"as trained": confidence.reliability(run.side(False), options, f"{run.name} as trained")}
-    line, caution = f"ECE {run.values['ece']:.3f}", ""
-    if run.tempered is not None:
-        words = f"after T = {run.tempered.value:.2f}"
-        if run.tempered.source != OWN:
-            words += ", by halves"
-        pictures[words] = confidence.reliability(run.side(True), options, f"{run.name} {words}")
-        line = f"ECE {run.values['ece']:.3f} → {run.values['ece_at_t']:.3f}; T fitted: {run.tempered.fitted}"
-        caution = run.tempered.caution
-    pictures["how sure, how often"] = confidence.confidence_histogram(run, options)
-    return RunCard(run.name, line, caution, pictures)
 
 
 # --- the files ------------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ class Judge:
         else:
             measured = f"{sum(won)} of {len(pairs)} pairs of runs"
         said = "supported" if supported else "not supported"
-        return Verdict(best.label, supported, f"best {said} against {second.label}: {measured}")
+        return Verdict(best.label, supported, f"{best.label} before {second.label} {said} ({measured})")
 
     def _difference(self, a: Scored, b: Scored, key: str) -> Difference | None:
         after = key.endswith(AFTER)
