@@ -29,9 +29,7 @@ def facts_of(folder: RunFolder, method: Record | None = None) -> Facts:
         run=run,
         results=results,
         name=folder.path.resolve().name,
-        location=str(folder.path)
-        if (folder.path / "config.json").is_file()
-        else str((run.get("model") or {}).get("base")),
+        location=str(folder.path) if _holds_model(folder) else str((run.get("model") or {}).get("base")),
         method={**(run.get("method") or {}), **(method or {})},
         picture="reliability.png" if (folder.path / "reliability.png").is_file() else None,
         bins=(run.get("arguments") or {}).get("bins") or 15,
@@ -67,6 +65,10 @@ def write_card(folder: RunFolder, method: Record | None = None, *, overwrite: bo
     result = merged(old, card)
     folder.write_text(CARD, result.text)
     return result.kept
+
+
+def _holds_model(folder: RunFolder) -> bool:
+    return any((folder.path / name).is_file() for name in ("config.json", "adapter_config.json"))
 
 
 def _optional(folder: RunFolder, name: str) -> dict[str, Any]:
