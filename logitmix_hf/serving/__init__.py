@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logitmix_hf.serving.classifier import Classifier, load_classifier
+    from logitmix_hf.serving.export import Export, export_onnx
 
-__all__ = ["Classifier", "load_classifier"]
+__all__ = ["Classifier", "Export", "export_onnx", "load_classifier"]
 
-_HOMES = {"Classifier": "classifier", "load_classifier": "classifier"}
+_HOMES = {"Classifier": "classifier", "load_classifier": "classifier", "Export": "export", "export_onnx": "export"}
 
 
 def __getattr__(name: str) -> Any:

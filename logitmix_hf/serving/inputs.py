@@ -96,7 +96,7 @@ def _text_columns(table: Table, asked: tuple[str, ...], trained: tuple[str, ...]
     if trained:
         return tuple(table.require(name, "text_columns", f", which {by} was trained on") for name in trained)
     found = [name for name in table.columns if name not in _NO_INPUT and _holds_texts(table, name)]
-    chosen = found if len(found) == 1 else [name for name in TEXT_NAMES if name in found][:1]
+    chosen = found if len(found) == 1 else [name for name in TEXT_NAMES if name in (found or table.columns)][:1]
     if not chosen:
         raise UserError(
             f"{table.name} has {len(found) or 'no'} columns of texts, so --text_columns must name the one to read, or"
@@ -106,9 +106,9 @@ def _text_columns(table: Table, asked: tuple[str, ...], trained: tuple[str, ...]
 
 
 def _holds_texts(table: Table, name: str) -> bool:
-    """Whether the first rows have texts there that are not all numbers."""
-    values = [value for record in table.first if (value := (record.values or {}).get(name)) is not None]
-    return all(isinstance(value, str) for value in values) and not all(NUMBER.fullmatch(value) for value in values)
+    """Whether the first rows have a text there that is no number."""
+    values = ((record.values or {}).get(name) for record in table.first)
+    return any(isinstance(value, str) and not NUMBER.fullmatch(value) for value in values)
 
 
 def _texts(table: Table, columns: tuple[str, ...]) -> Input:
@@ -124,7 +124,7 @@ def _text(values: dict[str, Any], name: str) -> str:
     if text is None:
         raise _Unfit(f"no text in column {name!r}")
     if not isinstance(text, str):
-        raise _Unfit(f"column {name!r} holds a {type(text).__name__}, no text")
+        raise _Unfit(f"column {name!r} holds {listed([text])}, no text")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

@@ -55,14 +55,13 @@ def json_lines(name: str, lines: Lines) -> Iterator[Record]:
             continue
         row += 1
         where = f"row {row} (line {number})"
+        if row == 1 and line.lstrip().startswith("["):
+            raise UserError(
+                f"{name} is one JSON list, which cannot be read row by row: write one object a line (jq -c '.[]' does)."
+            )
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
-            if row == 1 and line.lstrip().startswith("["):
-                raise UserError(
-                    f"{name} is one JSON list, which cannot be read row by row: write one object a line"
-                    " (jq -c '.[]' does)."
-                ) from None
             yield Record(where, wrong=f"no JSON: {one_line(error)}")
             continue
         if isinstance(values, dict):

@@ -1,0 +1,163 @@
+"""``logitmix export``: what onnxruntime computes from the file is what torch computes from the folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from servingmodels import text_classifier, tiny_vit
+from tiny import CONFIGS, build
+from tokenizers import Tokenizer
+from transformers import AutoConfig
+
+from logitmix_hf.cli import main
+from logitmix_hf.errors import UserError
+from logitmix_hf.serving import export_onnx, load_classifier, parity
+from logitmix_hf.serving.parity import largest_difference
+from logitmix_hf.vision.networks import build_network, image_processor
+
+pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    z = np.exp(logits - logits.max(1, keepdims=True))
+    return z / z.sum(1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def texts(tiny_model, tmp_path_factory) -> Path:
+    """One layer, and a temperature that is kept in the configuration."""
+    folder = tmp_path_factory.mktemp("texts") / "model"
+    model = build(CONFIGS["bert"], num_hidden_layers=1)
+    kept = {"temperature": 2.5, "folded": False, "protocol": "split"}
+    return text_classifier(folder, tiny_model, model, logitmix=kept)
+
+
+@pytest.fixture(scope="module")
+def exported(texts) -> Path:
+    assert main(["export", str(texts), "--format", "onnx"]) == 0
+    return texts / "onnx"
+
+
+def test_texts_of_any_number_and_length_with_the_temperature_in_the_graph(texts, exported):
+    """Tokenised by the tokenizer file alone, as a server without transformers would."""
+    classifier = load_classifier(str(texts), device="cpu")
+    assert classifier.temperature == 2.5
+    session = onnxruntime.InferenceSession(exported / "model.onnx")
+    tokenizer = Tokenizer.from_file(str(exported / "tokenizer.json"))
+    assert tokenizer.truncation is None
+    tokenizer.enable_padding(pad_id=1)
+    names = {one.name for one in session.get_inputs()}
+    for batch in (["good"], ["good film", "bad", "the film was not a very good one"], ["bad " * 40] * 7):
+        rows = tokenizer.encode_batch(batch)
+        inputs = {"input_ids": [row.ids for row in rows], "attention_mask": [row.attention_mask for row in rows]}
+        inputs["token_type_ids"] = [row.type_ids for row in rows]
+        (logits,) = session.run(["logits"], {name: np.array(inputs[name], np.int64) for name in names})
+        np.testing.assert_allclose(softmax(logits), classifier.probabilities(batch), atol=1e-4)
+        assert np.abs(softmax(logits * 2.5) - softmax(logits)).max() > 0.05
+
+
+def test_the_folder_says_what_is_in_it(texts, exported):
+    assert AutoConfig.from_pretrained(exported).logitmix == {"temperature": 2.5, "folded": True, "protocol": "split"}
+    assert AutoConfig.from_pretrained(texts).logitmix["folded"] is False
+    told = onnxruntime.InferenceSession(exported / "model.onnx").get_modelmeta().custom_metadata_map
+    assert json.loads(told["labels"]) == ["up", "down", "level"]
+    assert (told["temperature_in_graph"], told["max_length"]) == ("2.5", "64")
+    assert not [path for path in texts.iterdir() if path.name.startswith(".")]
+
+
+def test_images_of_a_network_of_ours(tmp_path, capsys):
+    torch.manual_seed(0)
+    network = build_network("digits", 3, 8)
+    network.train()(pixel_values=torch.randn(16, 3, 8, 8))
+    network.save_pretrained(tmp_path / "model")
+    image_processor(8, [0.3] * 3, [0.2] * 3).save_pretrained(tmp_path / "model")
+    assert main(["export", str(tmp_path / "model"), "--output", str(tmp_path / "out")]) == 0
+    assert "largest difference" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx")
+    classifier = load_classifier(str(tmp_path / "model"), device="cpu")
+    for rows in (1, 5):
+        pixels = torch.randn(rows, 3, 8, 8)
+        with torch.no_grad():
+            wanted = classifier.model(pixel_values=pixels).logits.softmax(1).numpy()
+        (logits,) = session.run(["logits"], {"pixel_values": pixels.numpy()})
+        np.testing.assert_allclose(softmax(logits), wanted, atol=1e-4)
+    assert (tmp_path / "out" / "preprocessor_config.json").is_file()
+
+
+def test_a_vision_transformer(tmp_path):
+    made = export_onnx(str(tiny_vit(tmp_path / "model")))
+    assert made.folder == tmp_path / "model" / "onnx"
+    assert made.difference <= 1e-4
+
+
+def test_another_networks_file_is_not_let_pass(texts, exported, tmp_path):
+    """The comparison compares: the file without its temperature gives other probabilities."""
+    other = tmp_path / "other"
+    shutil.copytree(texts, other, ignore=shutil.ignore_patterns("onnx"))
+    values = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**values, "logitmix": None}))
+    with pytest.raises(UserError, match="gives other probabilities than torch"):
+        largest_difference(load_classifier(str(other), device="cpu"), exported / "model.onnx")
+
+
+def failing(*_, **__) -> None:
+    try:
+        raise ValueError("aten.strange_op has no counterpart\nand then a page of reasons")
+    except ValueError as cause:
+        raise RuntimeError("a page\nof a\nreport") from cause
+
+
+def test_what_cannot_be_exported_is_told_in_one_line_and_leaves_nothing(texts, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.onnx.export", failing)
+    assert main(["export", str(texts), "--output", str(tmp_path / "new" / "out")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (
+        "(BertForSequenceClassification, type 'bert') cannot be exported to ONNX: ValueError: aten.strange_op" in line
+    )
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_difference_leaves_nothing_either(texts, exported, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "logitmix_hf.serving.export._write_graph",
+        lambda classifier, path, opset: shutil.copy(exported / "model.onnx", path),
+    )
+    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    assert main(["export", str(texts), "--output", str(tmp_path / "out")]) == 2
+    assert "so nothing was written" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(parity, "TOLERANCE", 1e-4)
+    before = (exported / "model.onnx").stat().st_mtime_ns
+    assert main(["export", str(texts)]) == 2
+    assert "exists: give another --output, or replace it by --overwrite" in capsys.readouterr().err
+    assert (exported / "model.onnx").stat().st_mtime_ns == before
+    assert main(["export", str(texts), "--output", str(tmp_path / "out")]) == 0
+    assert main(["export", str(texts), "--output", str(tmp_path / "out"), "--overwrite"]) == 0
+
+
+def test_mistakes(texts, tmp_path, capsys, monkeypatch):
+    def told(*words: object) -> str:
+        assert main(["export", *map(str, words)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "needs a model first" in told("--format", "onnx")
+    assert "No format is called 'onx'. Did you mean 'onnx'?" in told(texts, "--format", "onx")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert "is not empty and holds no model.onnx" in told(texts, "--output", tmp_path / "mine", "--overwrite")
+    assert "is a file; give a folder" in told(texts, "--output", tmp_path / "mine" / "letter.txt")
+    assert "opset must be a number at least 18" in told(texts, "--opset", 9)
+    assert "is no folder" in told(tmp_path / "nowhere")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else find(name, *rest)
+    )
+    assert "needs onnxscript, not installed here: pip install 'logitmix_hf[onnx]'" in told(texts)
