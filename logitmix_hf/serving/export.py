@@ -200,13 +200,16 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
     """What a program that reads the file alone needs to know."""
     from logitmix_hf import __version__
 
-    return {
+    facts = {
         "producer": f"logitmix_hf {__version__}",
         "problem": classifier.problem,
         "labels": json.dumps(classifier.label_names, ensure_ascii=False),
         "temperature_in_graph": repr(classifier.temperature),
-        **({"max_length": str(classifier.max_length)} if classifier.modality == TEXT else {}),
     }
+    if classifier.modality == TEXT:
+        facts["max_length"] = str(classifier.max_length)
+        facts["pad_token_id"] = str(classifier.processor.pad_token_id or 0)
+    return facts
 
 
 @contextlib.contextmanager
