@@ -58,6 +58,12 @@ def _export(argv: Sequence[str]) -> int:
     return main(argv)
 
 
+def _calibrate(argv: Sequence[str]) -> int:
+    from logitmix_hf.calibrating.run import main
+
+    return main(argv)
+
+
 def _push(argv: Sequence[str]) -> int:
     from logitmix_hf.running.push import main
 
@@ -80,6 +86,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     ),
     "spiral": ("train four methods on two spirals and draw how sure each is of every place; no network", _spiral),
     "card": ("write the model card of a finished run again, around what you wrote into it", _card),
+    "calibrate": ("judge any text or image classifier and fit its temperature, without training", _calibrate),
     "predict": ("label the rows of a file or a folder of images, with calibrated probabilities", _predict),
     "report": ("set the folders of many runs side by side: one page, Markdown and CSV", _report),
     "export": ("write a classifier as ONNX, after it was seen to give the same probabilities", _export),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from logitmix_hf.calibrating.folding import fold, keep_in_config
+from logitmix_hf.ends import is_main_process
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, HalfTemperatures, Predictions, Temperature, fit_halves, fit_temperature
 from logitmix_hf.evaluation.recalibration import compare_methods
@@ -95,6 +96,12 @@ def check_rows(job: Job, data: TaskData) -> None:
         raise _no_classes(job)
     if protocol == "split" and not data.calibration_note:
         raise UserError(f"{_flag(job)} takes its rows from train, and {data.name} has no train split: give others.")
+    if protocol == "split" and not job.training.do_train and is_main_process():
+        print(
+            f"{_flag(job)} fits the temperature on rows of train: where this model was trained on them, it knows them too"
+            " well, and the temperature comes out too low.",
+            file=sys.stderr,
+        )
     if protocol in ("halves", "eval") and not data.validation:
         raise UserError(f"{_flag(job)} fits the temperature on judged rows, and {data.name} has none.")
 

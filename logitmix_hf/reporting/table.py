@@ -65,8 +65,10 @@ def results_table(rows: Sequence[Row], *, markdown: bool = False) -> str:
     text = _aligned(heads, cells, [key in ("method", "folder") for _, key, _ in used])
     if max(map(len, text.splitlines())) > WIDTH and heads[-1] == "folder":
         left = [key == "method" for _, key, _ in used[:-1]]
-        names = [line[0] for line in cells] if len(rows) > 1 else ["folder"]
-        below = [f"{name + ':':<{max(map(len, names)) + 2}}{line[-1]}" for name, line in zip(names, cells, strict=True)]
+        folders = {line[0]: line[-1] for line in cells}
+        if len(set(folders.values())) == 1:
+            folders = {"folder": cells[0][-1]}
+        below = [f"{name + ':':<{max(map(len, folders)) + 2}}{folder}" for name, folder in folders.items()]
         text = "\n".join([_aligned(heads[:-1], [line[:-1] for line in cells], left), "", *below])
     return text
 

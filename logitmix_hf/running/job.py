@@ -122,6 +122,11 @@ class Job(ABC):
         return self.mix.method
 
     @property
+    def title(self) -> str:
+        """Above pictures."""
+        return f"{self.name}, {self.mix.method}"
+
+    @property
     def saves(self) -> bool:
         """Whether the model is written into the run folder at the end."""
         return self.training.do_train

@@ -67,7 +67,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
         )  # by every process: loaders speak with each other
         calibration = protocols.fit(facts, apart if apart is not None else splits["eval"][1], quiet=not main)
     if main and splits:
-        title = f"{job.name}, {job.mix.method}"
+        title = job.title
         before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
         if calibration is not None:
             splits = {prefix: (name, calibration.apply(predictions)) for prefix, (name, predictions) in splits.items()}

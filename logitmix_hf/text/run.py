@@ -87,8 +87,8 @@ class TextJob(Job):
 
     def load(self) -> Loaded:
         with self.training.main_process_first(desc="data"):
-            data = load_text_data(**self._data_arguments)
-        data = _in_the_models_order(data, self._config)
+            data = self.read_data()
+        data = self.aligned(data)
         config = load.fit_config(self._config, data, self.model, self.data.max_length)
         tokenizer = load.load_tokenizer(self._tokenizer_source)
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
@@ -112,6 +112,15 @@ class TextJob(Job):
             },
             data_record={"columns": data.columns, "config": self.data.task or self.data.dataset_config},
         )
+
+    def read_data(self) -> TextData:
+        """The raw rows that the flags mean."""
+        return load_text_data(**self._data_arguments)
+
+    def aligned(self, data: TextData) -> TextData:
+        """The data with labels numbered as a model does that already knows them by name."""
+        known = [str(self._config.id2label.get(number)) for number in range(self._config.num_labels)]
+        return data.renumbered(known) if set(known) == set(data.label_names) else data
 
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:
         if self.data.task:
@@ -162,12 +171,6 @@ def main(argv: Sequence[str] | None = None, prog: str = "logitmix glue") -> int:
 
 def _known(split: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(split[name]) for name in split.column_names if name in _KNOWN}
-
-
-def _in_the_models_order(data: TextData, config: Any) -> TextData:
-    """Number the labels as a model does that already knows them by name."""
-    known = [str(config.id2label.get(number)) for number in range(config.num_labels)]
-    return data.renumbered(known) if set(known) == set(data.label_names) else data
 
 
 def glue_script() -> None:

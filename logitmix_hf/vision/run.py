@@ -77,7 +77,7 @@ class VisionJob(Job):
         with self.training.main_process_first(desc="data"):
             data = load_image_data(**arguments)
         self._check_mixers(data.image_size)
-        data = self._as_the_model_sees(data)
+        data = self._as_the_model_sees(self.aligned(data))
         model, note = load.load_network(self._source, data)
         load.check_dropout(self._source, model, self.mix)
         load.check_sites_of(model, self.mix)
@@ -118,6 +118,10 @@ class VisionJob(Job):
                 "synthetic": False,  # the digits of scikit-learn were written by people
             },
         )
+
+    def aligned(self, data: ImageData) -> ImageData:
+        """The data with labels numbered as the model has them; in training the model follows the data."""
+        return data
 
     def trainer_options(self) -> dict[str, Any]:
         training = self.training

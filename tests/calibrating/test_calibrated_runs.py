@@ -125,7 +125,9 @@ def test_few_rows_are_warned_of_and_the_table_shows_both_sides(tiny_model, files
     assert glue(words) == 0
     told = capfd.readouterr()
     assert "fitted on only 12 rows: its 95% interval is" in told.err or "ran into its" in told.err
-    assert next(line.split("  ")[0] for line in told.out.splitlines() if line.startswith("vanilla,")) == "vanilla, T = 1"
+    assert (
+        next(line.split("  ")[0] for line in told.out.splitlines() if line.startswith("vanilla,")) == "vanilla, T = 1"
+    )
 
 
 def test_fold_false_leaves_the_weights_and_keeps_the_temperature_in_the_configuration(tiny_model, files, tmp_path):

@@ -35,8 +35,8 @@ def test_numbers_stand_under_each_other():
 @pytest.mark.parametrize("results", [RESULTS, KNOWN])
 def test_fits_100_columns_and_never_cuts_a_path(length, results):
     folder = "runs/" + "x" * length
-    text = results_table([row(m, results, folder) for m in ("vanilla", "mixup", "logitmix layer.3")])
-    assert text.count(folder) == 3
+    text = results_table([row(m, results, f"{folder}-{m[:3]}") for m in ("vanilla", "mixup", "logitmix layer.3")])
+    assert all(text.count(f"{folder}-{m}") == 1 for m in ("van", "mix", "log"))
     for line in text.splitlines():
         assert len(line) <= 100 or line.endswith(folder)
     assert all(len(line) <= 100 for line in text.splitlines()[:5])
@@ -65,3 +65,10 @@ def test_markdown_has_a_rule_and_as_many_cells_in_each_line():
 
 def test_the_second_split_of_mnli():
     assert row(prefix="eval_mm")["score"] == 0.5
+
+
+def test_rows_of_one_run_name_its_folder_once():
+    folder = "runs/" + "x" * 80
+    text = results_table([row(m, RESULTS, folder) for m in ("uncalibrated", "T = 1.4", "isotonic")])
+    assert text.count(folder) == 1
+    assert text.endswith(f"folder: {folder}")

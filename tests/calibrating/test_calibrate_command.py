@@ -1,0 +1,225 @@
+"""``logitmix calibrate``: classifiers of texts and images that somebody else trained, judged and calibrated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+import torch
+from PIL import Image
+from tiny import CONFIGS, build
+from tinyrun import rows
+from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from visionrun import pictures, tiny_resnet, without_pictures
+
+from logitmix_hf.calibrating.folding import recorded, unfold
+from logitmix_hf.calibrating.labels import match_labels
+from logitmix_hf.cli import main as logitmix
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import Predictions, fit_halves, fit_temperature
+
+QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--report_to", "none", "--bootstrap", "0"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    without_pictures(monkeypatch)
+    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
+
+
+def calibrate(*words: Any) -> int:
+    return logitmix(["calibrate", *map(str, words), *QUICK])
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def saved(folder: Path, name: str) -> Predictions:
+    return Predictions.load(folder / "predictions" / f"{name}.parquet")
+
+
+def classifier(tiny_model: str, folder: Path, names: tuple[str, ...], **changes: Any) -> Path:
+    """Somebody's sentence classifier, sure of itself."""
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: number for number, name in enumerate(names)}}
+    model = build(CONFIGS["bert"], num_labels=len(names), **labels, **changes)
+    with torch.no_grad():
+        model.classifier.weight.mul_(-4)  # type: ignore[union-attr,operator]
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def foreign(tiny_model, tmp_path_factory) -> Path:
+    return classifier(tiny_model, tmp_path_factory.mktemp("foreign"), ("Up!", "DOWN"))
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("rated")
+    for name, count, seed in (("eval", 60, 5), ("apart", 55, 6)):
+        pa.csv.write_csv(rows(count, seed), folder / f"{name}.csv")
+    return folder
+
+
+def test_a_text_classifier_by_halves(foreign, rated, tmp_path, capfd):
+    out = tmp_path / "out"
+    code = calibrate(
+        "--model", foreign, "--eval_file", rated / "eval.csv", "--label_column", "stars", "--output_dir", out, "--save",
+    )  # fmt: skip
+    assert code == 0
+    results, table = read(out / "eval_results.json"), capfd.readouterr().out
+    # labels were matched by name: the data's order would be DOWN, Up!
+    before = saved(out, "calibration")
+    assert before.label_names == ("Up!", "DOWN")
+    stars = pa.csv.read_csv(rated / "eval.csv")["stars"].to_pylist()
+    assert before.labels is not None
+    assert [before.label_names[label] for label in before.labels] == [
+        {"up": "Up!", "down": "DOWN"}[one] for one in stars
+    ]
+    fitted = fit_halves(before.logits, before.labels, seed=42)
+    assert results["temperature"] == pytest.approx(fitted.value)
+    assert results["temperature"] > 1
+    assert results["eval_nll"] < results["eval_uncalibrated_nll"]
+    assert results["calibration"]["protocol"] == "halves"
+    for name in ("uncalibrated", f"T = {fitted.value:.3g}", "vector", "platt", "isotonic"):
+        assert f"\n{name} " in table
+    # the copy: plain probabilities are those of the first model's logits divided by T
+    text = pa.csv.read_csv(rated / "eval.csv")["text"].to_pylist()[0]
+    plain: Any = pipeline("text-classification", model=str(out), top_k=None)
+    (scores,) = plain([text])
+    expected = torch.tensor(before.logits[0] / fitted.value).softmax(0)
+    assert {row["label"]: row["score"] for row in scores} == pytest.approx(
+        dict(zip(before.label_names, expected.tolist(), strict=True)), abs=1e-5
+    )
+    again = AutoModelForSequenceClassification.from_pretrained(out)
+    assert recorded(again.config)["temperature"] == results["temperature"]
+    unfold(again)
+    first = AutoModelForSequenceClassification.from_pretrained(foreign)
+    for name, value in first.state_dict().items():
+        assert torch.allclose(again.state_dict()[name], value, rtol=1e-6, atol=0), name
+
+
+def test_without_save_no_model_is_written(foreign, rated, tmp_path):
+    words = ("--model", foreign, "--eval_file", rated / "eval.csv", "--label_column", "stars")
+    own = ("--calibration_file", rated / "apart.csv", "--output_dir", tmp_path / "out")
+    assert calibrate(*words, *own) == 0
+    assert not list((tmp_path / "out").glob("*.safetensors"))
+    results, apart = read(tmp_path / "out" / "eval_results.json"), saved(tmp_path / "out", "calibration")
+    assert len(apart) == results["calibration"]["rows"] == 55
+    assert results["temperature"] == pytest.approx(fit_temperature(apart.logits, apart.labels).value)  # type: ignore[arg-type]
+    assert results["calibration"]["split"] == "the file apart.csv"
+
+
+def test_a_calibrated_copy_calibrated_again_holds_the_product(foreign, rated, tmp_path):
+    model = foreign
+    for name in ("one", "two"):
+        words = ("--model", model, "--eval_file", rated / "eval.csv", "--label_column", "stars")
+        assert calibrate(*words, "--save", "--calibrate_on_eval", "--output_dir", tmp_path / name) == 0
+        model = tmp_path / name
+    first, second = (read(tmp_path / name / "eval_results.json")["temperature"] for name in ("one", "two"))
+    assert second == pytest.approx(1, abs=1e-4)
+    config = read(tmp_path / "two" / "config.json")["logitmix"]
+    assert config["temperature"] == pytest.approx(first * second)
+    assert config["folded"] is True
+
+
+def test_a_data_set_that_has_a_test_split_alone_is_judged_on_it(foreign, tmp_path):
+    from pyarrow import parquet
+
+    for split, seed in (("train", 1), ("test", 2)):
+        parquet.write_table(rows(60, seed), tmp_path / f"{split}-00000-of-00001.parquet")
+    words = ("--model", foreign, "--dataset_name", tmp_path, "--label_column", "stars", "--text_columns", "text")
+    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
+    assert read(tmp_path / "out" / "run.json")["data"]["splits"] == {"eval": {"split": "test", "rows": 60}}
+
+
+def test_an_image_classifier(tmp_path):
+    model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
+    pictures(data / "train", classes=("Dog", "cat"), count=12)
+    pictures(data / "test", classes=("Dog", "cat"), count=12)
+    out = tmp_path / "out"
+    code = calibrate("--model", model, "--dataset", data, "--output_dir", out, "--save", "--cache_dir", tmp_path / "c")
+    assert code == 0
+    before, results = saved(out, "calibration"), read(out / "eval_results.json")
+    assert before.label_names == ("cat", "dog")
+    assert before.labels is not None
+    # folders are sorted Dog, cat: twelve dogs first
+    assert before.labels.tolist() == [1] * 12 + [0] * 12
+    assert results["temperature"] == pytest.approx(fit_halves(before.logits, before.labels, 42).value)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8))
+    sides = [pipeline("image-classification", model=str(folder)) for folder in (model, out)]
+    first, second = ({row["label"]: row["score"] for row in side(picture)} for side in sides)  # type: ignore[union-attr]
+    odds = np.log(first["cat"] / first["dog"]) / results["temperature"]
+    assert np.log(second["cat"] / second["dog"]) == pytest.approx(odds, abs=1e-4)
+    weights = AutoModelForImageClassification.from_pretrained(out)
+    assert recorded(weights.config)["temperature"] == results["temperature"]
+
+
+def test_mistakes(foreign, tiny_model, rated, tmp_path, capfd):
+    regression = classifier(tiny_model, tmp_path / "regression", ("value",), problem_type="regression")
+    colours = classifier(tiny_model, tmp_path / "colours", ("red", "blue"))
+    three = classifier(tiny_model, tmp_path / "three", ("LABEL_0", "LABEL_1", "LABEL_2"))
+    data = ("--eval_file", rated / "eval.csv", "--label_column", "stars", "--output_dir", tmp_path / "out")
+    for words, told in [
+        (("--model", regression, *data), "is a regression"),
+        (("--model", colours, *data), "'red', 'blue', the data 'down', 'up': they do not match by name"),
+        (("--model", three, *data), "do not match by name"),
+        (("--model", tiny_model, *data), "no classifier"),
+        (("--model", "./missing", *data), "no folder"),
+        (data, "needs a --model"),
+        (("--model", foreign, "--output_dir", tmp_path / "out"), "No data was given"),
+        (
+            ("--model", foreign, "--task", "stsb", "--dataset_name", "builtin", "--output_dir", tmp_path / "out"),
+            "regression",
+        ),
+        (("--model", foreign, "--calibration_file", rated / "eval.csv", *data), "holds no row that is not judged too"),
+    ]:
+        assert calibrate(*words) == 2, words
+        error = capfd.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error:"), error
+        assert told in error, error
+        assert not (tmp_path / "out").exists()
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "numbers", "told"),
+    [
+        (("entailment", "neutral", "contradiction"), ("contradiction", "entailment"), (2, 0), ""),
+        (("NEGATIVE", "POSITIVE"), ("negative", "positive"), (0, 1), ""),
+        (("not entailment", "entailment"), ("entailment", "not_entailment"), (1, 0), ""),
+        (("A", "a"), ("a", "A"), (1, 0), ""),
+        (("ham", "spam"), ("1", "0"), (1, 0), "numbers"),
+        (("LABEL_0", "LABEL_1"), ("bad", "good"), (0, 1), "does not name its classes"),
+        (("LABEL_0", "LABEL_1"), ("0", "1"), (0, 1), "numbers"),
+        (("LABEL_0", "LABEL_1"), ("1", "2"), (0, 1), "does not name its classes"),
+    ],
+)
+def test_labels_are_matched(model, data, numbers, told):
+    match = match_labels(model, data)
+    assert match.numbers == numbers
+    assert told in match.note
+    assert bool(told) == bool(match.note)
+
+
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        (("LABEL_0", "LABEL_1", "LABEL_2"), ("bad", "good")),
+        (("red", "blue"), ("red", "green")),
+        (("red", "blue"), ("0", "2")),
+        (("re-d", "red"), ("RED", "blue")),
+    ],
+)
+def test_labels_that_do_not_match_are_not_guessed(model, data):
+    with pytest.raises(UserError, match="do not match by name"):
+        match_labels(model, data)
