@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -116,14 +117,15 @@ def test_lines_of_use_divide_where_the_weights_do_not_hold_t(tmp_path, capsys, p
 
     (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "text", "."]))
     BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
-    sizes = {
+    sizes: dict[str, Any] = {
         "hidden_size": 8,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
         "intermediate_size": 8,
         "vocab_size": 8,
+        "num_labels": 2,
     }
-    model = BertForSequenceClassification(BertConfig(**sizes, num_labels=2, problem_type=problem))
+    model = BertForSequenceClassification(BertConfig(**sizes, problem_type=problem))
     with torch.no_grad():
         model.classifier.weight.zero_()
         model.classifier.bias.copy_(torch.tensor([0.0, 8.0]))

@@ -17,7 +17,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.card.use import relocated
 
 _MARK = re.compile(r"^<!-- written by logitmix_hf: (\{.*\}) -->[ \t]*$", re.MULTILINE)
-_METADATA = re.compile(r"\A---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|\Z)", re.DOTALL)
+_METADATA = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
 _HEAD = ""
 """The key of what stands before the first heading."""
 MEASURED = ("model-index", "metrics", "co2_eq_emissions")
@@ -53,7 +53,7 @@ def merged(old: str, new: str) -> Merged:
         UserError: for metadata in ``old`` that is no YAML.
     """
     marks = _marks(old) or {}
-    metadata, sections = _parts(_MARK.sub("", old))
+    metadata, sections = _parts(_MARK.sub("", old.replace("\r\n", "\n")))
     fresh_metadata, fresh = _parts(new)
     ours = dict(fresh)
     result, kept, seen = [], [], set()
@@ -83,7 +83,7 @@ def _mark(sections: list[tuple[str, str]]) -> str:
 
 
 def _marks(card: str) -> dict[str, str] | None:
-    found = _MARK.search(card)
+    found = _MARK.search(card.replace("\r\n", "\n"))
     try:
         return json.loads(found[1]) if found else None
     except ValueError:
