@@ -22,11 +22,10 @@ def own_actions(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     """The flags by group, without ``--help`` and without those of ``TrainingArguments``."""
     from transformers import TrainingArguments
 
-    theirs = {field.name for field in dataclasses.fields(TrainingArguments)}
+    theirs = {field.name for field in dataclasses.fields(TrainingArguments)} if takes_training_arguments(parser) else ()
     groups: dict[str, list[argparse.Action]] = {}
     for group in parser._action_groups:
-        named = group.title not in ("options", "positional arguments")
-        actions = [a for a in group._group_actions if a.dest != "help" and (named or a.dest not in theirs)]
+        actions = [a for a in group._group_actions if a.dest != "help" and a.dest not in theirs]
         # HfArgumentParser gives a switch that is on a twin: --no_NAME.
         actions = [a for a in actions if not any(word.startswith("--no_") for word in a.option_strings)]
         if actions:
@@ -136,7 +135,7 @@ class PublicNames(SphinxDirective):
         for title, directive in (("Classes", "autoclass"), ("Functions", "autofunction"), ("Values", "py:data")):
             lines += [f".. rubric:: {title}", ""]
             for name in sorted(kinds[title], key=str.lower):
-                lines += [f".. {directive}:: {module.__name__}.{name}"]
+                lines += [f".. {directive}:: {name if title == 'Values' else f'{module.__name__}.{name}'}"]
                 if title == "Values":
                     value = getattr(module, name)
                     lines += [f"   :value: {value!r}"] if isinstance(value, str) else []
@@ -145,7 +144,15 @@ class PublicNames(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+def keep_whole(app: Sphinx, doctree: nodes.document) -> None:
+    """Short code in a line of text is not broken: a flag has two places to break at, and both are ugly."""
+    for node in doctree.findall(nodes.literal):
+        if len(node.astext()) <= 28:
+            node["classes"].append("whole")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("doctree-read", keep_whole)
     app.add_directive("all-flags", AllFlags)
     app.add_directive("mix-arguments", MixArgumentsFields)
     app.add_directive("public-names", PublicNames)

@@ -22,8 +22,9 @@ from logitmix_hf.text.run import main as glue
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.vision.run import main as vision
 
-sys.path.insert(0, str(ROOT / "tests" / "reporting"))
+sys.path[:0] = [str(ROOT / "tests" / "reporting"), str(ROOT / "tests" / "serving")]
 from loopback_hub import LoopbackHub
+from servingmodels import text_classifier
 
 TOKEN = "loopback-secret-70c5"
 
@@ -99,11 +100,19 @@ def hub(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def home(desk, model, tmp_path_factory) -> Path:
+def home(desk, tiny_model, tmp_path_factory) -> Path:
     """A folder with the run that the pages speak of, trained for a step on the reader's file."""
     folder = tmp_path_factory.mktemp("home")
     words = f"--train_file {desk / 'reviews.csv'} --text_columns text --label_column stars --validation_share .4"
-    assert glue(small([*words.split(), "--output_dir", str(folder / "runs" / "reviews")], model)) == 0
+    assert glue(small([*words.split(), "--output_dir", str(folder / "runs" / "reviews")], tiny_model)) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shallow(tiny_model, tmp_path_factory) -> Path:
+    """As ``home``, for what takes long with every layer: the run has one, and was never trained."""
+    folder = tmp_path_factory.mktemp("shallow")
+    text_classifier(folder / "runs" / "reviews", tiny_model, build(CONFIGS["bert"], num_hidden_layers=1))
     return folder
 
 

@@ -69,14 +69,15 @@ def test_the_push_pushes_what_its_own_training_made(here, model, hub):
 
 
 @pytest.fixture
-def trained(command, here, home, pictured):
+def trained(command, here, home, shallow, pictured):
     """The runs that a command speaks of, made before it: of texts, or of images where its name says so."""
     new = set(re.findall(r"--(?:output|output_dir|save)[ =](runs/[\w./-]+)", command))
     names = set(re.findall(r"runs/[\w-]+", command)) | (
         {"runs/reviews", "runs/reviews-s2"} if "runs/*" in command else set()
     )
+    texts = shallow if command.startswith("logitmix export") else home
     for name in names - new:
-        source = pictured if re.search("flowers|digits|cifar", name) else home / "runs" / "reviews"
+        source = pictured if re.search("flowers|digits|cifar", name) else texts / "runs" / "reviews"
         shutil.copytree(source, here / name)
     return here
 
