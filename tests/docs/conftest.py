@@ -22,7 +22,8 @@ from logitmix_hf.text.run import main as glue
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.vision.run import main as vision
 
-sys.path[:0] = [str(ROOT / "tests" / "reporting"), str(ROOT / "tests" / "serving")]
+sys.path.insert(0, str(ROOT / "tests" / "reporting"))
+sys.path.insert(0, str(ROOT / "tests" / "serving"))
 from loopback_hub import LoopbackHub
 from servingmodels import text_classifier
 
