@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 
 import pytest
 from reportruns import write_multi, write_regression, write_run
@@ -23,11 +24,8 @@ EVIL = "<img src=x onerror=\"document.title='taken'\">"
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> str:
     home = tmp_path_factory.mktemp("runs")
-    runs = [
-        write_run(home / f"{method}-s{seed}", method=method, seed=seed)
-        for method in ("vanilla", "logitmix")
-        for seed in (1, 2)
-    ]
+    runs = [write_run(home / f"vanilla-s{seed}", seed=seed) for seed in (1, 2)]
+    runs += [write_run(home / "logitmix", method="logitmix")]
     runs += [write_run(home / "a-run-with-quite-a-long-name-that-goes-on-and-on", method=EVIL, seed=3)]
     runs += [write_multi(home / "multi"), write_regression(home / "number")]
     found = find_runs(runs)
@@ -63,14 +61,22 @@ def page(opened):
     return found
 
 
+def until(page, condition: str, argument=None) -> None:
+    """Wait until it holds. Playwright's own wait evaluates text inside the page, which the page's policy forbids."""
+    ends = time.monotonic() + 60
+    while not page.evaluate(condition, argument):
+        assert time.monotonic() < ends, f"never held: {condition}"
+        page.wait_for_timeout(20)
+
+
+SHOWN = "[...document.querySelectorAll('.plot')].filter(p => !p.closest('details:not([open])'))"
+
+
 def draw_all(page) -> None:
     """Come near every picture that is not folded away."""
-    for place in page.query_selector_all(".plot"):
-        if place.is_visible():
-            place.scroll_into_view_if_needed()
-    page.wait_for_function(
-        "[...document.querySelectorAll('.plot')].every(p => !p.clientWidth || p.querySelector('svg.main-svg'))"
-    )
+    for number in range(page.evaluate(f"{SHOWN}.length")):
+        page.evaluate(f"n => {SHOWN}[n].scrollIntoView({{behavior: 'instant'}})", number)
+        until(page, f"n => {SHOWN}[n].querySelector('svg.main-svg') !== null", number)
 
 
 def contrast(one: str, other: str) -> float:
@@ -97,10 +103,11 @@ def test_it_loads_without_a_complaint_and_asks_for_nothing_but_itself(opened, ad
 def test_every_picture_is_there_with_what_it_shows(page):
     draw_all(page)
     drawn = page.evaluate(
-        """[...document.querySelectorAll('.plot')].filter(p => p.clientWidth).map(p =>
-           [p.getAttribute('aria-label'), p.querySelectorAll('.trace path, .point path, .scatterlayer path').length])"""
+        SHOWN
+        + """.map(p => [p.getAttribute('aria-label'),
+                        p.querySelectorAll('.point path, .scatterlayer path').length])"""
     )
-    assert len(drawn) == 20
+    assert len(drawn) == 21
     assert all(count > 0 and words for words, count in drawn), drawn
     assert sum(words.startswith("Reliability") for words, _ in drawn) == 8
 
@@ -108,7 +115,7 @@ def test_every_picture_is_there_with_what_it_shows(page):
 def test_pictures_tell_their_values_under_the_mouse(page):
     place = page.query_selector(".plot[aria-label^=Reliability]")
     place.scroll_into_view_if_needed()
-    page.wait_for_function("p => p.querySelector('svg')", arg=place)
+    until(page, "p => p.querySelector('svg')", place)
     box = place.bounding_box()
     page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.3 * box["height"])
     page.mouse.move(box["x"] + 0.8 * box["width"] + 2, box["y"] + 0.3 * box["height"])
@@ -147,7 +154,7 @@ def test_nothing_overflows_on_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 844})
     draw_all(page)
     page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
-    page.wait_for_function("[...document.querySelectorAll('.plot svg.main-svg')].every(s => s.clientWidth <= 390)")
+    until(page, "[...document.querySelectorAll('.plot svg.main-svg')].every(s => s.clientWidth <= 390)")
     wide = page.evaluate(
         """[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll, .plot, script'))
            .filter(e => e.getBoundingClientRect().right > 390.5).map(e => e.outerHTML.slice(0, 90))"""
@@ -168,7 +175,7 @@ def test_words_and_pictures_can_be_read(page, scheme):
     for words in ("body", ".made", "a", "summary", "td small", "figcaption"):
         colour = page.evaluate("s => getComputedStyle(document.querySelector(s)).color", words)
         assert contrast(colour, paper) >= 4.5, words
-    page.wait_for_function("p => getComputedStyle(document.body).backgroundColor === p", arg=paper)
+    until(page, "p => getComputedStyle(document.body).backgroundColor === p", paper)
     axis = page.evaluate("getComputedStyle(document.querySelector('.plot .xtick text')).fill")
     assert contrast(axis, paper) >= 4.5
     drawn = "[...document.querySelectorAll('.plot .scatterlayer .point')].map(e => getComputedStyle(e).fill)"
@@ -179,7 +186,7 @@ def test_words_and_pictures_can_be_read(page, scheme):
 
 def test_paper_is_white_and_shows_what_is_folded(page):
     page.emulate_media(media="print", color_scheme="dark")
-    page.wait_for_function("document.documentElement.classList.contains('paper')")
+    until(page, "document.documentElement.classList.contains('paper')")
     shown = page.evaluate(
         """({ paper: getComputedStyle(document.body).backgroundColor,
               folded: document.querySelectorAll('details:not([open])').length,
@@ -187,7 +194,7 @@ def test_paper_is_white_and_shows_what_is_folded(page):
               wide: Math.max(...[...document.querySelectorAll('table, .plot')].map(e => e.getBoundingClientRect().right)) })"""
     )
     page.emulate_media(media="screen", color_scheme="light")
-    page.wait_for_function("!document.documentElement.classList.contains('paper')")
+    until(page, "!document.documentElement.classList.contains('paper')")
     assert shown["paper"] == "rgb(255, 255, 255)"
     assert (shown["folded"], shown["missing"]) == (0, 0)
     assert page.query_selector_all("details[open]") == []

@@ -66,9 +66,9 @@ def two_methods(folder, seeds, *, right):
             method=method,
             seed=seed,
             labels=labels,
-            logits=logits_of(labels, 10 + seed, share),
+            logits=logits_of(labels, 10 * number + seed, share),
         )
-        for method, shares in zip(("vanilla", "logitmix"), right, strict=True)
+        for number, (method, shares) in enumerate(zip(("vanilla", "logitmix"), right, strict=True))
         for seed, share in zip(seeds, shares, strict=True)
     ]
 
