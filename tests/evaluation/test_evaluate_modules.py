@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import GLUE_METRICS, Predictions, evaluate_predictions, module_path
+from logitmix_hf.evaluation import GLUE_METRICS, MULTI, Predictions, evaluate_predictions, module_path, review
 
 evaluate = pytest.importorskip("evaluate")
 
@@ -105,6 +105,21 @@ def test_calibration_is_that_of_the_report(load):
     report = evaluate_predictions(Predictions(logits, labels))
     scores = load("calibration").compute(predictions=logits, references=labels, predictions_are="logits")
     assert scores == {name: report[name] for name in scores}
+
+
+def test_the_full_calibration_is_that_of_the_final_report(load):
+    logits, labels = random_case(3)
+    logits = logits.astype(np.float32)
+    report = review(Predictions(logits, labels))
+    for kind, values in (("logits", logits), ("probabilities", Predictions(logits, labels).probabilities)):
+        scores = load("calibration").compute(predictions=values, references=labels, predictions_are=kind, full=True)
+        assert scores == pytest.approx({name: value for name, value in report.items() if name != "accuracy"})
+    several = np.eye(3, dtype=int)[labels]
+    report = review(Predictions(logits, several, problem=MULTI), ["subset_accuracy"])
+    scores = load("calibration", "multilabel").compute(
+        predictions=logits, references=several, predictions_are="logits", full=True
+    )
+    assert scores == pytest.approx({name: value for name, value in report.items() if name != "subset_accuracy"})
 
 
 def test_golden_numbers_as_probabilities(load):

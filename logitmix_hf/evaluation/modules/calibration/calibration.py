@@ -9,6 +9,7 @@ import numpy as np
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.evaluation.calibration import calibration_scores
 from logitmix_hf.evaluation.decisions import decisions, probability_decisions, softmax
+from logitmix_hf.evaluation.scores import further_scores
 
 _DESCRIPTION = """
 Can the confidence be believed? Expected calibration error (equal-width bins, open on the left, closed on the right),
@@ -23,8 +24,10 @@ Args:
         label of every row is judged as a yes-no decision of its own.
     predictions_are: "logits" or "probabilities"; there is no default, because the numbers cannot tell.
     n_bins: number of bins, default 15.
+    full: also the scores of a final report (the same as logitmix_hf.evaluation.review), default False.
 Returns:
-    ece, oe, confidence_gap, nll, brier, as floats.
+    ece, oe, confidence_gap, nll, brier, as floats; with full also ece_mass, ece_classwise, mce, rmsce_debiased,
+    ece_by_chance, brier_reliability, brier_resolution, brier_uncertainty, aurc, accuracy_at_80.
 Example:
     >>> calibration = evaluate.load(module_path("calibration"))
     >>> calibration.compute(predictions=[[0.0, 0.0]], references=[1], predictions_are="logits")["nll"]
@@ -65,13 +68,21 @@ class Calibration(evaluate.Metric):
             description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features
         )
 
-    def _compute(self, predictions, references, predictions_are=None, n_bins=15) -> dict[str, float]:  # type: ignore[override]
+    def _compute(  # type: ignore[override]
+        self, predictions, references, predictions_are=None, n_bins=15, full=False
+    ) -> dict[str, float]:
         if predictions_are is None:
             raise UserError(
                 'Say what the predictions are: predictions_are="logits" or predictions_are="probabilities".'
             )
         to_decisions = pick({"logits": decisions, "probabilities": probability_decisions}, predictions_are, "kind")
-        scores, labels = to_decisions(np.asarray(predictions, dtype=np.float64), np.asarray(references))
-        if predictions_are == "logits":
-            return calibration_scores(softmax(scores), labels, n_bins, logits=scores)
-        return calibration_scores(scores, labels, n_bins)
+        references = np.asarray(references)
+        scores, labels = to_decisions(np.asarray(predictions, dtype=np.float64), references)
+        logits = scores if predictions_are == "logits" else None
+        probabilities = scores if logits is None else softmax(logits)
+        found = calibration_scores(probabilities, labels, n_bins, logits)
+        if full:
+            of_classes = probabilities[:, 1].reshape(references.shape) if references.ndim == 2 else probabilities
+            right = scores.argmax(axis=1) == labels
+            found |= further_scores(probabilities.max(axis=1), right, of_classes, references, n_bins)
+        return found
