@@ -133,6 +133,11 @@ def test_the_first_screen_and_the_length_of_the_readme():
     assert len(README.splitlines()) <= 200
 
 
+def test_the_readme_names_every_command():
+    named = {name for row in table(README, "command") for name in re.findall(r"`(?:logitmix )?([\w-]+)`", row[0])}
+    assert named == set(COMMANDS)
+
+
 def messages() -> list[list[str]]:
     """The fixed words of every message in the package, between which values go."""
     found = []
