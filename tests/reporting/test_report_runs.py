@@ -9,7 +9,7 @@ import pytest
 from reportruns import change_json, labels_of, logits_of, write_json, write_run
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import evaluate_predictions
+from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.reporting.pages.runs import find_runs
 from logitmix_hf.reporting.pages.tasks import group
 from logitmix_hf.reporting.pages.tempered import HALVES, OWN, temper
@@ -145,6 +145,20 @@ def test_an_own_temperature_is_undone_to_the_logits_before_it(tmp_path):
     np.testing.assert_array_equal(told.before.logits, halves.before.logits)
     assert "a share of train, 200 rows" in told.fitted
     assert evaluate_predictions(told.after)["nll"] == evaluate_predictions(with_own.splits["eval"][1])["nll"]
+
+
+def test_a_run_by_halves_kept_its_logits_before_them(tmp_path):
+    """No single number leads back from two temperatures."""
+    labels = labels_of("toy")
+    raw = logits_of(labels, 5)
+    halves = np.where(np.arange(len(labels)) % 2, 3.0, 1.5)[:, None]
+    folder = write_run(tmp_path / "a", logits=raw / halves, labels=labels, temperature=2.25)
+    kept = Predictions(logits=raw, labels=labels, label_names=("no", "yes"))
+    kept.save(folder / "predictions" / "calibration.parquet")
+    (run,) = find_runs([folder]).runs
+    told = temper(run, run.splits["eval"][1])
+    assert told is not None
+    np.testing.assert_array_equal(told.before.logits, kept.logits)
 
 
 def test_halves_judge_rows_by_a_temperature_that_never_saw_them(tmp_path):

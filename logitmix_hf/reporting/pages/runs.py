@@ -30,6 +30,7 @@ class Run:
         history: ``log_history`` of ``trainer_state.json``; empty where nothing was trained.
         splits: prefix of the results' keys to the split's name and its predictions, which have labels.
         intervals: ``intervals.json``, or empty.
+        fitted: ``predictions/calibration.parquet``, the rows that the run's temperature was fitted on, before it.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Run:
     history: Sequence[Mapping[str, Any]]
     splits: Mapping[str, tuple[str, Predictions]]
     intervals: Mapping[str, Any] = field(default_factory=dict)
+    fitted: Predictions | None = None
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -127,7 +129,9 @@ def read_run(path: Path) -> Run:
     if not splits:
         raise UserError("it judged nothing (--do_eval false?), so there is nothing to report")
     history = [entry for entry in state.get("log_history", ()) if isinstance(entry, dict)]
-    run = Run(path.resolve().name, path, record, results, history, splits, intervals)
+    before = path / "predictions" / "calibration.parquet"
+    fitted = Predictions.load(before) if before.exists() else None
+    run = Run(path.resolve().name, path, record, results, history, splits, intervals, fitted)
     for prefix, (name, predictions) in splits.items():
         _agree(run, prefix, name, predictions)
     json.dumps(record["arguments"])  # a mapping, as the grouping reads it

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from logitmix_hf.evaluation import REGRESSION, Predictions, fit_halves
 from logitmix_hf.evaluation.temperature import FEW
 from logitmix_hf.reporting.pages.runs import Run
+from logitmix_hf.reporting.pages.tasks import same_rows
 
 OWN, HALVES = "own", "halves"
 
@@ -38,14 +37,14 @@ class Tempered:
 def temper(run: Run, predictions: Predictions) -> Tempered | None:
     """Both sides of a run's predictions: by its own temperature if it has one, else fitted by halves.
 
-    Own: the file holds the logits after T. By halves: T fitted on one half of the rows judges the other, both ways
+    Own: the file holds the logits after T; before it they are these times T, or what the run kept of the same rows. By halves: T fitted on one half of the rows judges the other, both ways
     round, so that no row is judged by a temperature that saw it. None for a regression, and for fewer than four rows.
     """
     if predictions.problem == REGRESSION or len(predictions) < 4:
         return None
     own = run.results.get("temperature")
     if isinstance(own, (int, float)) and own > 0:
-        return _own(run.results, predictions, float(own))
+        return _own(run, predictions, float(own))
     fitted = fit_halves(predictions.logits.astype(np.float64), predictions.labels)  # type: ignore[arg-type]
     cautions = [f"only {len(predictions)} rows"] if len(predictions) < FEW else []
     cautions += [f"T ran into its {half.bound} bound" for half in (fitted.first, fitted.second) if half.bound][:1]
@@ -54,8 +53,8 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
     return Tempered(fitted.value, predictions, after, HALVES, words, "; ".join(cautions))
 
 
-def _own(results: Mapping[str, Any], predictions: Predictions, value: float) -> Tempered:
-    told = results.get("calibration")
+def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
+    told = run.results.get("calibration")
     calibration = told if isinstance(told, dict) else {}
     rows = calibration.get("rows")
     fitted = f"{calibration.get('split') or 'rows of its own'}" + (f", {rows:,} rows" if isinstance(rows, int) else "")
@@ -66,5 +65,8 @@ def _own(results: Mapping[str, Any], predictions: Predictions, value: float) -> 
         cautions.append(f"only {rows} rows")
     if calibration.get("bound"):
         cautions.append(f"T ran into its {calibration['bound']} bound")
-    before = replace(predictions, logits=predictions.logits.astype(np.float64) * value)
+    if run.fitted is not None and run.fitted.labels is not None and same_rows(run.fitted) == same_rows(predictions):
+        before = run.fitted  # these very rows; by halves each was divided by the temperature of the other half
+    else:
+        before = replace(predictions, logits=predictions.logits.astype(np.float64) * value)
     return Tempered(value, before, predictions, OWN, fitted, "; ".join(cautions))
