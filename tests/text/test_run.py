@@ -14,7 +14,7 @@ import torch
 from tinyrun import flags, rows
 from transformers import AutoModelForSequenceClassification, pipeline
 
-from logitmix_hf.evaluation import Predictions, evaluate_predictions
+from logitmix_hf.evaluation import Predictions, review
 from logitmix_hf.text.run import main, parse
 
 
@@ -61,8 +61,11 @@ def test_every_number_is_recomputable_from_the_predictions_alone(finished):
     }
     for name, value in by_hand.items():
         assert results[name] == pytest.approx(value, abs=1e-6)
-    again = evaluate_predictions(Predictions.load(finished / "predictions" / "validation.parquet"), ("accuracy",))
+    again = review(Predictions.load(finished / "predictions" / "validation.parquet"), ("accuracy",))
     assert {f"eval_{name}": value for name, value in again.items()}.items() <= results.items()
+    intervals = json.loads((finished / "intervals.json").read_text())["eval"]
+    assert all(low <= again[name] <= high for name, (low, high) in intervals.items())
+    assert intervals.keys() == again.keys()
     assert results["eval_loss"] == pytest.approx(results["eval_nll"], rel=1e-4)
 
 
