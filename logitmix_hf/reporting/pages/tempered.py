@@ -37,8 +37,9 @@ class Tempered:
 def temper(run: Run, predictions: Predictions) -> Tempered | None:
     """Both sides of a run's predictions: by its own temperature if it has one, else fitted by halves.
 
-    Own: the file holds the logits after T; before it they are these times T, or what the run kept of the same rows. By halves: T fitted on one half of the rows judges the other, both ways
-    round, so that no row is judged by a temperature that saw it. None for a regression, and for fewer than four rows.
+    Own: the file holds the logits after T; before it they are these times T, or what the run kept of the same rows. By
+    halves: T fitted on one half of the rows judges the other, both ways round, so that no row is judged by a
+    temperature that saw it. None for a regression, and for fewer than four rows.
     """
     if predictions.problem == REGRESSION or len(predictions) < 4:
         return None
