@@ -45,7 +45,9 @@ def _push(words: list[str]) -> int:
     try:
         repo_id = hub.check_access(name, options.token, options.private, undone="Nothing was pushed")
     except hub.OutOfReach as trouble:
-        return _failed(f"{trouble} Try again with: {hub.push_command(folder.path, name, options.revision)}")
+        again = hub.push_command(folder.path, name, options.revision)
+        print(f"error: {trouble} Try again with: {again}", file=sys.stderr, flush=True)
+        return 3
     return push(folder, replace(options, repo_id=repo_id))
 
 
@@ -56,19 +58,23 @@ def push(folder: RunFolder, target: hub.HubOptions) -> int:
     try:
         address = hub.push_run(*where, say=_say)
     except hub.PushFailed as problem:
-        return _failed(str(problem))
+        line, code = f"error: {problem}", 3
     except KeyboardInterrupt:
         again = hub.push_command(folder.path, target.repo_id, target.revision)
-        return _failed(f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}", 130, "")
-    print(f"pushed to {address}")
-    return 0
+        line, code = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}", 130
+    else:
+        print(f"pushed to {address}")
+        return 0
+    return _failed(line, code)
 
 
 def _say(line: str) -> None:
     sys.stderr.write(f"push: {line}\n")  # at once: uploads run in several threads
 
 
-def _failed(line: str, code: int = 3, kind: str = "error: ") -> int:
-    gc.collect()  # progress bars of uploads that failed write once more when they go; the error is the last line
-    print(f"{kind}{line}", file=sys.stderr, flush=True)
+def _failed(line: str, code: int) -> int:
+    """Say the line last. Called when the exception is gone: it holds the progress bars of uploads that failed, which
+    write once more when they go."""
+    gc.collect()
+    print(line, file=sys.stderr, flush=True)
     return code

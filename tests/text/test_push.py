@@ -29,7 +29,7 @@ from loopback_hub import LoopbackHub  # noqa: E402
 TOKEN = "loopback-secret-5e1f"  # not in the shape of a token, so that it is not hidden by its shape
 FILES = {
     *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md", "run.json"),
-    *("train_results.json", "eval_results.json", "all_results.json", "trainer_state.json"),
+    *("train_results.json", "eval_results.json", "intervals.json", "all_results.json", "trainer_state.json"),
     *("predictions/validation.parquet", "reliability.png", "training.png"),
 }
 
