@@ -130,7 +130,7 @@ def fit_platt(logits: ArrayLike, labels: ArrayLike) -> OneByOne:
         is_class = np.repeat([True, False], len(odds))
         model = LogisticRegression(C=math.inf, tol=1e-8, max_iter=1000)
         model.fit(twice, is_class, sample_weight=np.concatenate([target, 1 - target]))
-        slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+        slope, intercept = np.ravel(model.coef_).item(), np.ravel(model.intercept_).item()
         return lambda at: expit(slope * at + intercept)
 
     return _one_by_one(logits, labels, fit)
