@@ -94,6 +94,20 @@ def test_bold_needs_every_pair_of_runs(tmp_path, right, bold):
     assert (f"**{cells['logitmix layer.1'].text}**" in text) == bold
 
 
+def test_two_fits_of_a_temperature_for_one_model_are_no_gain(tmp_path):
+    """The same logits, by a good and by a poor temperature: as trained they are equal, and what differs is the fit."""
+    labels = labels_of("toy", 300)
+    raw = logits_of(labels, 3, sharp=6.0)
+    runs = [
+        write_run(tmp_path / method, method=method, labels=labels, logits=raw / t, temperature=t)
+        for method, t in (("vanilla", 1.1), ("logitmix", 2.5))
+    ]
+    (section,) = report(tmp_path / "out", runs)
+    after = column(section.scores, "NLL at T")
+    assert len({cell.text for cell in after.values()}) == 2
+    assert not any(cell.strong for row in section.scores.rows for cell in row)
+
+
 def test_equal_runs_have_no_best_and_without_resamples_none_is_marked(tmp_path):
     labels = labels_of("toy")
     same = logits_of(labels, 1)

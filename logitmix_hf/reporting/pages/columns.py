@@ -24,7 +24,7 @@ class Column:
         better: 1 where more is better, -1 where less is, 0 where neither.
         form: of ``format``.
         hint: the head in full.
-        tested: whether the bootstrap knows this number, so that a best may be bold.
+        tested: whether the bootstrap can tell a gain of this number from chance, so that a best may be bold.
     """
 
     key: str
@@ -47,7 +47,9 @@ _BEFORE, _AFTER, _PARTIAL, _COST = "as trained", "after temperature", "answering
 
 
 def _score(key: str, head: str, group: str, better: int = -1) -> Column:
-    return Column(key, head, group, better, hint=SCORE_NAMES.get(key.removesuffix(AFTER), ""))
+    # A bootstrap that holds T fixed finds two fits of one model different: T's own chance is not in it.
+    after = key.endswith(AFTER)
+    return Column(key, head, group, better, hint=SCORE_NAMES.get(key.removesuffix(AFTER), ""), tested=not after)
 
 
 _MAIN = (

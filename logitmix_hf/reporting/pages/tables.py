@@ -72,7 +72,7 @@ def methods_table(caption: str, methods: Sequence[ScoredVariant], columns: Seque
     starts = _starts(columns)
     heads = [Head("method"), *(_head(column, start) for column, start in zip(columns, starts, strict=True))]
     notes = [
-        f"{column.hint or column.head}{', after temperature' if column.key.endswith(AFTER) else ''}: {verdict.words}."
+        f"{column.hint or column.head}: {verdict.words}."
         for column in columns
         if (verdict := verdicts[column.key]) is not None
     ]

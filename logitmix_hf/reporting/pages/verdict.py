@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from logitmix_hf.evaluation import Difference, compare
 from logitmix_hf.reporting.pages.columns import Column
-from logitmix_hf.reporting.pages.numbers import AFTER, Options, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.numbers import Options, Scored, ScoredVariant
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Judge:
 
     def __init__(self, methods: Sequence[ScoredVariant], metrics: Sequence[str], options: Options) -> None:
         self.methods, self.metrics, self.options = methods, metrics, options
-        self._found: dict[tuple[int, int, bool], dict[str, Difference]] = {}
+        self._found: dict[tuple[int, int], dict[str, Difference]] = {}
 
     def verdict(self, column: Column) -> Verdict | None:
         """None where nothing is to be decided: no better and worse, fewer than two methods, no bootstrap, a tie."""
@@ -61,17 +61,16 @@ class Judge:
         return Verdict(best.label, supported, f"{best.label} before {second.label} {said} ({measured})")
 
     def _difference(self, a: Scored, b: Scored, key: str) -> Difference | None:
-        after = key.endswith(AFTER)
-        place = (id(a), id(b), after)
+        place = (id(a), id(b))
         if place not in self._found:
             options = self.options
             self._found[place] = compare(
-                a.side(after),
-                b.side(after),
+                a.side(after=False),
+                b.side(after=False),
                 [name for name in self.metrics if name in a.values and name in b.values],
                 options.bins,
                 options.resamples,
                 options.seed,
                 options.level,
             )
-        return self._found[place].get(key.removesuffix(AFTER))
+        return self._found[place].get(key)
