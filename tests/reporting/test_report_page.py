@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
+import re
+import shlex
 import statistics
+from pathlib import Path
 
 import pytest
 from reportruns import labels_of, logits_of, write_multi, write_regression, write_run
@@ -172,6 +176,17 @@ def test_a_run_left_out_is_named_in_the_page_and_the_end_is_1(tmp_path, capsys):
     for name in ("report.html", "report.md"):
         assert str(bad) in (tmp_path / "out" / name).read_text().replace("\\_", "_")
     assert main([*words[:-3], "--bootstrap", "0"]) == 0  # without the bad one, over our own files
+
+
+def test_the_command_of_the_docs_writes_the_three_files(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^logitmix report .*$", page, re.M)
+    write_run(tmp_path / "runs" / "a")
+    write_run(tmp_path / "runs" / "b", seed=2)
+    monkeypatch.chdir(tmp_path)
+    words = [path for word in shlex.split(command)[1:] for path in (sorted(glob.glob(word)) or [word])]
+    assert main(words) == 0
+    assert sorted(path.name for path in Path("report").iterdir()) == ["report.html", "report.md", "results.csv"]
 
 
 def test_a_missing_plotly_is_one_line_with_what_to_install(tmp_path, capsys, monkeypatch):
