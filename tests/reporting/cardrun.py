@@ -21,7 +21,14 @@ RESULTS = {
     "eval_uncalibrated_ece": 0.15,
     "eval_uncalibrated_nll": 0.7,
     "temperature": 1.5,
-    "calibration": {"split": "rows of train", "rows": 249, "protocol": "split", "seed": 42, "bound": ""},
+    "calibration": {
+        "split": "rows of train",
+        "rows": 249,
+        "protocol": "split",
+        "seed": 42,
+        "bound": "",
+        "interval": [1.25, 1.8],
+    },
 }
 INTERVALS = {
     "level": 0.9,

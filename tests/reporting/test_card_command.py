@@ -33,11 +33,18 @@ def test_the_card_is_written_from_the_folder_alone(run, capsys):
     assert "[0.7000, 0.8000]" in section(text, "Results")
     assert "(reliability.png)" in section(text, "Results")
     assert "T = 1.5000" in section(text, "Temperature")
+    assert "(calibration.png)" not in text
     assert "| validation | 50% |" in section(text, "Coverage")
     assert "NVIDIA H100" in section(text, "Hardware and energy")
     found = metadata(text)
     assert found.datasets == ["nyu-mll/glue"]
     assert {one.metric_type for one in found.eval_results} == {"accuracy", "ece", "nll"}
+
+
+def test_reliability_before_and_after_is_shown_where_it_is(run):
+    (run / "calibration.png").write_bytes(b"picture")
+    assert logitmix_card(run) == 0
+    assert "(calibration.png)" in section((run / "README.md").read_text(), "Temperature")
 
 
 def test_new_numbers_come_in_and_ones_own_words_stay(run, capsys):

@@ -37,7 +37,7 @@ def test_without_intervals_there_is_no_column_for_them(intervals):
 def test_the_temperature_stands_with_what_it_changed():
     text = section(card(intervals=INTERVALS, temperature=CONFIG["logitmix"]), "Temperature")
     assert "T = 1.5000: the model was over-confident" in text
-    assert "held out of the training data before training (rows of train, 249 rows, seed 42)" in text
+    assert "likelihood least on rows of train (249 rows). Its 95 % interval is 1.25 to 1.8." in text
     assert "| split | score | before | after |" in text
     ece = "| validation | Expected calibration error (ECE) | 0.1500 [0.1100, 0.1900] | 0.0500 [0.0100, 0.0900] |"
     assert ece in text
@@ -54,14 +54,20 @@ def test_a_model_may_be_under_confident_and_t_may_stop_at_a_bound():
 
 
 @pytest.mark.parametrize(
-    ("protocol", "says"),
-    [("halves", "by halves"), ("file", "on a file of its own"), ("eval", "better than on new data"), ("new", "new")],
+    ("told", "says"),
+    [
+        ({"protocol": "halves", "split": "halves of dev", "temperatures": [1.25, 1.75]}, "halves, 1.2500 and 1.7500."),
+        ({"protocol": "file", "split": "the file more.csv", "rows": 1200}, "least on the file more.csv (1,200 rows)."),
+        ({"protocol": "file", "split": "the file more.csv", "rows": 49}, "**It was fitted on only 49 rows"),
+        ({"protocol": "eval", "split": "validation", "rows": 400}, "better than on new data"),
+        ({}, "likelihood least."),
+    ],
 )
-def test_every_protocol_is_told(protocol, says):
-    told = {**RESULTS, "calibration": {"protocol": protocol, "split": "validation", "rows": 4, "seed": 3}}
-    text = section(card(told), "Temperature")
+def test_every_way_to_a_temperature_is_told(told, says):
+    text = section(card({**RESULTS, "calibration": told}), "Temperature")
     assert says in text
-    assert ("better than on new data" in text) == (protocol == "eval")
+    assert ("better than on new data" in text) == (told.get("protocol") == "eval")
+    assert ("fitted on only" in text) == (told.get("rows", 50) < 50)
 
 
 def test_both_dev_sets_of_mnli_have_their_before_and_after():

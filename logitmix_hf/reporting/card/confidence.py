@@ -12,15 +12,14 @@ from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.facts import Facts, finite, table
 from logitmix_hf.reporting.card.scores import bracketed
-from logitmix_hf.reporting.card.words import SCORE_NAMES
+from logitmix_hf.reporting.card.words import SCORE_NAMES, TEMPERED
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.5)
-_PROTOCOLS = {
-    "split": "on rows held out of the training data before training",
-    "halves": "by halves: on each half of the judged split for the other half, the scores being the means of both",
-    "file": "on a file of its own",
-    "eval": "on the very split that is reported",
-}
+PICTURE = "calibration.png"
+"""Where a run with a temperature leaves its reliability before and after."""
+
+ENOUGH = 50
+"""Rows below which a temperature is hardly known."""
 
 
 def temperature(facts: Facts) -> str:
@@ -39,11 +38,14 @@ def temperature(facts: Facts) -> str:
         None: "No model with it was saved: the logits must be divided by it (see Use).",
     }[facts.folded]
     parts = [
-        f"T = {divisor:.4f}{'' if divisor == 1 else f': {meaning}'}. Fitted {_fitted(told)} as the one number by which "
-        "the logits are divided to make their negative log-likelihood least.",
+        f"T = {divisor:.4f}{'' if divisor == 1 else f': {meaning}'}. It is the one number by which the logits are divided to "
+        f"make their negative log-likelihood least{_fitted_on(told)}",
         where,
         _before_and_after(facts),
+        f"![Reliability before and after the temperature]({PICTURE})" if facts.tempered_picture else "",
     ]
+    if isinstance(rows := told.get("rows"), int) and rows < ENOUGH:
+        parts.append(f"**It was fitted on only {rows} rows, and is hardly known.**")
     if told.get("bound"):
         parts.append(f"**T stopped at a bound of the search ({told['bound']}): do not rely on it.**")
     if told.get("protocol") == "eval":
@@ -54,19 +56,23 @@ def temperature(facts: Facts) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _fitted(told: dict[str, Any]) -> str:
-    protocol = str(told.get("protocol") or "")
-    rows = f"{told['rows']:,} rows" if isinstance(told.get("rows"), int) else ""
-    seed = f"seed {told['seed']}" if told.get("seed") is not None and protocol in ("split", "halves") else ""
-    inside = ", ".join(str(part) for part in (told.get("split"), rows, seed) if part)
-    return f"{_PROTOCOLS.get(protocol, protocol)}{f' ({inside})' if inside else ''}".strip()
+def _fitted_on(told: dict[str, Any]) -> str:
+    """What T was fitted on and how well it is known, as the end of a sentence."""
+    rows = f" ({told['rows']:,} rows)" if isinstance(told.get("rows"), int) else ""
+    on = f" on {told['split']}{rows}." if told.get("split") else "."
+    ends, halves = told.get("interval") or (), told.get("temperatures") or ()
+    if len(ends) == 2 and None not in ends:
+        on += f" Its 95 % interval is {ends[0]:.4g} to {ends[1]:.4g}."
+    if len(halves) == 2 and None not in halves:
+        on += f" T is the mean of those of the halves, {halves[0]:.4f} and {halves[1]:.4f}."
+    return on
 
 
 def _before_and_after(facts: Facts) -> str:
     rows = []
     for prefix, split in facts.splits.items():
         before = f"{prefix}_uncalibrated"
-        for metric in SCORE_NAMES:
+        for metric in TEMPERED:
             values = [finite(facts.results.get(f"{key}_{metric}")) for key in (before, prefix)]
             if None in values:
                 continue

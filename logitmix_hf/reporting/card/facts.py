@@ -24,6 +24,7 @@ class Facts:
     location:     what ``pipeline(model=…)`` takes: the folder, or the id on the Hub.
     method:       the method's row: ``name``, ``idea``, ``source`` and what it was trained with.
     picture:      file name of the reliability plot.
+    tempered_picture: whether ``calibration.png``, reliability before and after a temperature, is there.
     bins:         of ECE and OE in ``results``.
     intervals:    content of ``intervals.json``.
     temperature:  what ``config.json`` says under ``logitmix``: ``temperature``, ``folded`` …
@@ -42,6 +43,7 @@ class Facts:
     temperature: Record = field(default_factory=dict)
     predictions: Mapping[str, Predictions] = field(default_factory=dict)
     emissions: Record | None = None
+    tempered_picture: bool = False
 
     @property
     def data(self) -> Record:

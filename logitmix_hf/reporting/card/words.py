@@ -42,6 +42,9 @@ SCORE_NAMES = {
 BINNED = ("ece", "oe", "mce", "ece_mass", "ece_classwise", "rmsce_debiased")
 """The scores that depend on the number of bins."""
 
+TEMPERED = ("ece", "oe", "confidence_gap", "nll", "brier", "ece_mass", "ece_classwise", "true_calibration_error")
+"""What is shown before and after a temperature; eval_results.json has the others too."""
+
 REFERENCES = ("ece_by_chance",)
 """What stands among the scores to read them by, and is none of the model."""
 

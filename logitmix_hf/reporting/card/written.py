@@ -6,6 +6,7 @@ from typing import Any
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import Predictions
+from logitmix_hf.reporting.card.confidence import PICTURE
 from logitmix_hf.reporting.card.edits import is_marked, marked, merged
 from logitmix_hf.reporting.card.facts import Facts, Record
 from logitmix_hf.reporting.card.whole import text_of
@@ -37,6 +38,7 @@ def facts_of(folder: RunFolder, method: Record | None = None) -> Facts:
         temperature=_optional(folder, "config.json").get("logitmix") or {},
         predictions={prefix: Predictions.load(path) for prefix, path in paths.items() if path.is_file()},
         emissions=read_emissions(folder.path / FILE),
+        tempered_picture=(folder.path / PICTURE).is_file(),
     )
 
 
