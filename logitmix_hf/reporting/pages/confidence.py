@@ -96,7 +96,7 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
             y=count.tolist(),
             width=rounded(width),
             marker={"color": GREY},
-            text=[f"{number:,}" for number in count],
+            text=[_short(int(number)) for number in count],
             textposition="outside",
             textfont={"size": 9, "color": MUTED},
             textangle=0,
@@ -168,6 +168,11 @@ def confidence_histogram(run: Scored, options: Options) -> Picture:
     }
     words = f"Histogram of confidence: mean {sure.mean():.3f}, accuracy {right.mean():.3f}, {len(sure):,} decisions"
     return picture(traces, layout, 360, words)
+
+
+def _short(number: int) -> str:
+    """A count that fits over a narrow bar; the whole number is under the mouse."""
+    return str(number) if number < 1000 else f"{number / 1000:.1f}k" if number < 9950 else f"{number / 1000:.0f}k"
 
 
 def _least(predictions: Predictions, edges: np.ndarray) -> float:
