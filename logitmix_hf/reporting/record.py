@@ -7,7 +7,7 @@
 | ``command`` | what to type to repeat it, tokens hidden |
 | ``arguments`` | every argument as resolved |
 | ``seeds`` | name to number |
-| ``model`` | ``base`` (id or path it started from), ``type``, ``parameters`` … |
+| ``model`` | ``base`` (id or path it started from), ``local`` (a path), ``type``, ``parameters`` … |
 | ``data`` | ``name``, ``source``, ``fingerprint``, ``problem``, ``label_names``, ``columns``, ``metrics`` (first = headline), ``train_rows``, ``splits``, ``subset`` |
 | ``method`` | ``name``, ``site``, weights … as trained |
 | ``environment`` | ``versions``, ``platform``, ``cpu``, ``cores``, ``threads``, ``device``, ``processes`` |

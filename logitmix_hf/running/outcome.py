@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
         seeds={"seed": job.training.seed, "data_seed": job.training.data_seed or job.training.seed},
         model={
             "base": job.model.model,
+            "local": Path(job.model.model).expanduser().is_dir(),
             "type": loaded.model.config.model_type,
             "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
             **loaded.model_record,

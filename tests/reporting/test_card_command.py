@@ -182,6 +182,15 @@ def test_emissions_of_the_run_are_in_the_card_and_never_leave_the_machine(run):
     assert "emissions.csv" not in RunFolder(run).files()
 
 
+def test_a_local_folder_that_is_called_like_a_repository_is_none(tmp_path):
+    run = write_run(tmp_path / "run", record(model={"base": "runs/rte", "local": True}))
+    assert logitmix_card(run) == 0
+    text = (run / "README.md").read_text()
+    assert metadata(text).base_model is None
+    assert "`runs/rte`, fine-tuned on" in text
+    assert "huggingface.co/runs" not in text
+
+
 @pytest.mark.parametrize("folded", [True, False])
 def test_config_says_where_the_temperature_is(tmp_path, folded):
     run = write_run(tmp_path / "run", config={"logitmix": {**CONFIG["logitmix"], "folded": folded}})

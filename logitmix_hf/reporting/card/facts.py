@@ -105,8 +105,9 @@ def finite(value: Any) -> float | None:
 
 def base_model(run: Record) -> str | None:
     """The Hub id of the base model; None for a local folder and for a network from random weights."""
-    base = str(run.get("model", {}).get("base") or "")
-    if is_untrained(run):
+    model = run.get("model", {})
+    base = str(model.get("base") or "")
+    if is_untrained(run) or model.get("local"):
         return None
     if base == "builtin":
         return BUILTIN_MODEL_ID

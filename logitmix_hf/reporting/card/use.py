@@ -91,7 +91,8 @@ def intended(facts: Facts) -> str:
                 "Using the probability as well as the label: to rank, to weigh costs, or to leave the unsure to somebody "
                 "else (see Coverage)."
             )
-    points.append("Comparing methods of training: the command, the seed and the versions are below.")
+    what = "training" if facts.trained else "calibrating"
+    points.append(f"Comparing methods of {what}: the command, the seed and the versions are below.")
     return "\n".join(f"- {point}" for point in points)
 
 
