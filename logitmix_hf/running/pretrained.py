@@ -111,4 +111,7 @@ def explained(source: Pretrained, problem: Exception) -> UserError:
     if any(word in text for word in unreachable) or "cached files" in text:
         where = os.environ.get("HF_ENDPOINT", "the Hub")
         return UserError(f"--model {name!r} is not in the local cache and {where} is out of reach: {source.go_on}.")
+    if any(word in text for word in ("RemoteProtocolError", "ReadError", "ReadTimeout", "IncompleteRead")):
+        where = os.environ.get("HF_ENDPOINT", "the Hub")
+        return UserError(f"--model {name!r}: the download from {where} broke off again and again; try again later.")
     return UserError(f"--model {name!r} cannot be loaded as {source.what}: {reason}")

@@ -201,3 +201,14 @@ def test_a_traceback_on_request(tiny_model, files, tmp_path, capfd, monkeypatch)
     err = capfd.readouterr().err
     assert "Traceback" in err
     assert err.strip().splitlines()[-1].startswith("error: ")
+
+
+def test_a_download_that_breaks_off_is_no_unknown_model():
+    from huggingface_hub.utils import httpx
+
+    from logitmix_hf.running.pretrained import Pretrained, explained
+
+    problem = OSError("Can't load the configuration of 'ada/x'. Make sure 'ada/x' is the correct path …")
+    problem.__context__ = httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+    assert "the download from" in str(explained(Pretrained("ada/x", "ada/x"), problem))
+    assert "cannot be loaded as a text classifier" in str(explained(Pretrained("ada/x", "ada/x"), OSError("no")))
