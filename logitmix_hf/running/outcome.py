@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +13,12 @@ import torch
 from logitmix_hf.calibrating import protocols
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting import hub
-from logitmix_hf.reporting.card.edits import is_marked
-from logitmix_hf.reporting.card.written import CARD
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
 from logitmix_hf.reporting.results import write_results
 from logitmix_hf.reporting.table import result_row, results_table
-from logitmix_hf.running.card import write_run_card
+from logitmix_hf.running.card import write_last_card
 from logitmix_hf.running.job import Job, Loaded, TaskData
 from logitmix_hf.running.push import push
 from logitmix_hf.trainer import MixTrainer
@@ -159,14 +156,6 @@ def _subset(job: Job, splits: Mapping[str, Any]) -> str | None:
     return "; ".join(notes) or None
 
 
-def _write_card(folder: RunFolder) -> None:
-    """The card, around what somebody wrote into one of ours that stands there (a run that went on)."""
-    card = folder.path / CARD
-    kept = write_run_card(folder, overwrite=not (card.is_file() and is_marked(card.read_text(encoding="utf-8"))))
-    if kept:
-        print(f"{card}: kept as you changed them: {', '.join(kept)}", file=sys.stderr)
-
-
 def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hub.HubOptions | None) -> int:
     """Everything local first, the push last."""
     seconds = time.monotonic() - began
@@ -180,7 +169,7 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
         examples_per_second=train.get("train_samples_per_second"),
         peak_memory=peak_memory(),
     )
-    _write_card(folder)
+    write_last_card(folder)
     if results:
         told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [

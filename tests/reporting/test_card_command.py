@@ -11,6 +11,7 @@ from cardrun import CONFIG, RESULTS, metadata, record, section, write_run
 
 from logitmix_hf.cli import main
 from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.running.card import write_last_card
 
 
 @pytest.fixture
@@ -198,3 +199,15 @@ def test_config_says_where_the_temperature_is(tmp_path, folded):
     text = (run / "README.md").read_text()
     assert ("pipeline(" in text) == folded
     assert ('config.logitmix["temperature"]' in text) != folded
+
+
+def test_a_run_that_goes_on_keeps_what_was_written_into_its_card(run, capsys):
+    write_last_card(RunFolder(run))
+    text = (run / "README.md").read_text()
+    (run / "README.md").write_text(text.replace("## Limits\n", "## Limits\n\n- Not for Welsh.\n"))
+    write_last_card(RunFolder(run))
+    assert "Not for Welsh" in (run / "README.md").read_text()
+    assert "kept as you changed them: Limits" in capsys.readouterr().err
+    (run / "README.md").write_text("# A card of an older version\n")
+    write_last_card(RunFolder(run))
+    assert (run / "README.md").read_text() == text

@@ -1,0 +1,95 @@
+"""``logitmix push RUN`` in this process: how it ends, and what it says last."""
+
+from __future__ import annotations
+
+import pytest
+from cardrun import record, write_run
+from huggingface_hub import constants
+from loopback_hub import LoopbackHub
+from pushing import TOKEN, plain_client  # noqa: F401  (a fixture)
+
+from logitmix_hf.cli import main
+from logitmix_hf.reporting import hub as hub_module
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "rte-logitmix")
+
+
+@pytest.fixture
+def to(monkeypatch):
+    """Let the client talk to a hub, and wait for nothing."""
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    return lambda hub: monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+
+
+def pushed(run, *words):
+    return main(["push", str(run), "--hub_token", TOKEN, *words])
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_benchmark_scores_go_along_when_they_are_asked_for(run, to, capsys):
+    with LoopbackHub() as hub:
+        to(hub)
+        assert pushed(run) == 0
+        assert ".eval_results/glue.yaml" not in hub.repos["ada/rte-logitmix"]["main"]
+        assert pushed(run, "--eval_results") == 0
+        assert b"nyu-mll/glue" in hub.repos["ada/rte-logitmix"]["main"][".eval_results/glue.yaml"]
+    assert "files are there already" in capsys.readouterr().err
+
+
+def test_scores_of_no_benchmark_are_refused_before_anything_is_asked(tmp_path, to, capsys):
+    run = write_run(tmp_path / "run", record(data={"kind": "files", "source": "a.csv"}))
+    with LoopbackHub() as hub:
+        to(hub)
+        assert pushed(run, "--eval_results") == 2
+        assert hub.requests == []
+    assert "'a.csv' came from files" in last_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "faults", [{"whoami": [503] * 9}, {"auth-check": ["page"] * 9}, {"repos/create": ["drop"] * 9}]
+)
+def test_trouble_of_the_hub_ends_with_3_and_the_command(run, to, capsys, faults):
+    with LoopbackHub(faults=faults) as hub:
+        to(hub)
+        assert pushed(run) == 3
+    line = last_line(capsys)
+    assert line.startswith(f"error: The Hub at {hub.endpoint} cannot be reached or does not work")
+    assert line.endswith(f"Nothing was pushed. Try again with: logitmix push {run} --hub_model_id rte-logitmix")
+
+
+@pytest.mark.parametrize("faults", [{"/commit/": [503] * 9}, {"PUT": [403] * 9}, {"/preupload/": [400]}])
+def test_a_push_that_fails_half_way_ends_with_3_and_the_command(run, to, capsys, faults):
+    with LoopbackHub(faults=faults) as hub:
+        to(hub)
+        assert pushed(run) == 3
+        assert hub.repos["ada/rte-logitmix"]["main"] == {}
+    line = last_line(capsys)
+    assert line.startswith(f"error: The run is saved in '{run}'")
+    assert line.endswith(f"logitmix push {run} --hub_model_id ada/rte-logitmix")
+
+
+@pytest.mark.parametrize("token", ["hf_wrong", "hf_readonly"])
+def test_a_token_that_will_not_do_ends_with_2(run, to, capsys, token):
+    with LoopbackHub(token="hf_readonly", role="read") as hub:
+        to(hub)
+        assert main(["push", str(run), "--hub_token", token]) == 2
+    line = last_line(capsys)
+    assert line.startswith("error: ")
+    assert token not in line
+
+
+def test_an_interrupted_push_says_how_it_goes_on(run, to, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(hub_module, "commit", interrupted)
+    with LoopbackHub() as hub:
+        to(hub)
+        assert pushed(run) == 130
+    assert last_line(capsys).endswith(f"Go on with: logitmix push {run} --hub_model_id ada/rte-logitmix")
