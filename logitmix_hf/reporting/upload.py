@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from logitmix_hf.reporting.patience import Patience
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi, RepoFile
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 Contents = dict[str, str | bytes]
 """Name in the repository to the path of the file, or to what it holds."""
@@ -45,7 +46,7 @@ def commit(
 
 def there_already(api: HfApi, repo_id: str, contents: Contents, access: dict[str, Any]) -> set[str]:
     """The names of the files that the repository holds with the same content."""
-    from huggingface_hub import RepoFile
+    from huggingface_hub.hf_api import RepoFile
 
     found = api.get_paths_info(repo_id, list(contents), **access)
     return {file.path for file in found if isinstance(file, RepoFile) and _is_same(contents[file.path], file)}
