@@ -79,7 +79,7 @@ def bootstrap(
     found = {}
     for name, value in values.items():
         if name != "ece_by_chance":
-            found[name] = Interval(value, *_ends(value, _honest(name, value, drawn[name]), level, low=_least(name)))
+            found[name] = Interval(value, *_ends(value, _honest(name, value, drawn[name]), level, _range(name)))
     if p.problem == REGRESSION:
         return found
     confidence = softmax(p.decisions()[0]).max(axis=1)
@@ -181,14 +181,19 @@ def _centred(value: float, drawn: np.ndarray) -> np.ndarray:
     return drawn - np.nanmean(drawn) + value if np.isfinite(drawn).any() else drawn
 
 
-def _least(name: str) -> float:
-    return 0.0 if name in INFLATED - {"brier_resolution"} or name in CENTRED else -np.inf
+def _range(name: str) -> tuple[float, float]:
+    """Between what the score can be: a mirrored resample may lie outside. Others are drawn from within."""
+    if name not in INFLATED | CENTRED or name == "brier_resolution":
+        return -np.inf, np.inf
+    return 0.0, 2.0 if name == "brier_reliability" else 1.0
 
 
-def _ends(value: float, drawn: np.ndarray, level: float, low: float = -np.inf) -> tuple[float, float]:
-    """The ends of the interval, no lower than ``low``; they always hold the value itself."""
-    ends = _quantiles(drawn, level)
-    return min(max(ends[0], low), value), max(ends[1], value)
+def _ends(
+    value: float, drawn: np.ndarray, level: float, within: tuple[float, float] = (-np.inf, np.inf)
+) -> tuple[float, float]:
+    """The ends of the interval, kept ``within``; they always hold the value itself."""
+    low, high = _quantiles(drawn, level)
+    return min(max(low, within[0]), value), max(min(high, within[1]), value)
 
 
 def _quantiles(drawn: np.ndarray, level: float) -> tuple[float, float]:
