@@ -160,8 +160,9 @@ class HalfTemperatures:
 
     @property
     def warning(self) -> str:
-        """That of the first half that has one."""
-        return self.first.warning or self.second.warning
+        """That of one half; a bound before few rows."""
+        at_bound_first = sorted((self.first, self.second), key=lambda found: not found.bound)
+        return next((found.warning for found in at_bound_first if found.warning), "")
 
 
 def second_half(rows: int, seed: int = 31) -> np.ndarray:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import fit_halves, fit_temperature, nll, second_half
+from logitmix_hf.evaluation import HalfTemperatures, fit_halves, fit_temperature, nll, second_half
 
 
 def noisy(rows=400, classes=3, scale=3.0, seed=0):
@@ -246,3 +246,10 @@ def test_halves_of_one_row_are_a_mistake():
 def test_mistakes(logits, labels, words):
     with pytest.raises(UserError, match=words):
         fit_temperature(logits, labels)
+
+
+def test_a_half_at_a_bound_is_told_before_one_of_few_rows():
+    """The mean of 2 and 0.01 is no temperature of anything: that a half ran into a bound must not be hidden."""
+    few, at_bound = fit_temperature(*noisy(rows=40)), fit_temperature([[2.0, 0.0], [0.0, 1.0]], [0, 1])
+    for pair in [(few, at_bound), (at_bound, few)]:
+        assert "lower bound 0.01" in HalfTemperatures(*pair, half=np.zeros(42, dtype=bool), seed=0).warning
