@@ -45,7 +45,7 @@ class RunSettings:
             check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True)
         if self.protocol is not None:
             pick({"halves": ""}, self.protocol, "protocol")
-        if len(self._given) > 1 and self._given != ["calibration_file", "calibrate_on_eval"]:
+        if len(self._given) > 1:
             raise UserError(
                 f"--{' and --'.join(self._given)} were given, but a temperature is fitted on one set of rows: take one."
             )

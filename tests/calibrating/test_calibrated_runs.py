@@ -190,6 +190,7 @@ def test_training_on_from_a_calibrated_model_forgets_its_temperature(split_run, 
     [
         ({"calibration_split": 1.5}, "calibration_split must be"),
         ({"calibration_split": 0.1, "protocol": "halves"}, "--calibration_split and --protocol"),
+        ({"calibration_file": "more.csv", "calibrate_on_eval": "true"}, "--calibration_file and --calibrate_on_eval"),
         ({"protocol": "thirds"}, "No protocol is called 'thirds'"),
         ({"protocol": "halves", "do_eval": "false", "eval_strategy": "no"}, "--do_eval false"),
         ({"calibration_file": "missing.csv"}, "no file 'missing.csv'"),
