@@ -93,7 +93,7 @@ class TextJob(Job):
         tokenizer = load.load_tokenizer(self._tokenizer_source)
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
         self.check_calibration_rows(data)
-        given = data.splits
+        given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
         with self.training.main_process_first(desc="tokens"):
             splits = {
                 name: tokenize(split, tokenizer, data.columns, self.data.max_length) for name, split in given.items()

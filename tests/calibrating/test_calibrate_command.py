@@ -162,6 +162,16 @@ def test_an_image_classifier(tmp_path):
     assert recorded(weights.config)["temperature"] == results["temperature"]
 
 
+def test_train_is_not_prepared_where_nothing_is_trained(foreign, rated, tmp_path):
+    data = ("--train_file", rated / "apart.csv", "--eval_file", rated / "eval.csv", "--label_column", "stars")
+    assert calibrate("--model", foreign, *data, "--output_dir", tmp_path / "out") == 0
+    assert read(tmp_path / "out" / "run.json")["data"]["train_rows"] == 0
+    apart = ("--calibration_split", "0.5", "--output_dir", tmp_path / "split")
+    assert calibrate("--model", foreign, *data, *apart) == 0
+    assert 26 <= len(saved(tmp_path / "split", "calibration")) <= 29  # of 55
+    assert read(tmp_path / "split" / "run.json")["data"]["train_rows"] == 0
+
+
 def test_mistakes(foreign, tiny_model, rated, tmp_path, capfd):
     regression = classifier(tiny_model, tmp_path / "regression", ("value",), problem_type="regression")
     colours = classifier(tiny_model, tmp_path / "colours", ("red", "blue"))
