@@ -48,7 +48,7 @@ def rmsce_debiased(bins: Bins) -> float:
     Kumar, Liang and Ma (2019, arXiv:1909.10155, section 5): from the squared gap of a bin of n decisions with accuracy
     a is taken a (1 - a) / (n - 1), which is what noise adds to it on average; the sum over bins, weighted by share, is
     cut at 0 before the root. The square is chosen because its bias is known exactly: of a sum of absolute gaps (ECE) it
-    is not, and ``chance_ece`` says how large it is. Being a root mean square, it is no less than the true ECE of the
+    is not, and ``ece_by_chance`` says how large it is. Being a root mean square, it is no less than the true ECE of the
     same bins. A bin of one decision does not tell its noise, so it is left out; NaN where no bin holds two.
     """
     several = bins.count > 1
