@@ -44,8 +44,9 @@ def desk(tmp_path_factory) -> Path:
     """A folder with the reader's files, and the Hub's data sets as folders."""
     folder = tmp_path_factory.mktemp("desk")
     head, *rows = csv.reader(io.StringIO(example("csv")))
-    with (folder / "reviews.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([head, *rows * 20])
+    for name in ("reviews.csv", "held-out.csv"):
+        with (folder / name).open("w", newline="") as file:
+            csv.writer(file).writerows([head, *rows * 20])
     for name in ("pairs.tsv", "pairs-dev.tsv"):
         lines = [f"who is {n}?\tit is {n + n % 2}\t{n % 2}" for n in range(16)]
         (folder / name).write_text("\n".join(["question\tanswer\tlabel", *lines]) + "\n")

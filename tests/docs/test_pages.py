@@ -119,6 +119,28 @@ def test_image_mixers_sites_and_data_sets_are_all_named():
     assert [name for name in NAMED if f"`{name}`" not in README or f"`{name}`" not in text("docs/data.md")] == []
 
 
+def test_the_number_of_mixers_is_told_right():
+    words = dict(zip("ten eleven twelve thirteen fourteen fifteen sixteen".split(), range(10, 17), strict=True))
+    for page in (README, text("CHANGELOG.md")):
+        (told,) = re.findall(r"(\w+) \[?mixers\]?[(,]", page)
+        assert words[told] == len(MIXERS)
+
+
+def test_no_page_fits_a_temperature_on_the_rows_of_the_training():
+    for page in PAGES:
+        trained = set(re.findall(r"--train_file[ =](\S+)", page.read_text(encoding="utf-8")))
+        trained |= set(re.findall(r"--train_file[ =](\S+)", README))
+        for command in re.findall(r"^logitmix calibrate .*$", page.read_text(encoding="utf-8"), re.M):
+            assert not trained & set(re.findall(r"--(?:eval|calibration)_file[ =](\S+)", command)), f"{page}: {command}"
+
+
+def test_the_first_page_names_every_page_once():
+    index = text("docs/index.md")
+    listed = "\n".join(re.findall(r"^:::\{toctree\}\n(.*?)^:::", index, re.M | re.S)).splitlines()
+    pages = {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert {name: listed.count(name) for name in pages if listed.count(name) != 1} == {}
+
+
 def test_files_of_a_run_are_those_that_may_be_pushed():
     rows = table(text("docs/running.md"), "file")
     named = [name for row in rows for name in re.findall(r"`([\w./]+\.\w+)`", row[0])]
