@@ -53,6 +53,18 @@ def test_a_model_may_be_under_confident_and_t_may_stop_at_a_bound():
     assert "**T stopped at a bound of the search (lower, 0.05): do not rely on it.**" in text
 
 
+def test_a_direction_is_claimed_only_where_the_interval_leaves_out_1():
+    told = {**RESULTS, "temperature": 0.05, "calibration": {**RESULTS["calibration"], "interval": [0.01, 100]}}
+    text = section(card(told), "Temperature")
+    assert "confident" not in text.partition("| split |")[0]
+    assert "T = 0.0500, and the interval below holds 1, which changes nothing" in text
+
+
+def test_rows_that_the_words_count_are_not_counted_again():
+    told = {**RESULTS, "calibration": {"split": "a stratified 0.2 share of train (1,211 rows), seed 42", "rows": 1211}}
+    assert section(card(told), "Temperature").count("1,211 rows") == 1
+
+
 @pytest.mark.parametrize(
     ("told", "says"),
     [

@@ -28,7 +28,7 @@ def temperature(facts: Facts) -> str:
     if divisor is None or not facts.classifies:
         return ""
     told = {**facts.temperature, **(facts.results.get("calibration") or {})}
-    meaning = "the model was over-confident" if divisor > 1 else "the model was under-confident"
+    meaning = _meaning(divisor, told.get("interval") or ())
     where = {
         True: "It is folded into the last linear layer (weights and bias divided by T), so that a pipeline or an export "
         "gives calibrated probabilities without further code; the class that is chosen stays the same. Logits times T "
@@ -38,7 +38,7 @@ def temperature(facts: Facts) -> str:
         None: "No model with it was saved: the logits must be divided by it (see Use).",
     }[facts.folded]
     parts = [
-        f"T = {divisor:.4f}{'' if divisor == 1 else f': {meaning}'}. It is the one number by which the logits are divided to "
+        f"T = {divisor:.4f}{meaning}. It is the one number by which the logits are divided to "
         f"make their negative log-likelihood least{_fitted_on(told)}",
         where,
         _before_and_after(facts),
@@ -56,9 +56,17 @@ def temperature(facts: Facts) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _meaning(divisor: float, interval: Any) -> str:
+    """Which way the model erred; nothing is claimed where the interval of T holds 1."""
+    if len(interval) == 2 and None not in interval and interval[0] <= 1 <= interval[1]:
+        return ", and the interval below holds 1, which changes nothing"
+    return "" if divisor == 1 else f": the model was {'over' if divisor > 1 else 'under'}-confident"
+
+
 def _fitted_on(told: dict[str, Any]) -> str:
     """What T was fitted on and how well it is known, as the end of a sentence."""
-    rows = f" ({told['rows']:,} rows)" if isinstance(told.get("rows"), int) else ""
+    counted = "rows)" in str(told.get("split"))  # a share of train says how many it is
+    rows = f" ({told['rows']:,} rows)" if isinstance(told.get("rows"), int) and not counted else ""
     on = f" on {told['split']}{rows}." if told.get("split") else "."
     ends, halves = told.get("interval") or (), told.get("temperatures") or ()
     if len(ends) == 2 and None not in ends:

@@ -58,7 +58,9 @@ def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
     told = run.results.get("calibration")
     calibration = told if isinstance(told, dict) else {}
     rows = calibration.get("rows")
-    fitted = f"{calibration.get('split') or 'rows of its own'}" + (f", {rows:,} rows" if isinstance(rows, int) else "")
+    fitted = str(calibration.get("split") or "rows of its own")
+    if isinstance(rows, int) and "rows)" not in fitted:  # a share of train says how many it is
+        fitted += f", {rows:,} rows"
     cautions = []
     if calibration.get("protocol") == "eval":
         cautions.append("fitted on the rows that judge it")
