@@ -22,7 +22,7 @@ demo-vision: setup ## Train one small network on handwritten digits in six ways 
 
 # One thread a worker: two workers fill the two cores that the suite is measured on.
 test: lint ## Check style and types, then run the tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: setup ## Check style and types
 	$(PY) -m ruff check .

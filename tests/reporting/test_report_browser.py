@@ -16,7 +16,10 @@ from logitmix_hf.reporting.pages.runs import find_runs
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, of the extra dev, is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)"),
+    pytest.mark.xdist_group("browser"),  # one worker starts it for all
+]
 
 EVIL = "<img src=x onerror=\"document.title='taken'\">"
 
