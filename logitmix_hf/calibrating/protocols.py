@@ -45,6 +45,13 @@ class Calibration:
         by_row = isinstance(self.temperature, HalfTemperatures) and p is self.fitted
         return replace(p, logits=self.temperature.apply(p.logits) if by_row else p.logits / self.value)
 
+    def ranked(self) -> Predictions | None:
+        """By halves the fitted rows under the one temperature that goes into the model: rows that were divided by
+        different ones cannot be put in order of confidence. Else None."""
+        if not isinstance(self.temperature, HalfTemperatures):
+            return None
+        return replace(self.fitted, logits=self.fitted.logits / self.value)
+
     def results(self) -> dict[str, Any]:
         """The entries ``temperature`` and ``calibration`` of ``eval_results.json``."""
         found = self.temperature

@@ -11,6 +11,8 @@ from logitmix_hf.reporting.folder import RunFolder
 INTERVALS = "intervals.json"
 LEVEL = 0.95
 """The level of confidence of the intervals in a run folder."""
+RANKED = ("aurc", "accuracy_at_80")
+"""Scores that ask which rows of a split are the surest."""
 
 
 def write_results(
@@ -21,6 +23,7 @@ def write_results(
     bins: int = 15,
     resamples: int = 1000,
     uncalibrated: Mapping[str, Predictions] | None = None,
+    ranked: Mapping[str, Predictions] | None = None,
     timings: Mapping[str, float] | None = None,
     title: str = "",
 ) -> dict[str, Any]:
@@ -34,12 +37,14 @@ def write_results(
         resamples: of the bootstrap; 0 writes no intervals.
         uncalibrated: prefix to the same predictions before a temperature was applied: judged too, without the task's
             scores, as ``<prefix>_uncalibrated_<score>``.
+        ranked: prefix to predictions that ``RANKED`` is read from in place of those in ``splits``, where each row there
+            has one of two temperatures, and so the surest rows would be those of the half with the lower one.
         timings: further numbers for the file, with their full keys.
         title: of the picture.
 
     Returns:
-        The content of ``eval_results.json``. Every score is computed from what the parquet file holds, so that the
-        file alone suffices to compute it again.
+        The content of ``eval_results.json``. Every score but ``ranked`` ones is computed from what the parquet file
+        holds, so that the file alone suffices to compute it again.
     """
     from logitmix_hf.reporting.plots import reliability_plot
 
@@ -51,6 +56,10 @@ def write_results(
         predictions.save(path)
         read_back = Predictions.load(path)
         scores, intervals[prefix] = judged(read_back, metrics, bins, resamples)
+        if ranked and prefix in ranked:
+            other, ends = judged(ranked[prefix], metrics, bins, resamples)
+            scores |= {name: other[name] for name in RANKED}
+            intervals[prefix] |= {name: ends[name] for name in RANKED if name in ends}
         results |= {f"{prefix}_{key}": value for key, value in scores.items()}
         if uncalibrated and prefix in uncalibrated:
             scores, ends = judged(uncalibrated[prefix], metrics, bins, resamples)

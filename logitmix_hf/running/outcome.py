@@ -67,10 +67,13 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     if main and splits:
         title = job.title
         before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
+        ranked: dict[str, Predictions] = {}
         if calibration is not None:
             splits = {prefix: (name, calibration.apply(predictions)) for prefix, (name, predictions) in splits.items()}
             timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
             timings |= calibration.results()
+            if (one := calibration.ranked()) is not None:
+                ranked["eval"] = one
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
         write_results(
             folder,
@@ -79,6 +82,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
             bins=job.run.bins,
             resamples=job.run.bootstrap,
             uncalibrated=before if calibration is not None else None,
+            ranked=ranked,
             timings=timings,
             title=title,
         )

@@ -88,6 +88,10 @@ def test_a_text_classifier_by_halves(foreign, rated, tmp_path, capfd):
     assert results["temperature"] > 1
     assert results["eval_nll"] < results["eval_uncalibrated_nll"]
     assert results["calibration"]["protocol"] == "halves"
+    # no temperature of two classes changes which rows are surest; two of them, a half each, must not seem to
+    assert fitted.first.value != pytest.approx(fitted.second.value, rel=1e-3)
+    for name in ("aurc", "accuracy_at_80"):
+        assert results[f"eval_{name}"] == pytest.approx(results[f"eval_uncalibrated_{name}"], abs=1e-9), name
     for name in ("uncalibrated", f"T = {fitted.value:.3g}", "vector", "platt", "isotonic"):
         assert f"\n{name} " in table
     # the copy: plain probabilities are those of the first model's logits divided by T
