@@ -211,10 +211,10 @@ class MixArguments:
         mix = self.filled(modality)
         told = {
             "name": mix.method,
-            "mixer": mix.mixer,
+            "mixer": mix.mixer if mix.mixes else None,
             "site": mix.site if mix.mixes else None,
-            "alpha": mix.alpha,
-            "lam": mix.lam,
+            "alpha": mix.alpha if mix.mixes else None,
+            "lam": mix.lam if mix.mixes else None,
             "w_mix": mix.w_mix,
             "w_cls": mix.w_cls,
             "w_sim": mix.w_sim,

@@ -21,6 +21,9 @@ LOWEST, HIGHEST = 0.01, 100.0
 FEW = 50
 """Rows below which a temperature is told with a warning and its interval."""
 
+WIDE = 4.0
+"""What the ends of a temperature's interval may differ by, as a factor, before it is told with a warning."""
+
 LEVEL = 0.95
 """Of the interval."""
 
@@ -52,7 +55,7 @@ class Temperature:
 
     @property
     def warning(self) -> str:
-        """One line when T ran into a bound or was fitted on few rows, and should not be trusted; else empty."""
+        """One line when T should not be trusted: at a bound, of few rows, or hardly known; else empty."""
         if self.bound:
             why = {
                 "lower": "more confidence is always better on the fitted rows (are all of them classified right?)",
@@ -63,6 +66,11 @@ class Temperature:
             return (
                 f"The temperature {self.value:.3g} was fitted on only {self.rows} rows: its {LEVEL:.0%} interval is"
                 f" {self.low:.3g} to {self.high:.3g}; give at least {FEW}, better several hundred."
+            )
+        if self.high > WIDE * self.low:
+            return (
+                f"The temperature {self.value:.3g} is hardly known: of {self.rows} rows its {LEVEL:.0%} interval is"
+                f" {self.low:.3g} to {self.high:.3g} (do the logits say little of the labels?); fit it on more rows."
             )
         return ""
 

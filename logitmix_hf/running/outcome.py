@@ -177,8 +177,8 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
     if results:
         told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [
-            result_row(label, values, **told, prefix=prefix)
-            for prefix, _ in zip(PREFIXES, data.validation, strict=False)
+            result_row(f"{label}, {split}" if len(data.validation) > 1 else label, values, **told, prefix=prefix)
+            for prefix, split in zip(PREFIXES, data.validation, strict=False)
             for label, values in protocols.table_rows(job, folder, results, prefix, data.metrics[0])
         ]
         print("\n" + results_table(rows), flush=True)

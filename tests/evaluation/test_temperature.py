@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import HalfTemperatures, fit_halves, fit_temperature, nll, second_half
+from logitmix_hf.evaluation import HalfTemperatures, Temperature, fit_halves, fit_temperature, nll, second_half
 
 
 def noisy(rows=400, classes=3, scale=3.0, seed=0):
@@ -253,3 +253,20 @@ def test_a_half_at_a_bound_is_told_before_one_of_few_rows():
     few, at_bound = fit_temperature(*noisy(rows=40)), fit_temperature([[2.0, 0.0], [0.0, 1.0]], [0, 1])
     for pair in [(few, at_bound), (at_bound, few)]:
         assert "lower bound 0.01" in HalfTemperatures(*pair, half=np.zeros(42, dtype=bool), seed=0).warning
+
+
+def test_a_temperature_that_the_rows_hardly_tell_is_told():
+    """Logits that know nothing of the labels, on more rows than count as few: many temperatures are as likely."""
+    draw = np.random.default_rng(0)
+    vague = fit_temperature(0.05 * draw.normal(size=(200, 2)), draw.integers(0, 2, 200))
+    assert vague.bound or vague.high > 4 * vague.low
+    assert "hardly known" in vague.warning or vague.bound
+    known = fit_temperature(*noisy(rows=400))
+    assert known.high < 4 * known.low
+    assert known.warning == ""
+
+
+def test_hardly_known_is_said_with_the_interval():
+    found = Temperature(2.0, 0.7, 0.69, rows=80, low=0.025, high=100.0)
+    assert "hardly known: of 80 rows its 95% interval is 0.025 to 100" in found.warning
+    assert Temperature(2.0, 0.7, 0.69, rows=80, low=1.5, high=2.5).warning == ""

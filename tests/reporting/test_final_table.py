@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
+from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.running import outcome
 
 RESULTS = {"eval_accuracy": 0.81234, "eval_ece": 0.05, "eval_oe": 0.04, "eval_nll": 0.4, "eval_mm_accuracy": 0.5}
 KNOWN = {**RESULTS, "eval_true_calibration_error": 0.03, "eval_bayes_accuracy": 0.9}
@@ -72,3 +76,18 @@ def test_rows_of_one_run_name_its_folder_once():
     text = results_table([row(m, RESULTS, folder) for m in ("uncalibrated", "T = 1.4", "isotonic")])
     assert text.count(folder) == 1
     assert text.endswith(f"folder: {folder}")
+
+
+def test_two_judged_splits_are_told_apart(tmp_path, monkeypatch, capsys):
+    """MNLI has a matched and a mismatched one; with one split its name would say nothing."""
+    monkeypatch.setattr(outcome, "write_last_card", lambda folder: None)
+    folder = RunFolder(tmp_path / "run")
+    folder.claim()
+    folder.write_json("eval_results.json", {"eval_accuracy": 0.75, "eval_mm_accuracy": 0.5})
+    job = SimpleNamespace(training=SimpleNamespace(do_train=False, do_eval=True), label="vanilla")
+    for splits, expected in ((("matched", "mismatched"), True), (("validation",), False)):
+        data = SimpleNamespace(validation=dict.fromkeys(splits), metrics=("accuracy",))
+        assert outcome.finish(folder, job, data, 0.0, None) == 0  # type: ignore[arg-type]
+        printed = capsys.readouterr().out
+        assert ("vanilla, matched " in printed and "vanilla, mismatched " in printed) == expected
+        assert ("vanilla, validation" in printed) is False

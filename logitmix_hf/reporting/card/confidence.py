@@ -11,7 +11,7 @@ from logitmix_hf.evaluation.coverage import answered
 from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.facts import Facts, finite, table
-from logitmix_hf.reporting.card.scores import bracketed
+from logitmix_hf.reporting.card.scores import bracketed, shown
 from logitmix_hf.reporting.card.words import SCORE_NAMES, TEMPERED
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.5)
@@ -84,11 +84,11 @@ def _before_and_after(facts: Facts) -> str:
             values = [finite(facts.results.get(f"{key}_{metric}")) for key in (before, prefix)]
             if None in values:
                 continue
-            shown = [
-                f"{value:.4f}" + (f" {bracketed(interval)}" if (interval := facts.interval(key, metric)) else "")
+            cells = [
+                shown(value) + (f" {bracketed(interval)}" if (interval := facts.interval(key, metric)) else "")
                 for key, value in zip((before, prefix), values, strict=True)
             ]
-            rows.append((str(split.get("split", prefix)), SCORE_NAMES[metric], *shown))
+            rows.append((str(split.get("split", prefix)), SCORE_NAMES[metric], *cells))
     return table(("split", "score", "before", "after"), rows, "--rr") if rows else ""
 
 

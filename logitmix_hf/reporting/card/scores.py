@@ -17,7 +17,7 @@ def results(facts: Facts) -> str:
         for metric, title, value in facts.scores(prefix):
             keys.add(metric)
             interval = (bracketed(facts.interval(prefix, metric)),) if with_intervals else ()
-            rows.append((str(split.get("split", prefix)), count, title, f"{value:.4f}", *interval))
+            rows.append((str(split.get("split", prefix)), count, title, shown(value), *interval))
     if not rows:
         return "This run was not judged: there are no scores."
     head = ("split", "rows", "score", "value", *((f"{level:g} % interval",) if with_intervals else ()))
@@ -29,9 +29,15 @@ def results(facts: Facts) -> str:
     return "\n\n".join(parts)
 
 
+def shown(value: float) -> str:
+    """A score as tables show it; what rounds to 0 has no sign."""
+    text = f"{value:.4f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
 def bracketed(interval: tuple[float, float] | None) -> str:
     """An interval as tables show it."""
-    return "–" if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+    return "–" if interval is None else f"[{shown(interval[0])}, {shown(interval[1])}]"
 
 
 def _level(facts: Facts) -> float | None:
