@@ -81,8 +81,9 @@ def _before_and_after(facts: Facts) -> str:
     for prefix, split in facts.splits.items():
         before = f"{prefix}_uncalibrated"
         for metric in TEMPERED:
-            values = [finite(facts.results.get(f"{key}_{metric}")) for key in (before, prefix)]
-            if None in values:
+            found = [finite(facts.results.get(f"{key}_{metric}")) for key in (before, prefix)]
+            values = [value for value in found if value is not None]
+            if len(values) < 2:
                 continue
             cells = [
                 shown(value) + (f" {bracketed(interval)}" if (interval := facts.interval(key, metric)) else "")
