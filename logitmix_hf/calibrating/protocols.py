@@ -57,10 +57,10 @@ class Calibration:
         found = self.temperature
         told: dict[str, Any] = dict(self.facts)
         if isinstance(found, HalfTemperatures):
-            told |= {"bound": found.first.bound or found.second.bound}
             told |= {"temperatures": [found.first.value, found.second.value]}
         else:
-            told |= {"bound": found.bound, "interval": [found.low, found.high]}
+            told |= {"interval": [found.low, found.high]}
+        told |= {"bound": found.bound}
         return {"temperature": self.value, "calibration": told}
 
 

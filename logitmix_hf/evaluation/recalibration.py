@@ -19,7 +19,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.decisions import decisions, log_softmax, softmax, two_columns
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 from logitmix_hf.evaluation.scores import evaluate_predictions
-from logitmix_hf.evaluation.temperature import fit_temperature, second_half
+from logitmix_hf.evaluation.temperature import fit_halves, fit_temperature, second_half
 
 SMALLEST = 1e-6
 """What isotonic regression gives a class that it would give nothing, so that the likelihood of no row is 0."""
@@ -185,6 +185,8 @@ def compare_methods(
     for name, fit in FITS.items():
         if fitted is not None:
             after = calibrated(judged, fit(rows.logits, rows.labels))
+        elif fit is fit_temperature:
+            after = calibrated(judged, fit_halves(rows.logits, rows.labels, seed))
         else:
             after = replace(judged, logits=_crossed(judged, fit, seed))
         scores[name] = evaluate_predictions(after, metrics, bins)

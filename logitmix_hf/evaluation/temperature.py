@@ -35,10 +35,12 @@ class Temperature:
     value:      T in [0.01, 100]; above 1 the model was over-confident, below 1 under-confident.
     nll_before: mean negative log-likelihood of the fitted rows at T = 1.
     nll_after:  the same at T; never above nll_before.
-    bound:      "" or, where the best T lies at or beyond the end of the range, "lower" or "upper".
+    bound:      "" or, where the best T lies at or beyond the end of the range, "lower" or "upper". At the lower end
+                ``value`` stays 1: rows that are all right want every answer to be certain, which no model is. At the
+                upper end it is 100: where logits say nothing of the labels, even odds are the honest answer.
     rows:       how many it was fitted on.
-    low, high:  the 95 % interval of T by the likelihood ratio, low <= T <= high, within the range: the temperatures
-                under which these rows are not much less likely than under T.
+    low, high:  the 95 % interval of T by the likelihood ratio, within the range: the temperatures under which these
+                rows are not much less likely than under the best. low <= T <= high, but for a T that stays 1.
     """
 
     value: float
@@ -57,11 +59,17 @@ class Temperature:
     def warning(self) -> str:
         """One line when T should not be trusted: at a bound, of few rows, or hardly known; else empty."""
         if self.bound:
-            why = {
-                "lower": "more confidence is always better on the fitted rows (are all of them classified right?)",
-                "upper": "less confidence is always better on the fitted rows (do the logits say nothing of the labels?)",
+            why, value = {
+                "lower": (
+                    f"down to {LOWEST:g} more confidence is always better (are all of them right?)",
+                    "stays at 1",
+                ),
+                "upper": (
+                    "less confidence is always better (do the logits say nothing of the labels?)",
+                    f"is {HIGHEST:g}",
+                ),
             }[self.bound]
-            return f"The temperature ran into its {self.bound} bound {self.value:g}: {why}; fit it on more rows."
+            return f"The temperature {value}: on the {self.rows} rows that it is fitted on {why}; fit it on more rows."
         if self.rows < FEW:
             return (
                 f"The temperature {self.value:.3g} was fitted on only {self.rows} rows: its {LEVEL:.0%} interval is"
@@ -80,7 +88,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
     Guo et al. (2017, arXiv:1706.04599). The likelihood is convex in 1/T, so its slope in 1/T never falls: the one place
     where it vanishes is bracketed in log T and found to the last digits in float64. T = 1 is kept unless another value
-    is better.
+    is better, and where the likelihood still rises at 0.01.
 
     Args:
         logits: (N, C); (N,) or (N, 1) for a binary model with one output.
@@ -118,6 +126,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
     log_t, bound = tried[best]
     limit = losses[best] + float(chi2.ppf(LEVEL, 1)) / (2 * len(z))
     ends = [end if loss(end) <= limit else _root(lambda at: loss(at) - limit, log_t, end) for end in (low, high)]
+    if bound == "lower":
+        log_t, best = tried[0][0], 0
     value, first, last = (_value(at) for at in (log_t, *ends))
     return Temperature(value, losses[0], losses[best], bound, len(np.asarray(labels)), first, last)
 
@@ -142,7 +152,8 @@ def _value(log_t: float) -> float:
 class HalfTemperatures:
     """Two temperatures, each fitted on one half of the rows and meant for the other.
 
-    first, second: fitted on the first and on the second half.
+    first, second: fitted on the first and on the second half. Where one of them is at the lower bound, all rows
+                   keep T = 1.
     half:          (N,) bool, True for the rows of the second half.
     seed:          of the shuffle that halved them.
     """
@@ -153,13 +164,20 @@ class HalfTemperatures:
     seed: int
 
     @property
+    def bound(self) -> str:
+        """That of a half, the lower one before the upper, or empty."""
+        return min(self.first.bound, self.second.bound, key=("lower", "upper", "").index)
+
+    @property
     def value(self) -> float:
         """The mean of the two."""
-        return (self.first.value + self.second.value) / 2
+        return 1.0 if self.bound == "lower" else (self.first.value + self.second.value) / 2
 
     @property
     def each(self) -> np.ndarray:
         """(N,) float64: for each row the temperature of the half that it is not in."""
+        if self.bound == "lower":
+            return np.ones(len(self.half))
         return np.where(self.half, self.first.value, self.second.value)
 
     def apply(self, logits: np.ndarray) -> np.ndarray:

@@ -109,7 +109,7 @@ def test_never_worse_than_one_and_never_another_class(logits, random):
     # the class stays the largest; what differed in the last bit may become its equal
     scaled = fitted.apply(logits)
     assert np.array_equal(scaled[np.arange(len(scaled)), logits.argmax(1)], scaled.max(1))
-    assert fitted.low <= fitted.value <= fitted.high
+    assert fitted.bound == "lower" or fitted.low <= fitted.value <= fitted.high
 
 
 def test_scaling_the_logits_scales_the_temperature():
@@ -129,15 +129,21 @@ def test_one_wrong_of_four_by_hand():
     assert fit_temperature([-4.0] * 4, [0, 0, 0, 1]).value == pytest.approx(fitted.value, rel=1e-9)
 
 
-def test_bounds_are_named():
+def test_at_the_lower_bound_the_temperature_stays_at_1():
+    """Two rows that are both right want every answer to be certain: nothing to divide a model by."""
     all_right = fit_temperature([[1.0, 0.0], [0.0, 1.0]], [0, 1])
-    assert all_right.bound == "lower"
-    assert all_right.value == 0.01
-    assert "lower bound 0.01" in all_right.warning
+    assert (all_right.bound, all_right.value, all_right.low) == ("lower", 1, 0.01)
+    assert all_right.nll_after == all_right.nll_before == pytest.approx(math.log1p(math.exp(-1)))
+    assert "stays at 1: on the 2 rows" in all_right.warning
+    assert "down to 0.01 more confidence is always better" in all_right.warning
+
+
+def test_at_the_upper_bound_the_answer_is_even_odds():
     worse_than_chance = fit_temperature([[1.0, 0.0], [0.0, 1.0]], [1, 0])
-    assert worse_than_chance.bound == "upper"
-    assert worse_than_chance.value == 100
-    assert "upper bound 100" in worse_than_chance.warning
+    assert (worse_than_chance.bound, worse_than_chance.value, worse_than_chance.high) == ("upper", 100, 100)
+    assert worse_than_chance.nll_after == pytest.approx(math.log(2), abs=0.01)
+    assert "is 100: on the 2 rows" in worse_than_chance.warning
+    assert "less confidence is always better" in worse_than_chance.warning
 
 
 def test_without_information_the_temperature_stays_one():
@@ -248,11 +254,15 @@ def test_mistakes(logits, labels, words):
         fit_temperature(logits, labels)
 
 
-def test_a_half_at_a_bound_is_told_before_one_of_few_rows():
-    """The mean of 2 and 0.01 is no temperature of anything: that a half ran into a bound must not be hidden."""
+def test_a_half_at_the_lower_bound_leaves_all_rows_as_they_were():
+    """That of one half alone is no temperature of anything; a warning of few rows must not hide it."""
     few, at_bound = fit_temperature(*noisy(rows=40)), fit_temperature([[2.0, 0.0], [0.0, 1.0]], [0, 1])
     for pair in [(few, at_bound), (at_bound, few)]:
-        assert "lower bound 0.01" in HalfTemperatures(*pair, half=np.zeros(42, dtype=bool), seed=0).warning
+        halves = HalfTemperatures(*pair, half=np.arange(42) % 2 == 0, seed=0)
+        assert "stays at 1" in halves.warning
+        assert (halves.bound, halves.value) == ("lower", 1)
+        logits = np.random.default_rng(0).normal(size=(42, 2))
+        assert np.array_equal(halves.apply(logits), logits)
 
 
 def test_a_temperature_that_the_rows_hardly_tell_is_told():

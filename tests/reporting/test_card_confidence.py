@@ -46,11 +46,18 @@ def test_the_temperature_stands_with_what_it_changed():
     assert "bound" not in text
 
 
-def test_a_model_may_be_under_confident_and_t_may_stop_at_a_bound():
-    told = {**RESULTS, "temperature": 0.05, "calibration": {**RESULTS["calibration"], "bound": "lower, 0.05"}}
-    text = section(card(told, temperature=CONFIG["logitmix"]), "Temperature")
+def test_a_model_may_be_under_confident():
+    text = section(card({**RESULTS, "temperature": 0.05}, temperature=CONFIG["logitmix"]), "Temperature")
     assert "T = 0.0500: the model was under-confident" in text
-    assert "**T stopped at a bound of the search (lower, 0.05): do not rely on it.**" in text
+
+
+def test_without_a_best_temperature_the_card_claims_none():
+    told = {**RESULTS, "temperature": 1.0, "calibration": {**RESULTS["calibration"], "bound": "lower"}}
+    text = section(card(told, temperature={**CONFIG["logitmix"], "temperature": 1.0}), "Temperature")
+    assert "**T stays at 1, so these probabilities are not calibrated**" in text
+    assert "more confidence was always better on rows of train (249 rows)" in text
+    assert "folded" not in text
+    assert "after" not in text
 
 
 def test_a_direction_is_claimed_only_where_the_interval_leaves_out_1():

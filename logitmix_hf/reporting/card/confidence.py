@@ -28,6 +28,11 @@ def temperature(facts: Facts) -> str:
     if divisor is None or not facts.classifies:
         return ""
     told = {**facts.temperature, **(facts.results.get("calibration") or {})}
+    if told.get("bound") == "lower" and divisor == 1:
+        return (
+            "**T stays at 1, so these probabilities are not calibrated**: down to the end of the search more confidence was "
+            f"always better{_fitted_on({**told, 'interval': (), 'temperatures': ()})}"
+        )
     meaning = _meaning(divisor, told.get("interval") or ())
     where = {
         True: "It is folded into the last linear layer (weights and bias divided by T), so that a pipeline or an export "
@@ -47,7 +52,10 @@ def temperature(facts: Facts) -> str:
     if isinstance(rows := told.get("rows"), int) and rows < ENOUGH:
         parts.append(f"**It was fitted on only {rows} rows, and is hardly known.**")
     if told.get("bound"):
-        parts.append(f"**T stopped at a bound of the search ({told['bound']}): do not rely on it.**")
+        parts.append(
+            f"**T stopped at the {told['bound']} bound of the search: less confidence was always better, and the logits may "
+            "say nothing of the labels.**"
+        )
     if told.get("protocol") == "eval":
         parts.append(
             "**T was fitted on the split that it is judged on, so the calibration after it is better than on new data "

@@ -12,6 +12,10 @@ from logitmix_hf.reporting.pages.runs import Run
 from logitmix_hf.reporting.pages.tasks import same_rows
 
 OWN, HALVES = "own", "halves"
+_AT_BOUND = {
+    "lower": "on these rows more confidence is always better, so T stays at 1",
+    "upper": "on these rows less confidence is always better: T is the highest that is tried",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
         return _own(run, predictions, float(own))
     fitted = fit_halves(predictions.logits.astype(np.float64), predictions.labels)  # type: ignore[arg-type]
     cautions = [f"only {len(predictions)} rows"] if len(predictions) < FEW else []
-    cautions += [f"T ran into its {half.bound} bound" for half in (fitted.first, fitted.second) if half.bound][:1]
+    cautions += [_AT_BOUND[fitted.bound]] if fitted.bound else []
     after = replace(predictions, logits=fitted.apply(predictions.logits.astype(np.float64)))
     words = f"each half of these rows judges the other (seed {fitted.seed})"
     return Tempered(fitted.value, predictions, after, HALVES, words, "; ".join(cautions))
@@ -67,7 +71,7 @@ def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
     if isinstance(rows, int) and rows < FEW:
         cautions.append(f"only {rows} rows")
     if calibration.get("bound"):
-        cautions.append(f"T ran into its {calibration['bound']} bound")
+        cautions.append(_AT_BOUND.get(str(calibration["bound"]), "T ran into a bound of its search"))
     if run.fitted is not None and run.fitted.labels is not None and same_rows(run.fitted) == same_rows(predictions):
         before = run.fitted  # these very rows; by halves each was divided by the temperature of the other half
     else:
