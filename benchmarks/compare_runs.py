@@ -1,7 +1,8 @@
 """Several runs as one Markdown table: ``python -m benchmarks.compare_runs runs/*``.
 
-Beside each score as trained stands NLL and ECE after temperature scaling, cross-fitted: T is fitted on one half of the
-validation rows (even positions) and judges the other, and the other way round, so that no row is judged by a T that saw it.
+Beside each score as trained stands NLL and ECE after temperature scaling by halves, as ``logitmix report`` has it: T is
+fitted on one half of the validation rows and judges the other, both ways round, so that no row is judged by a T that saw
+it.
 """
 
 from __future__ import annotations
@@ -13,27 +14,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
-
-from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_temperature
+from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.reporting.folder import RunFolder
 
 SHOWN = ("ece", "oe", "nll")
 DETAILS = ("alpha", "w_sim", "mix_attention", "sim_detach", "sim_form")
 """What sets runs of one method apart beside their seeds."""
-
-
-def cross_fitted(predictions: Predictions) -> tuple[Predictions, float]:
-    """Predictions whose logits were divided by the temperature of the other half, and the mean of both T."""
-    logits, labels = predictions.logits.astype(float), predictions.labels
-    assert labels is not None
-    even = np.arange(len(logits)) % 2 == 0
-    scaled, temperatures = np.empty_like(logits), []
-    for fitted, judged in ((even, ~even), (~even, even)):
-        temperature = fit_temperature(logits[fitted], labels[fitted]).value
-        scaled[judged] = logits[judged] / temperature
-        temperatures.append(temperature)
-    return replace(predictions, logits=scaled), mean(temperatures)
 
 
 def row(folder: Path) -> dict[str, float]:
@@ -47,9 +33,15 @@ def row(folder: Path) -> dict[str, float]:
     if predictions.problem == REGRESSION:
         return {name: results[f"eval_{name}"] for name in record["data"]["metrics"]} | {"seconds": record["seconds"]}
     values |= {name: results[f"eval_{name}"] for name in SHOWN}
-    scaled, temperature = cross_fitted(predictions)
-    after = evaluate_predictions(scaled)
-    return values | {"T": temperature, "ECE at T": after["ece"], "NLL at T": after["nll"], "seconds": record["seconds"]}
+    logits = predictions.logits.astype(float)
+    fitted = fit_halves(logits, predictions.labels)  # type: ignore[arg-type]
+    after = evaluate_predictions(replace(predictions, logits=fitted.apply(logits)))
+    return values | {
+        "T": fitted.value,
+        "ECE at T": after["ece"],
+        "NLL at T": after["nll"],
+        "seconds": record["seconds"],
+    }
 
 
 def called(record: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ multiplies: the record holds the product of all temperatures that are in the wei
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -95,13 +96,22 @@ def _inside(record: Mapping[str, Any]) -> float:
 def recorded(config: Any) -> dict[str, Any]:
     """What a configuration says of its temperature; empty where it says nothing."""
     found = getattr(config, RECORD, None)
-    return dict(found) if isinstance(found, Mapping) and found.get("temperature") else {}
+    return dict(found) if isinstance(found, Mapping) and "temperature" in found else {}
 
 
 def temperature_left(config: Any) -> float:
-    """By what the model's logits must still be divided: 1 where no temperature is recorded or it is in the weights."""
+    """By what the model's logits must still be divided: 1 where no temperature is recorded or it is in the weights.
+
+    Raises:
+        UserError: for a record of a temperature that is no number above 0.
+    """
     record = recorded(config)
-    return 1.0 if record.get("folded", True) else float(record["temperature"])
+    if record.get("folded", True):
+        return 1.0
+    value = record["temperature"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UserError(f"The model's config.json has the temperature {value!r}; it must be a number above 0.")
+    return float(value)
 
 
 def forget(config: Any) -> None:

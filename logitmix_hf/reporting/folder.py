@@ -276,9 +276,11 @@ def _check_writable(path: Path) -> None:
         if folder.exists():
             if not folder.is_dir():
                 raise UserError(f"The output folder {str(path)!r} cannot be made: {str(folder)!r} is a file.")
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise _not_writable(path, PermissionError(13, "Permission denied"))
-            return
+            try:  # what rights say and what the file system does are two things: /proc takes nothing from anybody
+                with tempfile.TemporaryFile(dir=folder):
+                    return
+            except OSError as error:
+                raise _not_writable(path, error) from None
 
 
 def _not_writable(path: Path, error: OSError) -> UserError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from logitmix_hf.calibrating import protocols
+from logitmix_hf.calibrating.folding import temperature_left
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.curves import training_plot
@@ -27,13 +29,16 @@ PREFIXES = ("eval", "eval_mm")
 """What the keys of the first and of the second validation split begin with."""
 
 
-def predictions_of(output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None) -> Predictions:
-    """What ``Trainer.predict`` returns, in the row order of the data; ``known`` is what the split says of its rows."""
+def predictions_of(
+    output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+) -> Predictions:
+    """What ``Trainer.predict`` returns, in the row order of the data, its logits divided by ``temperature``; ``known`` is
+    what the split says of its rows."""
     logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
     labels = output.label_ids
     unknown = labels is None or (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
     return Predictions(
-        logits=logits,
+        logits=logits if temperature == 1 else logits / temperature,
         labels=None if unknown else labels,
         label_names=data.label_names,
         problem=data.problem,
@@ -44,6 +49,11 @@ def predictions_of(output: Any, data: TaskData, known: Mapping[str, np.ndarray] 
 def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> None:
     """Predict every split, and write model, predictions, scores and pictures."""
     main, data = trainer.is_world_process_zero(), loaded.data
+    facts = protocols.describe(job, loaded)
+    # A temperature that is to be fitted takes the place of one that the model brings along.
+    kept = 1.0 if facts else temperature_left(loaded.model.config)
+    if kept != 1 and main:
+        print(f"The temperature {kept:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
     if main and job.training.do_train:
         folder.save_model(lambda path: _save(trainer, path))
     splits: dict[str, tuple[str, Predictions]] = {}
@@ -55,22 +65,23 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     if job.training.do_eval:
         for prefix, name in zip(PREFIXES, data.validation, strict=False):
             output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
-            splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name)))
+            splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name), kept))
             wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
             timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
     calibration, batch = None, {}
-    if facts := protocols.describe(job, loaded):
+    if facts:
         batch = _some_inputs(
             trainer, next(iter(loaded.splits.values()))
         )  # by every process: loaders speak with each other
         calibration = protocols.fit(facts, apart if apart is not None else splits["eval"][1], quiet=not main)
     if main and splits:
         title = job.title
+        if calibration is not None or kept != 1:  # what the network itself lost
+            timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
         before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
         ranked: dict[str, Predictions] = {}
         if calibration is not None:
             splits = {prefix: (name, calibration.apply(predictions)) for prefix, (name, predictions) in splits.items()}
-            timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
             timings |= calibration.results()
             if (one := calibration.ranked()) is not None:
                 ranked["eval"] = one
@@ -91,7 +102,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     if job.training.do_predict:
         for name in data.test:
             output = trainer.predict(loaded.splits[name], metric_key_prefix="test")
-            predictions = predictions_of(output, data, loaded.known.get(name))
+            predictions = predictions_of(output, data, loaded.known.get(name), kept)
             if calibration is not None:
                 predictions = calibration.apply(predictions)
             if main:

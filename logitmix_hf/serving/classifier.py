@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
+from logitmix_hf.calibrating.folding import temperature_left
 from logitmix_hf.errors import UserError, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.modality import IMAGE, TEXT
@@ -153,7 +153,7 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
         modality,
         problem,
         () if problem == REGRESSION else _label_names(config),
-        _temperature(name, config),
+        temperature_left(config),
         tuple(columns),
         record.get("arguments", {}).get("max_length"),
     )
@@ -198,17 +198,6 @@ def _modality(name: str, config: Any) -> str:
             " (…ForSequenceClassification or …ForImageClassification)."
         )
     return fitting[0]
-
-
-def _temperature(name: str, config: Any) -> float:
-    """What is left to divide by: the recorded temperature unless the weights have it already."""
-    told = getattr(config, "logitmix", None)
-    if not isinstance(told, dict) or told.get("folded", True) or "temperature" not in told:
-        return 1.0
-    value = told["temperature"]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise UserError(f"config.json of {name!r} has the temperature {value!r}; it must be a number above 0.")
-    return float(value)
 
 
 def _record(folder: Path) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks.compare_runs import cross_fitted, table
-from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_temperature
+from benchmarks.compare_runs import table
+from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.pages.tempered import temper
 
 
 def overconfident(rows: int = 400, seed: int = 0) -> Predictions:
@@ -20,14 +22,16 @@ def overconfident(rows: int = 400, seed: int = 0) -> Predictions:
     return Predictions(logits=4 * logits, labels=labels)  # the right temperature is 4
 
 
-def test_each_half_is_judged_by_the_temperature_of_the_other():
-    before = overconfident()
-    after, temperature = cross_fitted(before)
-    assert temperature == pytest.approx(4, rel=0.25)
-    assert np.array_equal(after.predictions, before.predictions)
-    odd = fit_temperature(before.logits[1::2], before.labels[1::2]).value
-    np.testing.assert_allclose(after.logits[0::2], before.logits[0::2] / odd, rtol=1e-5)
-    assert evaluate_predictions(after)["nll"] < evaluate_predictions(before)["nll"]
+def test_beside_each_score_stands_what_the_report_says_of_the_temperature(tmp_path):
+    """Both tables are read side by side: one way of halving."""
+    run_of(tmp_path / "one")
+    cells = table([tmp_path / "one"]).splitlines()[2].split(" | ")
+    predictions = Predictions.load(tmp_path / "one" / "predictions" / "validation.parquet")
+    told = temper(SimpleNamespace(results={}, fitted=None), predictions)  # type: ignore[arg-type]
+    assert told is not None
+    assert told.value == pytest.approx(4, rel=0.25)
+    after = evaluate_predictions(told.after)
+    assert cells[7:10] == [f"{value:.3f}" for value in (told.value, after["ece"], after["nll"])]
 
 
 def run_of(path, *, seconds=10, method=None, **results) -> None:

@@ -12,11 +12,11 @@ import pyarrow.csv
 import pytest
 import torch
 from tinyrun import flags, rows
-from transformers import AutoModelForSequenceClassification, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from visionrun import flags as image_flags
 from visionrun import without_pictures
 
-from logitmix_hf.calibrating.folding import recorded, temperature_left, unfold
+from logitmix_hf.calibrating.folding import forget, keep_in_config, recorded, temperature_left, unfold
 from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_halves, fit_temperature, nll
 from logitmix_hf.text.run import main as glue
 from logitmix_hf.vision.run import main as vision
@@ -178,6 +178,29 @@ def test_a_file_of_its_own(tiny_model, files, tmp_path, capfd):
     assert record["data"]["calibration"]["split"] == "the file more.csv"
     assert record["data"]["train_rows"] == 48
     assert len(saved(tmp_path / "out", "calibration")) == 60
+
+
+def test_a_temperature_kept_in_the_configuration_counts_when_nothing_is_trained(split_run, files, tmp_path, capfd):
+    """`logitmix predict` divides by it, and so must what judges the same model."""
+    model = AutoModelForSequenceClassification.from_pretrained(split_run)
+    unfold(model)
+    keep_in_config(model.config, 3.0)
+    model.save_pretrained(tmp_path / "kept")
+    AutoTokenizer.from_pretrained(split_run).save_pretrained(tmp_path / "kept")
+    unchanged = tmp_path / "plain"
+    forget(model.config)
+    model.save_pretrained(unchanged)
+    AutoTokenizer.from_pretrained(split_run).save_pretrained(unchanged)
+    for name in ("plain", "kept"):
+        words = flags(str(tmp_path / name), files, tmp_path / f"judged-{name}", do_train="false", bootstrap=0)
+        assert glue(words) == 0
+    told = capfd.readouterr().err
+    assert told.count("The temperature 3 that the model's config.json keeps is applied.") == 1
+    plain, kept = (saved(tmp_path / f"judged-{name}", "validation") for name in ("plain", "kept"))
+    np.testing.assert_allclose(kept.logits, plain.logits / 3, rtol=1e-5)
+    results = read(tmp_path / "judged-kept" / "eval_results.json")
+    assert results["eval_nll"] == pytest.approx(nll(plain.logits / 3, plain.labels))
+    assert results["eval_uncalibrated_loss"] == pytest.approx(nll(plain.logits, plain.labels), rel=1e-5)
 
 
 def test_training_on_from_a_calibrated_model_forgets_its_temperature(split_run, files, tmp_path):

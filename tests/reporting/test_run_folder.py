@@ -91,10 +91,21 @@ def test_places_where_no_run_can_be(tmp_path, monkeypatch):
         RunFolder(tmp_path / "new").claim(resume=True)
     with pytest.raises(UserError, match="contradict"):
         RunFolder(tmp_path / "new").claim(resume=True, overwrite=True)
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(UserError, match="cannot be written"):
+
+    def refused(**_: object):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(UserError, match=r"cannot be written \(Read-only file system\)"):
         RunFolder(tmp_path / "new").claim()
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc on this system")
+def test_a_place_that_rights_allow_and_the_file_system_does_not():
+    """The superuser may write everywhere, by its rights; /proc takes no file from anybody."""
+    with pytest.raises(UserError, match="cannot be written"):
+        RunFolder("/proc/run").check()
 
 
 def test_json_holds_plain_finite_values_and_no_token(tmp_path, monkeypatch):
