@@ -5,11 +5,12 @@ Nothing is trained. Without another flag each half of the judged rows is judged 
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from transformers import AutoImageProcessor
@@ -25,7 +26,7 @@ from logitmix_hf.running.job import Job, Loaded
 from logitmix_hf.running.settings import RunSettings, TrainSettings
 from logitmix_hf.running.story import fine_tune
 from logitmix_hf.serving.classifier import Found, find_classifier
-from logitmix_hf.text.data import TextData, load_text_data
+from logitmix_hf.text.data import TextData
 from logitmix_hf.text.run import TextJob
 from logitmix_hf.text.settings import DataSettings as TextDataSettings
 from logitmix_hf.text.settings import ModelSettings as TextModelSettings
@@ -80,9 +81,38 @@ class Untrained(Job):
                 f" {_spoken(data.problem)}: take a model and data of one kind."
             )
         match = match_labels(self.found.label_names, data.label_names)
-        if match.note and self.training.process_index == 0:
-            print(match.note, file=sys.stderr)
+        for note in (match.note, known_rows(self.found.trained, asdict(self.data), data.validation_note)):
+            if note and self.training.process_index == 0:
+                print(note, file=sys.stderr)
         return data.relabelled(self.found.label_names, match.numbers)
+
+
+def known_rows(trained: Mapping[str, Any], given: Mapping[str, Any], note: str) -> str:
+    """What speaks for the model knowing the judged rows from its training, in one line, or "".
+
+    Args:
+        trained: the arguments of the run that trained it; empty where they are not known.
+        given: those of the data that is judged. note: where its rows come from.
+    """
+    pairs = [("train_file", "validation_file"), ("train_file", "calibration_file")]
+    if note == f"the folder {Path(str(given.get('dataset'))).resolve().name}":  # not one of val or test in it
+        pairs.append(("dataset", "dataset"))
+    for own, other in pairs:
+        if _same_place(trained.get(own), given.get(other)):
+            return (
+                f"The model was trained on --{other} {given[other]}: it knows these rows, and scores and temperature"
+                " flatter it. Give others."
+            )
+    if note in ("the split train", "the folder train"):
+        return f"{note.capitalize()} is judged, for want of another: if the model was trained on it, that flatters it."
+    return ""
+
+
+def _same_place(one: Any, other: Any) -> bool:
+    try:
+        return bool(one and other) and os.path.samefile(os.path.expanduser(one), os.path.expanduser(other))
+    except OSError:
+        return False
 
 
 def _spoken(problem: str) -> str:
@@ -95,23 +125,11 @@ class CalibrateText(Untrained, TextJob):
     def aligned(self, data: TextData) -> TextData:
         return self.matched(data)
 
-    def read_data(self) -> TextData:
-        data = super().read_data()
-        if data.validation:
-            return data
-        with contextlib.suppress(UserError):  # there is no test split either
-            data = load_text_data(**{**self._data_arguments, "need_test": True})
-        labelled = {name: split for name, split in data.test.items() if "labels" in split.column_names}
-        if not labelled:
-            raise UserError(f"{data.name} has no labelled rows to judge beside train: give some as --eval_file.")
-        return replace(data, validation=labelled, test={}, validation_note="the test split")
-
     @cached_property
     def _data_arguments(self) -> dict[str, Any]:
         own = TextJob.__dict__["_data_arguments"].func(self)
         columns = own["text_columns"] or (self.found.columns if not self.data.task else None) or None
-        # Rows of train were trained on, maybe by this very model.
-        return {**own, "validation_share": 0.0, "text_columns": columns}
+        return {**own, "validation_share": 0.0, "text_columns": columns, "training": False}
 
 
 class CalibrateImages(Untrained, VisionJob):
@@ -122,8 +140,6 @@ class CalibrateImages(Untrained, VisionJob):
 
     def load(self) -> Loaded:
         loaded = super().load()
-        if not loaded.data.validation:
-            raise UserError(f"{loaded.data.name} has no labelled images to judge beside train.")
         source = self.found.source
         try:  # the copy prepares images as the model does
             return replace(loaded, processor=AutoImageProcessor.from_pretrained(source.path, **source.options()))
@@ -132,7 +148,7 @@ class CalibrateImages(Untrained, VisionJob):
 
     @cached_property
     def _data_arguments(self) -> dict[str, Any]:
-        return {**VisionJob.__dict__["_data_arguments"].func(self), "validation_share": 0.0}
+        return {**VisionJob.__dict__["_data_arguments"].func(self), "validation_share": 0.0, "training": False}
 
 
 _KINDS: dict[str, tuple[type[Untrained], list[Any]]] = {

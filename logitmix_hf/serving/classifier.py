@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,10 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Found:
-    """A classifier of which nothing but its configuration has been fetched; :meth:`load` gives the rest."""
+    """A classifier of which nothing but its configuration has been fetched; :meth:`load` gives the rest.
+
+    trained: of a run's folder, the arguments that it was trained with.
+    """
 
     name: str
     source: Pretrained
@@ -109,7 +112,12 @@ class Found:
     label_names: tuple[str, ...]
     temperature: float
     columns: tuple[str, ...]
-    trained_length: int | None
+    trained: Mapping[str, Any]
+
+    @property
+    def trained_length(self) -> int | None:
+        """How many tokens of a text it was trained on, if that is known."""
+        return self.trained.get("max_length")
 
     def load(self, device: str | None = None, dtype: str = "float32", max_length: int | None = None) -> Classifier:
         """The classifier ready to predict; see :func:`load_classifier`."""
@@ -155,7 +163,7 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
         () if problem == REGRESSION else _label_names(config),
         temperature_left(config),
         tuple(columns),
-        record.get("arguments", {}).get("max_length"),
+        record.get("arguments") or {},
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from logitmix_hf.data.roles import Needs
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
@@ -113,6 +114,7 @@ def check_data(
     need_test: bool = False,
     calibration_share: float | None = None,
     calibration_file: str | Path | None = None,
+    training: bool = True,
 ) -> Request:
     """The checks of :func:`load_text_data` that cost nothing, for the first second of a command.
 
@@ -158,6 +160,7 @@ def load_text_data(
     known_labels: Sequence[str] = (),
     calibration_share: float | None = None,
     calibration_file: str | Path | None = None,
+    training: bool = True,
 ) -> TextData:
     """Read, check and number the data that the arguments mean.
 
@@ -173,7 +176,7 @@ def load_text_data(
         label_column: default "label", else "labels".
         regression: take integer labels as values. Real numbers always are, see
             :func:`logitmix_hf.text.labels.read_labels`, which also says how labels are ordered.
-        validation_share: where there is no validation split (``VALIDATION_NAMES``) or file, this share of train is held
+        validation_share: where there is no validation split (``data.roles``) or file, this share of train is held
             out, stratified, by ``seed``; 0 for none.
         max_train_samples: keep so many rows of train, the first of a shuffle by ``seed``.
         max_eval_samples: keep the first rows of each validation split. Test splits are always whole.
@@ -181,6 +184,8 @@ def load_text_data(
         known_labels: class names in the order of a model that exists already.
         calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
         calibration_file: or these rows of their own, with the columns of the other splits.
+        training: False: a model that exists is judged. Train is read for ``calibration_share`` alone; without a
+            validation split the test split is validation, or the only split there is; and one class is enough.
 
     Raises:
         UserError: for anything that the user can mend; the message is one line.
@@ -190,10 +195,10 @@ def load_text_data(
         validation_file=validation_file, test_file=test_file, text_columns=text_columns, label_column=label_column,
         regression=regression, validation_share=validation_share, max_train_samples=max_train_samples,
         max_eval_samples=max_eval_samples, need_test=need_test, calibration_share=calibration_share,
-        calibration_file=calibration_file,
+        calibration_file=calibration_file, training=training,
     )  # fmt: skip
-    source = open_source(request, need_test)
-    columns, tables, labels = _read(source, request, tuple(known_labels))
+    source = open_source(request, Needs(need_test, training or calibration_share is not None, not training))
+    columns, tables, labels = _read(source, request, tuple(known_labels), training)
     train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
     if train is not None and not validation and validation_share > 0:
         train, held, note = _set_apart(train, labels.problem, validation_share, seed)
@@ -235,7 +240,7 @@ def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[
 
 
 def _read(
-    source: Source, request: Request, known: tuple[str, ...]
+    source: Source, request: Request, known: tuple[str, ...], training: bool
 ) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels]:
     """Text columns, splits with their final columns, and labels; "train" first where there is one."""
     splits: dict[str, RawSplit] = {} if source.train is None else {"train": source.train}
@@ -252,7 +257,7 @@ def _read(
     }
     names = known or (source.task.label_names if source.task else ())
     regression = request.regression or (source.task is not None and source.task.regression)
-    labels, values = read_labels(labelled, regression=regression, known=() if regression else names)
+    labels, values = read_labels(labelled, regression=regression, known=() if regression else names, learns=training)
     tables = {}
     for key, split in splits.items():
         made = texts(split, columns)

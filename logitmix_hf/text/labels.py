@@ -139,6 +139,7 @@ def read_labels(
     *,
     regression: bool = False,
     known: Sequence[str] = (),
+    learns: bool = True,
 ) -> tuple[Labels, dict[str, list[Any]]]:
     """Judge the labels of all splits together; the first split (train, where there is one) says which labels exist.
 
@@ -147,6 +148,7 @@ def read_labels(
         regression: force values; integers then are values too.
         known: class names in the order of their numbers, when something else fixes it (a task, a model). Integer
             labels then are these numbers.
+        learns: require two classes.
 
     Order without ``known``: the order that the data declares (``ClassLabel``), else names sorted as strings, integers
     by value, booleans False, True.
@@ -183,9 +185,9 @@ def read_labels(
             raise UserError(f"{where} holds real numbers, but classes are expected: {listed(known)}.")
         labels = Labels(REGRESSION)
     elif kind == "list":
-        labels = _several(where, values[first], split.names.get(column, ()), known)
+        labels = _several(where, values[first], split.names.get(column, ()), known, learns)
     else:
-        labels = _one(where, kind, values[first], split.names.get(column, ()), known)
+        labels = _one(where, kind, values[first], split.names.get(column, ()), known, learns)
     encoded = {}
     for key, (other, _) in splits.items():
         if labels.one_hot:
@@ -194,9 +196,11 @@ def read_labels(
     return labels, encoded
 
 
-def _one(where: str, kind: str, values: Sequence[Any], declared: Sequence[str], known: Sequence[str]) -> Labels:
+def _one(
+    where: str, kind: str, values: Sequence[Any], declared: Sequence[str], known: Sequence[str], learns: bool
+) -> Labels:
     present = set(values)
-    if len(present) == 1:
+    if learns and len(present) == 1:
         raise UserError(f"{where} has a single class, {next(iter(present))!r}; there is nothing to learn.")
     return Labels(SINGLE, *_order(where, kind, present, declared, known))
 
@@ -219,7 +223,9 @@ def _order(
     return tuple(map(str, ordered)), {label: number for number, label in enumerate(ordered)}
 
 
-def _several(where: str, rows: Sequence[list[Any]], declared: Sequence[str], known: Sequence[str]) -> Labels:
+def _several(
+    where: str, rows: Sequence[list[Any]], declared: Sequence[str], known: Sequence[str], learns: bool
+) -> Labels:
     """Multi-label. Rows of equal length >= 2 that hold only 0 and 1 are 0/1 lists: as lists of labels they would say
     that each row has both."""
     flat = [label for row in rows for label in row]
@@ -234,7 +240,7 @@ def _several(where: str, rows: Sequence[list[Any]], declared: Sequence[str], kno
     if len(kinds) > 1 or not kinds <= {"name", "integer"}:
         raise UserError(f"{where} holds lists of the kinds {', '.join(sorted(kinds))}; one of name, integer is known.")
     present = set(flat)
-    if len(present) == 1:
+    if learns and len(present) == 1:
         raise UserError(f"{where} has a single label, {flat[0]!r}; there is nothing to learn.")
     return Labels(MULTI, *_order(where, kinds.pop(), present, declared, known))
 

@@ -10,16 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from logitmix_hf.data.hub import is_folder, load_dataset_dict
+from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
 from logitmix_hf.errors import UserError, listed, pick
 from logitmix_hf.text.files import RawSplit, check_file, from_features, read_file
 from logitmix_hf.text.tasks import TASKS, Task
 
 GLUE = "nyu-mll/glue"
 """The data set that a task alone means."""
-
-VALIDATION_NAMES = ("validation", "valid", "dev", "val")
-"""Splits of a data set without a task that are taken for validation: the first that exists, else all that start with
-"validation_". A test split is never used in their place: then a share of train is held out."""
 
 
 @dataclass(frozen=True)
@@ -107,36 +104,37 @@ def _builtin_tasks() -> Mapping[str, Any]:
     return BUILTIN_TASKS
 
 
-def open_source(request: Request, need_test: bool) -> Source:
-    """Read the splits that a request means.
+def open_source(request: Request, needs: Needs) -> Source:
+    """Read the splits that a request means, of these only what is needed.
 
     Raises:
         UserError: for what cannot be read, a split that is missing, or the Hub out of reach.
     """
-    source = _open_source(request, need_test)
+    source = _open_source(request, needs)
     if request.calibration_file is None:
         return source
     return replace(source, calibration=read_file(request.calibration_file))
 
 
-def _open_source(request: Request, need_test: bool) -> Source:
+def _open_source(request: Request, needs: Needs) -> Source:
     if request.files:
-        return _from_files(request.files, need_test)
+        return _from_files(request.files, needs)
     name = request.dataset_name or GLUE
     if request.task is None:
-        return _from_data_set(name, request.dataset_config, need_test)
+        return _from_data_set(name, request.dataset_config, needs)
     task = TASKS[request.task]
     if name == "builtin":
-        return _from_builtin(task, need_test)
-    splits = load_splits(name, request.dataset_config or task.name)
+        return _from_builtin(task, needs)
+    found = load_splits(name, request.dataset_config or task.name)
     kind, origin = _origin(name)
-    wanted = {"train": task.train, **task.validation, **(task.test if need_test else {})}
+    wanted = {**({"train": task.train} if needs.train else {}), **task.validation, **(task.test if needs.test else {})}
     for split in wanted.values():
-        if split not in splits:
-            raise UserError(f"{name} has no split {split!r} for the task {task.name}; it has {listed(list(splits))}.")
-    validation = {key: splits[split] for key, split in task.validation.items()}
-    test = {key: splits[split] for key, split in task.test.items()} if need_test else {}
-    return Source(kind, task.name, origin, splits[task.train], validation, test, task, _split_note(task.validation))
+        if split not in found:
+            raise UserError(f"{name} has no split {split!r} for the task {task.name}; it has {listed(list(found))}.")
+    splits = {key: found[split] for key, split in wanted.items()}
+    validation = {key: splits[key] for key in task.validation}
+    test = {key: splits[key] for key in task.test if key in splits}
+    return Source(kind, task.name, origin, splits.get("train"), validation, test, task, _split_note(task.validation))
 
 
 def _origin(name: str) -> tuple[str, str]:
@@ -150,35 +148,39 @@ def _split_note(names: Sequence[str] | Mapping[str, str]) -> str:
     return f"the split{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def _from_files(files: Mapping[str, str | Path], need_test: bool) -> Source:
-    if need_test and "test" not in files:
+def _from_files(files: Mapping[str, str | Path], needs: Needs) -> Source:
+    if needs.test and "test" not in files:
         raise UserError("--do_predict needs a --test_file.")
     if "train" not in files and "validation" not in files:
         raise UserError("Give a --train_file, or a --validation_file to judge a model on.")
-    read = {key: read_file(path) for key, path in files.items() if key != "test" or need_test}
-    first = Path(next(files[key] for key in ("train", "validation") if key in files))
+    if needs.judged and "validation" not in files:
+        raise UserError("There are no rows to judge the model on beside --train_file: give some as --eval_file.")
+    unread = {"test": not needs.test, "train": not needs.train}
+    read = {key: read_file(path) for key, path in files.items() if not unread.get(key)}
+    first = Path(next(files[key] for key in ("train", "validation") if key in read))
     validation = {"validation": read["validation"]} if "validation" in read else {}
     test = {"test": read["test"]} if "test" in read else {}
     note = f"the file {Path(files['validation']).name}" if validation else ""
     return Source("file", first.stem, first.name, read.get("train"), validation, test, note=note)
 
 
-def _from_data_set(name: str, config: str | None, need_test: bool) -> Source:
-    splits = load_splits(name, config)
-    if "train" not in splits:
-        raise UserError(f"{name} has no split 'train'; it has {listed(list(splits))}.")
-    found = [split for split in VALIDATION_NAMES if split in splits][:1]
-    found = found or [split for split in splits if split.startswith("validation_")]
-    if need_test and "test" not in splits:
-        raise UserError(f"{name} has no split 'test' for --do_predict; it has {listed(list(splits))}.")
+def _from_data_set(name: str, config: str | None, needs: Needs) -> Source:
+    found = load_splits(name, config)
+    for split, needed, what in (("train", needs.train, ""), ("test", needs.test, " for --do_predict")):
+        if needed and split not in found:
+            raise UserError(f"{name} has no split {split!r}{what}; it has {listed(list(found))}.")
+    usable = [split for split in found if not (needs.train and split == "train")]
+    judged = judged_splits(name, usable) if needs.judged else validation_splits(found)
     kind, origin = _origin(name)
-    validation = {"validation": splits[found[0]]} if len(found) == 1 else {split: splits[split] for split in found}
-    test = {"test": splits["test"]} if need_test else {}
+    usual = len(judged) == 1 and judged[0] != "test"
+    validation = {"validation" if usual else split: found[split] for split in judged}
+    train = found["train"] if needs.train else None
+    test = {"test": found["test"]} if needs.test and "test" not in validation else {}
     word = config or origin.rpartition("/")[2]
-    return Source(kind, word, origin, splits["train"], validation, test, note=_split_note(found) if found else "")
+    return Source(kind, word, origin, train, validation, test, note=_split_note(judged) if judged else "")
 
 
-def _from_builtin(task: Task, need_test: bool) -> Source:
+def _from_builtin(task: Task, needs: Needs) -> Source:
     from logitmix_hf.builtin.tasks import generate
 
     def split(name: str) -> RawSplit:
@@ -186,9 +188,9 @@ def _from_builtin(task: Task, need_test: bool) -> Source:
         return RawSplit(f"split {name!r} of builtin {task.name}", table)
 
     validation = {key: split(name) for key, name in task.validation.items()}
-    test = {key: split(name) for key, name in task.test.items()} if need_test else {}
-    note = _split_note(task.validation)
-    return Source("builtin", task.name, "builtin", split(task.train), validation, test, task, note)
+    test = {key: split(name) for key, name in task.test.items()} if needs.test else {}
+    train, note = split(task.train) if needs.train else None, _split_note(task.validation)
+    return Source("builtin", task.name, "builtin", train, validation, test, task, note)
 
 
 def load_splits(name: str, config: str | None) -> dict[str, RawSplit]:

@@ -92,7 +92,7 @@ class VisionJob(Job):
             self.training.dataloader_num_workers = max(1, own_cores() - 1)
         if data.in_memory:
             self.training.dataloader_pin_memory = False  # batches are made where they are used
-        if data.in_memory and data.train.device.type != "cpu":
+        if data.in_memory and any(split.device.type != "cpu" for split in data.splits.values()):
             self.training.dataloader_num_workers = 0  # a process of its own cannot see these pixels
         return Loaded(
             data=data,

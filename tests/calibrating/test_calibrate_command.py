@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pytest
 import torch
@@ -18,9 +19,8 @@ from transformers import AutoModelForImageClassification, AutoModelForSequenceCl
 from visionrun import pictures, tiny_resnet, without_pictures
 
 from logitmix_hf.calibrating.folding import recorded, unfold
-from logitmix_hf.calibrating.labels import match_labels
+from logitmix_hf.calibrating.run import known_rows
 from logitmix_hf.cli import main as logitmix
-from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions, fit_halves, fit_temperature
 
 QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--report_to", "none", "--bootstrap", "0"]
@@ -144,6 +144,52 @@ def test_a_data_set_that_has_a_test_split_alone_is_judged_on_it(foreign, tmp_pat
     assert read(tmp_path / "out" / "run.json")["data"]["splits"] == {"eval": {"split": "test", "rows": 60}}
 
 
+def test_a_data_set_of_one_split_is_judged_whatever_the_split_is_called(foreign, tmp_path, capfd):
+    """The Hub calls the split of rows that nobody divided train."""
+    from pyarrow import parquet
+
+    parquet.write_table(rows(60, 1), tmp_path / "train-00000-of-00001.parquet")
+    words = ("--model", foreign, "--dataset_name", tmp_path, "--label_column", "stars", "--text_columns", "text")
+    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
+    data = read(tmp_path / "out" / "run.json")["data"]
+    assert data["splits"] == {"eval": {"split": "validation", "rows": 60}}
+    assert (data["validation"], data["train_rows"]) == ("the split train", 0)
+    assert capfd.readouterr().err.count("The split train is judged, for want of another") == 1
+
+
+def test_rows_of_one_class_are_enough_where_nothing_is_learnt(foreign, tmp_path):
+    table = rows(80, 4)
+    pa.csv.write_csv(table.filter(pa.compute.field("stars") == "up"), tmp_path / "up.csv")
+    words = ("--model", foreign, "--eval_file", tmp_path / "up.csv", "--label_column", "stars")
+    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
+    judged = saved(tmp_path / "out", "validation")
+    assert judged.label_names == ("Up!", "DOWN")
+    assert set(judged.labels.tolist()) == {0}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("inside", ["", "val", "test"])
+def test_a_folder_of_images_needs_no_train(inside, tmp_path):
+    model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
+    pictures(data / inside, classes=("Dog", "cat"), count=6)
+    words = ("--model", model, "--dataset", data, "--cache_dir", tmp_path / "c")
+    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
+    split = "test" if inside == "test" else "validation"
+    told = read(tmp_path / "out" / "run.json")["data"]
+    assert told["splits"] == {"eval": {"split": split, "rows": 12}}
+    assert (told["train_rows"], told["validation"]) == (0, f"the folder {inside or 'pets'}")
+
+
+def test_images_of_train_are_not_read_where_nothing_is_trained(tmp_path):
+    model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
+    pictures(data / "val", classes=("Dog", "cat"), count=6)
+    pictures(data / "train", classes=("Dog", "cat"), count=2)
+    for path in (data / "train").rglob("*.*"):
+        path.write_bytes(b"no image")
+    words = ("--model", model, "--dataset", data, "--cache_dir", tmp_path / "c")
+    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
+    assert calibrate(*words, "--calibration_split", "0.5", "--output_dir", tmp_path / "split") == 2
+
+
 def test_an_image_classifier(tmp_path):
     model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
     pictures(data / "train", classes=("Dog", "cat"), count=12)
@@ -202,38 +248,29 @@ def test_mistakes(foreign, tiny_model, rated, tmp_path, capfd):
         assert not (tmp_path / "out").exists()
 
 
-# --- labels ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("model", "data", "numbers", "told"),
+    ("trained", "given", "note", "told"),
     [
-        (("entailment", "neutral", "contradiction"), ("contradiction", "entailment"), (2, 0), ""),
-        (("NEGATIVE", "POSITIVE"), ("negative", "positive"), (0, 1), ""),
-        (("not entailment", "entailment"), ("entailment", "not_entailment"), (1, 0), ""),
-        (("A", "a"), ("a", "A"), (1, 0), ""),
-        (("ham", "spam"), ("1", "0"), (1, 0), "numbers"),
-        (("LABEL_0", "LABEL_1"), ("bad", "good"), (0, 1), "does not name its classes"),
-        (("LABEL_0", "LABEL_1"), ("0", "1"), (0, 1), "numbers"),
-        (("LABEL_0", "LABEL_1"), ("1", "2"), (0, 1), "does not name its classes"),
+        (
+            {"train_file": "a.csv"},
+            {"validation_file": "./a.csv"},
+            "the file a.csv",
+            "trained on --validation_file ./a.csv",
+        ),
+        ({"train_file": "a.csv"}, {"validation_file": "b.csv"}, "the file b.csv", ""),
+        ({"train_file": "a.csv"}, {"calibration_file": "a.csv"}, "", "trained on --calibration_file a.csv"),
+        ({"train_file": "gone.csv"}, {"validation_file": "gone.csv"}, "the file gone.csv", ""),
+        ({"dataset": "pets"}, {"dataset": "pets/"}, "the folder pets", "trained on --dataset pets/"),
+        ({"dataset": "pets"}, {"dataset": "pets"}, "the folder val", ""),
+        ({}, {"dataset_name": "org/x"}, "the split train", "The split train is judged, for want of another"),
+        ({}, {"dataset_name": "org/x"}, "the split test", ""),
     ],
 )
-def test_labels_are_matched(model, data, numbers, told):
-    match = match_labels(model, data)
-    assert match.numbers == numbers
-    assert told in match.note
-    assert bool(told) == bool(match.note)
-
-
-@pytest.mark.parametrize(
-    ("model", "data"),
-    [
-        (("LABEL_0", "LABEL_1", "LABEL_2"), ("bad", "good")),
-        (("red", "blue"), ("red", "green")),
-        (("red", "blue"), ("0", "2")),
-        (("re-d", "red"), ("RED", "blue")),
-    ],
-)
-def test_labels_that_do_not_match_are_not_guessed(model, data):
-    with pytest.raises(UserError, match="do not match by name"):
-        match_labels(model, data)
+def test_rows_that_the_model_knows_are_told(trained, given, note, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x")
+    said = known_rows(trained, given, note)
+    assert told in said
+    assert bool(told) == bool(said)

@@ -43,8 +43,9 @@ def holds_class_folders(root: Path) -> bool:
     return images or not any(_suffix(name) in TABLE_SUFFIXES for name in files)
 
 
-def read_class_folders(root: Path) -> dict[str, ClassFolders]:
-    """Splits by their role, "train" always among them. Class names are folder names; images may lie deeper in them.
+def read_class_folders(root: Path, training: bool = True) -> dict[str, ClassFolders]:
+    """Splits by their role, "train" always among them, without ``training`` those that are there: a folder without
+    splits then is "validation". Class names are folder names; images may lie deeper in them.
 
     Hidden files and folders, and files that are no images by their suffix, are passed over.
 
@@ -57,17 +58,20 @@ def read_class_folders(root: Path) -> dict[str, ClassFolders]:
     split_names = {name for name in roles.values() if name}
     by_split = any(_folders(inner[name]) for name in split_names)
     if not by_split:
-        return {"train": _read(root, root, strict=True)}
-    if roles["train"] is None:
+        return {"train" if training else "validation": _read(root, root, strict=training)}
+    if roles["train"] is None and training:
         raise UserError(f"{root} has no folder 'train', only {listed(sorted(inner))}.")
-    found = {"train": _read(root, inner[roles["train"]], strict=True)}
-    known = set(found["train"].classes)
+    found = {} if roles["train"] is None else {"train": _read(root, inner[roles["train"]], strict=training)}
+    known = set(found["train"].classes) if found else None
     for role in ("validation", "test"):
         name = roles[role]
         if name is None:
             continue
-        flat = role == "test" and not known & {folder.name for folder in _folders(inner[name])}
+        sorted_by = {folder.name for folder in _folders(inner[name])}
+        flat = role == "test" and not (sorted_by if known is None else known & sorted_by)
         found[role] = _flat(root, inner[name]) if flat else _read(root, inner[name], strict=False)
+        if known is None:
+            continue
         strange = sorted({str(one) for one in found[role].classes if one is not None} - {str(one) for one in known})
         if strange:
             raise UserError(

@@ -26,9 +26,11 @@ class LabelColumn:
         return all(value is not None and not (self.names and value == -1) for value in self.values)
 
 
-def number_labels(columns: Mapping[str, LabelColumn]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Class names in the order of their numbers, and each split's (N,) int64 labels; train comes first and says which
-    classes there are.
+def number_labels(
+    columns: Mapping[str, LabelColumn], learns: bool = True
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Class names in the order of their numbers, and each split's (N,) int64 labels; the first, train where there is
+    one, says which classes there are. ``learns``: require two.
 
     Declared names (``ClassLabel``) keep their order, also of classes that train lacks; else names are sorted, integers
     by value.
@@ -40,7 +42,7 @@ def number_labels(columns: Mapping[str, LabelColumn]) -> tuple[tuple[str, ...], 
         _check_kinds(column)
     first = next(iter(columns.values()))
     present = set(first.values)
-    if len(present) < 2 and len(first.names) < 2:
+    if learns and len(present) < 2 and len(first.names) < 2:
         raise UserError(
             f"{first.where}: column {first.name!r} has a single label, {first.values[0]!r}; nothing to learn."
         )

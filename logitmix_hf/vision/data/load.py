@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from logitmix_hf.data.split import hold_out_rows, keep_rows
+from logitmix_hf.data.roles import Needs
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.predictions import SINGLE
 from logitmix_hf.vision.data.augment import Augment
 from logitmix_hf.vision.data.cache import default_folder
+from logitmix_hf.vision.data.choice import choose_rows
 from logitmix_hf.vision.data.collate import ImageCollator
 from logitmix_hf.vision.data.decode import scan
 from logitmix_hf.vision.data.memory import free_memory
@@ -23,8 +24,6 @@ from logitmix_hf.vision.data.sizes import SCANNED, Shape, choose_shape
 from logitmix_hf.vision.data.sources import RawSplit, Request, open_source
 from logitmix_hf.vision.data.splits import MemorySplit, Split
 from logitmix_hf.vision.data.statistics import statistics_of
-
-_EVAL_SEED = 0  # of max_eval_samples: every run is judged on the same rows
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class ImageData:
     calibration: rows that the temperature is fitted on, set apart from train; ``calibration_note`` says how.
     """
 
-    train: Split
+    train: Split | None
     validation: dict[str, Split]
     test: dict[str, Split]
     label_names: tuple[str, ...]
@@ -73,9 +72,9 @@ class ImageData:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """All of them, "train" first, then "calibration" where there is one."""
-        apart = {} if self.calibration is None else {"calibration": self.calibration}
-        return {"train": self.train, **apart, **self.validation, **self.test}
+        """All of them, "train" and "calibration" first where they are."""
+        first = {"train": self.train, "calibration": self.calibration}
+        return {**{key: split for key, split in first.items() if split is not None}, **self.validation, **self.test}
 
     def relabelled(self, label_names: Sequence[str], numbers: Sequence[int]) -> ImageData:
         """The same data with its class k as number ``numbers[k]`` of ``label_names``, of which there may be more."""
@@ -85,7 +84,7 @@ class ImageData:
     def _with(self, splits: Mapping[str, Split]) -> ImageData:
         return replace(
             self,
-            train=splits["train"],
+            train=splits.get("train"),
             validation={name: splits[name] for name in self.validation},
             test={name: splits[name] for name in self.test},
             calibration=splits.get("calibration"),
@@ -133,6 +132,7 @@ def check_image_data(
     cache_dir: str | Path | None = None,
     memory_limit: int | None = None,
     calibration_share: float | None = None,
+    training: bool = True,
 ) -> Request:
     """The checks of :func:`load_image_data` that cost nothing, for the first second of a command.
 
@@ -175,6 +175,7 @@ def load_image_data(
     cache_dir: str | Path | None = None,
     memory_limit: int | None = None,
     calibration_share: float | None = None,
+    training: bool = True,
 ) -> ImageData:
     """Read, check and decode the images that the arguments mean.
 
@@ -183,7 +184,7 @@ def load_image_data(
             folder in its layout, or a folder of class folders (one level, or below train, val and test).
         dataset_config: its configuration, where it has several.
         image_column, label_column: default: those of a known data set, the only column of images, and "label".
-        validation_share: where there is no validation split (``VALIDATION_NAMES``) or folder, this share of train is
+        validation_share: where there is no validation split (``data.roles``) or folder, this share of train is
             held out, stratified, by ``seed``; 0: none, and the test split is judged where it has labels.
         max_train_samples: keep so many rows of train, drawn by ``seed``.
         max_eval_samples: keep so many rows of each validation split, the same whatever the seed: their order often is
@@ -195,6 +196,9 @@ def load_image_data(
         cache_dir: where decoded pixels are kept; default beside the data sets that ``datasets`` keeps.
         memory_limit: bytes that decoded splits may take; more is streamed. Default half of the free memory.
         calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
+        training: False: a model that exists is judged. Train is read for ``calibration_share`` alone; without a
+            validation split or folder the test split is judged, or the only split there is (a folder of class folders,
+            itself); and one class is enough.
 
     Raises:
         UserError: for anything that the user can mend; the message is one line.
@@ -204,48 +208,28 @@ def load_image_data(
         validation_share=validation_share, seed=seed, max_train_samples=max_train_samples,
         max_eval_samples=max_eval_samples, need_test=need_test, image_size=image_size, channels=channels,
         skip_corrupt=skip_corrupt, cache_dir=cache_dir, memory_limit=memory_limit, calibration_share=calibration_share,
+        training=training,
     )  # fmt: skip
-    source = open_source(request, need_test)
-    train_labels = source.train.labels
-    assert train_labels is not None
-    kept, note = np.arange(len(train_labels)), source.note
-    wanted: dict[str, tuple[RawSplit, np.ndarray]] = {}
-    judged: dict[str, RawSplit] = {}
-    if not source.validation and validation_share == 0:
-        judged = _test_in_its_place(request)
-        note = "the test split: nothing was held out of train (validation share 0)" if judged else note
-    for key, split in judged.items():
-        wanted[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
-    if not source.validation and validation_share > 0:
-        kept, held = hold_out_rows(train_labels.tolist(), SINGLE, validation_share, seed)
-        wanted["validation"] = (source.train, _keep(held, max_eval_samples, _EVAL_SEED))
-        note = f"a stratified {validation_share:.3g} share of train ({len(held)} rows), seed {seed}"
-    kept, apart = _keep(kept, max_train_samples, seed), ""
-    if calibration_share is not None:
-        stay, held = hold_out_rows(train_labels[kept].tolist(), SINGLE, calibration_share, seed)
-        apart = f"a stratified {calibration_share:.3g} share of train ({len(held)} rows), seed {seed}"
-        wanted["calibration"], kept = (source.train, kept[held]), kept[stay]
-    wanted["train"] = (source.train, kept)
-    for key, split in source.validation.items():
-        wanted[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
-    for key, split in source.test.items():
-        if key not in judged:
-            wanted[key] = (split, np.arange(len(split.rows)))
-
-    shape = _shape(source.train, source.named, image_size, channels)
+    source = open_source(request, Needs(need_test, training or calibration_share is not None, not training))
+    choice = choose_rows(
+        source, request, training=training, validation_share=validation_share, seed=seed,
+        max_train_samples=max_train_samples, max_eval_samples=max_eval_samples, calibration_share=calibration_share,
+    )  # fmt: skip
+    wanted = choice.rows
+    shown = source.train or next(raw for raw, _ in wanted.values())
+    shape = _shape(shown, source.named, image_size, channels)
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
     fits = needed <= (free_memory() // 2 if memory_limit is None else memory_limit)
     folder = Path(cache_dir).expanduser() if cache_dir else default_folder()
     reader = SplitReader(shape, fits, skip_corrupt, folder)
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})
-    train, tested = reader.splits["train"], [key for key in source.test if key not in judged]
-    others = {"train", "calibration", *tested}
-    mean, std, statistics = statistics_of(train, source.named, shape)
+    splits = reader.splits
+    mean, std, statistics = statistics_of(splits, source.named, shape)
     return ImageData(
-        train=train,
-        validation={key: reader.splits[key] for key in wanted if key not in others},
-        test={key: reader.splits[key] for key in tested},
+        train=splits.get("train"),
+        validation={key: splits[key] for key in choice.judged},
+        test={key: splits[key] for key in choice.tested},
         label_names=source.label_names,
         channels=shape.channels,
         image_size=shape.size,
@@ -257,26 +241,13 @@ def load_image_data(
         fingerprint=reader.fingerprint(source.label_names),
         augment=replace(shape.augment, seed=seed),
         metrics=("accuracy", "top5_accuracy") if len(source.label_names) > 5 else ("accuracy",),
-        validation_note=note,
+        validation_note=choice.note,
         statistics=statistics,
         skipped=reader.skipped,
         stored=shape.stored,
-        calibration=reader.splits.get("calibration"),
-        calibration_note=apart,
+        calibration=splits.get("calibration"),
+        calibration_note=choice.calibration_note,
     )
-
-
-def _test_in_its_place(request: Request) -> dict[str, RawSplit]:
-    """The test split, where it has labels: what papers on CIFAR report."""
-    try:
-        test = open_source(request, True).test
-    except UserError:
-        return {}
-    return {key: split for key, split in test.items() if split.labels is not None}
-
-
-def _keep(positions: np.ndarray, most: int | None, seed: int) -> np.ndarray:
-    return np.sort(positions[keep_rows(len(positions), most, seed)])
 
 
 def _shape(train: RawSplit, named: Named | None, image_size: int | None, channels: int | None) -> Shape:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
+from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
 from logitmix_hf.errors import UserError, listed, nearest
 from logitmix_hf.vision.data.columns import find_image_column, find_label_column, label_values, require_column
 from logitmix_hf.vision.data.decode import RawImages
@@ -16,10 +17,6 @@ from logitmix_hf.vision.data.folders import holds_class_folders, read_class_fold
 from logitmix_hf.vision.data.images import ArrayImages, DatasetImages, FileImages
 from logitmix_hf.vision.data.labels import LabelColumn, number_labels
 from logitmix_hf.vision.data.named import NAMED, Named, find_named, unknown
-
-VALIDATION_NAMES = ("validation", "valid", "val", "dev")
-"""Splits taken for validation: the first that exists. A test split is never used in their place: then a share of train
-is held out."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Source:
     name: str
     origin: str
     label_names: tuple[str, ...]
-    train: RawSplit
+    train: RawSplit | None
     validation: dict[str, RawSplit] = field(default_factory=dict)
     test: dict[str, RawSplit] = field(default_factory=dict)
     named: Named | None = None
@@ -90,8 +87,8 @@ class Request:
                 )
 
 
-def open_source(request: Request, need_test: bool) -> Source:
-    """Read labels and find images; nothing is decoded.
+def open_source(request: Request, needs: Needs) -> Source:
+    """Read labels and find images; nothing is decoded. Splits that are not needed are left out.
 
     Raises:
         UserError: for what cannot be read, a split or column that is missing, labels that are none, or the Hub out of
@@ -99,49 +96,63 @@ def open_source(request: Request, need_test: bool) -> Source:
     """
     dataset = request.dataset or ""
     if dataset == "digits":
-        return _digits(need_test)
+        return _digits(needs)
     if dataset not in NAMED and is_folder(dataset):
         folder = Path(dataset).expanduser()
         if holds_class_folders(folder):
-            return _class_folders(folder, need_test)
-    return _data_set(request, need_test)
+            return _class_folders(folder, needs)
+    return _data_set(request, needs)
 
 
-def _digits(need_test: bool) -> Source:
+def _digits(needs: Needs) -> Source:
     pixels, labels, rows = load_digits()
     images = ArrayImages(pixels, "digits")
     splits = {
         name: RawSplit(f"split {name!r} of digits", images, chosen, labels[chosen]) for name, chosen in rows.items()
     }
-    test = {"test": splits["test"]} if need_test else {}
+    test = {"test": splits["test"]} if needs.test else {}
+    train = splits["train"] if needs.train else None
     names = tuple(map(str, range(10)))
     note = "the split validation (a fifth of each class, the same in every run)"
     validation = {"validation": splits["validation"]}
-    return Source("builtin", "digits", "digits", names, splits["train"], validation, test, NAMED["digits"], note)
+    return Source("builtin", "digits", "digits", names, train, validation, test, NAMED["digits"], note)
 
 
-def _class_folders(folder: Path, need_test: bool) -> Source:
-    found = read_class_folders(folder)
-    if need_test and "test" not in found:
+def _class_folders(folder: Path, needs: Needs) -> Source:
+    found = read_class_folders(folder, training=needs.train)
+    if needs.test and "test" not in found:
         raise UserError(f"{folder} has no folder 'test' for --do_predict.")
-    names = tuple(sorted({str(name) for name in found["train"].classes}))
-    if len(names) == 1:
+    usable = [
+        role for role, split in found.items() if None not in split.classes and not (needs.train and role == "train")
+    ]
+    (judged,) = judged_splits(str(folder), usable) if needs.judged else validation_splits(found) or [""]
+    first = found["train" if needs.train else judged]
+    names = tuple(sorted({str(name) for name in first.classes}))
+    if len(names) == 1 and not needs.judged:
         raise UserError(f"{folder} has a single class folder, {names[0]!r}; there is nothing to learn.")
     number = {name: index for index, name in enumerate(names)}
     splits: dict[str, RawSplit] = {}
-    for role, split in found.items():
+    wanted = {"train": needs.train, "test": needs.test, judged: bool(judged)}
+    for role in (role for role, needed in wanted.items() if needed):
+        split = found[role]
         known = None not in split.classes
         labels = np.array([number[str(one)] for one in split.classes], np.int64) if known else None
         where = f"the folder {split.folder!r}"
         splits[role] = RawSplit(where, FileImages(folder, split.paths), np.arange(len(split.paths)), labels)
     word = folder.resolve().name
-    validation = {"validation": splits["validation"]} if "validation" in splits else {}
-    test = {"test": splits["test"]} if need_test else {}
-    note = f"the folder {found['validation'].folder}" if validation else ""
-    return Source("folder", word, word, names, splits["train"], validation, test, note=note)
+    validation = {_key(judged): splits[judged]} if judged else {}
+    test = {"test": splits["test"]} if needs.test and judged != "test" else {}
+    note = f"the folder {found[judged].folder}" if judged else ""
+    train = splits["train"] if needs.train else None
+    return Source("folder", word, word, names, train, validation, test, note=note)
 
 
-def _data_set(request: Request, need_test: bool) -> Source:
+def _key(judged: str) -> str:
+    """What the predictions of a judged split are called."""
+    return judged if judged == "test" else "validation"
+
+
+def _data_set(request: Request, needs: Needs) -> Source:
     dataset = request.dataset or ""
     name, named = find_named(dataset) or (None, None)
     folder = dataset not in NAMED and is_folder(dataset)
@@ -152,27 +163,31 @@ def _data_set(request: Request, need_test: bool) -> Source:
         if folder or named:
             raise
         raise unknown(dataset, str(error)) from error
-    if "train" not in found:
-        raise UserError(f"{dataset} has no split 'train'; it has {listed(list(found))}.")
-    if need_test and "test" not in found:
-        raise UserError(f"{dataset} has no split 'test' for --do_predict; it has {listed(list(found))}.")
-    held = next((split for split in VALIDATION_NAMES if split in found), None)
-    chosen = {"train": "train"} | ({"validation": held} if held else {}) | ({"test": "test"} if need_test else {})
+    for split, needed, what in (("train", needs.train, ""), ("test", needs.test, " for --do_predict")):
+        if needed and split not in found:
+            raise UserError(f"{dataset} has no split {split!r}{what}; it has {listed(list(found))}.")
+    usable = [split for split in found if not (needs.train and split == "train")]
+    held = next(iter(judged_splits(dataset, usable) if needs.judged else validation_splits(found)), None)
+    chosen = {"train": "train"} if needs.train else {}
+    chosen |= {_key(held): held} if held else {}
+    chosen |= {"test": "test"} if needs.test else {}
     where = {role: f"split {split!r} of {dataset}" for role, split in chosen.items()}
-    features = found["train"].features
-    image = find_image_column(where["train"], features, request.image_column, named.image if named else None)
-    label = find_label_column(where["train"], features, request.label_column, named.label if named else None)
+    first = next(iter(chosen))
+    features = found[chosen[first]].features
+    image = find_image_column(where[first], features, request.image_column, named.image if named else None)
+    label = find_label_column(where[first], features, request.label_column, named.label if named else None)
     columns: dict[str, LabelColumn] = {}
     for role, split in chosen.items():
         features = found[split].features
         require_column(where[role], features, image, "image_column")
-        if role == "test" and label not in features:
+        judged = split == held
+        if role == "test" and not judged and label not in features:
             continue
         require_column(where[role], features, label, "label_column")
         column = label_values(where[role], found[split], label)
-        if role != "test" or column.complete:
+        if role != "test" or judged or column.complete:
             columns[role] = column
-    label_names, numbers = number_labels(columns)
+    label_names, numbers = number_labels(columns, learns=not needs.judged)
     splits = {
         role: RawSplit(
             where[role],
@@ -189,9 +204,9 @@ def _data_set(request: Request, need_test: bool) -> Source:
         name=word,
         origin=origin,
         label_names=label_names,
-        train=splits["train"],
-        validation={"validation": splits["validation"]} if "validation" in splits else {},
-        test={"test": splits["test"]} if "test" in splits else {},
+        train=splits.get("train"),
+        validation={_key(held): splits[_key(held)]} if held else {},
+        test={"test": splits["test"]} if needs.test and held != "test" else {},
         named=named,
         note=f"the split {held}" if held else "",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -12,12 +14,16 @@ from logitmix_hf.vision.data.splits import MemorySplit, Split
 _MOST_PIXELS = 2**30  # that mean and standard deviation are computed from
 
 
-def statistics_of(train: Split, named: Named | None, shape: Shape) -> tuple[tuple[float, ...], tuple[float, ...], str]:
-    """Mean and standard deviation per channel, and where they come from."""
+def statistics_of(
+    splits: Mapping[str, Split], named: Named | None, shape: Shape
+) -> tuple[tuple[float, ...], tuple[float, ...], str]:
+    """Mean and standard deviation per channel, of train or where it is not read of the first split; and where they come
+    from."""
     if named and named.mean and named.std and len(named.mean) == shape.channels:
         return named.mean, named.std, named.source
-    if isinstance(train, MemorySplit):
-        return *pixel_statistics(train), "the pixels of train"
+    name = "train" if "train" in splits else next(iter(splits))
+    if isinstance(split := splits[name], MemorySplit):
+        return *pixel_statistics(split), f"the pixels of {name}"
     if shape.channels == 3:
         return IMAGENET_MEAN, IMAGENET_STD, "ImageNet"
     return (float(np.mean(IMAGENET_MEAN)),), (float(np.mean(IMAGENET_STD)),), "ImageNet, mean of its channels"
