@@ -78,7 +78,7 @@ class AllFlags(SphinxDirective):
         parser = parser_of(command)
         made = nodes.section(ids=[f"logitmix-{command}"])
         made += nodes.title("", "", nodes.literal(text=f"logitmix {command}"))
-        said = f"{COMMANDS[command][0]}."
+        said = f"{COMMANDS[command][1]}."
         made += nodes.paragraph(text=f"{said[:1].upper()}{said[1:]}")
         for title, actions in own_actions(parser).items():
             made += nodes.rubric("", "", *with_code(title))

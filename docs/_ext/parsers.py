@@ -6,7 +6,7 @@ import argparse
 import contextlib
 from unittest.mock import patch
 
-from logitmix_hf.cli import COMMANDS
+from logitmix_hf.cli import main
 
 
 def parser_of(command: str) -> argparse.ArgumentParser:
@@ -14,7 +14,7 @@ def parser_of(command: str) -> argparse.ArgumentParser:
     caught: list[argparse.ArgumentParser] = []
     catch = patch.object(argparse.ArgumentParser, "print_help", lambda self, file=None: caught.append(self))
     with catch, contextlib.suppress(SystemExit):
-        COMMANDS[command][1](["--help"])
+        main([command, "--help"])
     return caught[0]
 
 

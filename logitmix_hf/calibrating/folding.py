@@ -180,7 +180,8 @@ def _divide(model: Any, heads: tuple[nn.Module, ...], temperature: float, batch:
     try:
         before = _logits(model, given)
     except Exception as problem:
-        return f"the model could not be tried ({type(problem).__name__})"
+        told = str(problem).partition("\n")[0] or type(problem).__name__
+        return f"the model could not be tried ({told})"
     _scale(heads, 1 / temperature)
     wanted, got = before / temperature, _logits(model, given)
     tolerance = 1e-4 * float(wanted.abs().max().clamp(min=1e-6))
