@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,10 @@ from pathlib import Path
 def replacing(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target``; what is written there is flushed to the disk and renamed over it.
 
-    A reader, or a machine that stops, sees the old content or the new one. Parents are made.
+    A reader, or a machine that stops, sees the old content or the new one. Parents are made; of a link, what it leads
+    to is replaced, and the link stays.
     """
+    target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
@@ -30,6 +34,32 @@ def write_atomic(target: Path, data: bytes) -> None:
     """Write a file as :func:`replacing` does."""
     with replacing(target) as temporary:
         temporary.write_bytes(data)
+
+
+def why_not_writable(folder: Path) -> str:
+    """Why nothing can be written into ``folder``, which need not be there yet, or "".
+
+    Tried where it is, or would be made: what rights say and what a file system does are two things.
+    """
+    try:
+        for place in (folder, *folder.absolute().parents):
+            mode = _mode(place)
+            if stat.S_ISDIR(mode):
+                with tempfile.TemporaryFile(dir=place):
+                    return ""
+            if mode:
+                return f"{str(place)!r} is a file"
+    except OSError as error:
+        return error.strerror or str(error)
+    return "there is no such place"
+
+
+def _mode(path: Path) -> int:
+    """The kind and rights of what is there; 0 for nothing."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
 
 
 def sync_file(path: Path) -> None:

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from logitmix_hf.disk import sync_folder, sync_tree, write_atomic
+from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable, write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.files import to_json
 from logitmix_hf.reporting.redact import scrub
@@ -112,7 +112,8 @@ class RunFolder:
             raise UserError("--overwrite and --resume contradict each other: start anew, or go on? Give one of them.")
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"The output folder {str(self.path)!r} is a file; give --output_dir another path.")
-        _check_writable(self.path)
+        if reason := why_not_writable(self.path):
+            raise _not_writable(self.path, reason)
         names = self._names()
         if self.holds_run():
             if not (overwrite or resume):
@@ -147,7 +148,7 @@ class RunFolder:
             with tempfile.TemporaryFile(dir=self.path):
                 pass
         except OSError as error:
-            raise _not_writable(self.path, error) from None
+            raise _not_writable(self.path, error.strerror or str(error)) from None
         if overwrite:
             self._clear()
         self.recover()
@@ -271,18 +272,5 @@ class RunFolder:
         shutil.rmtree(incoming)
 
 
-def _check_writable(path: Path) -> None:
-    for folder in (path, *path.absolute().parents):
-        if folder.exists():
-            if not folder.is_dir():
-                raise UserError(f"The output folder {str(path)!r} cannot be made: {str(folder)!r} is a file.")
-            try:  # what rights say and what the file system does are two things: /proc takes nothing from anybody
-                with tempfile.TemporaryFile(dir=folder):
-                    return
-            except OSError as error:
-                raise _not_writable(path, error) from None
-
-
-def _not_writable(path: Path, error: OSError) -> UserError:
-    reason = error.strerror or str(error)
+def _not_writable(path: Path, reason: str) -> UserError:
     return UserError(f"The output folder {str(path)!r} cannot be written ({reason}); give another --output_dir.")

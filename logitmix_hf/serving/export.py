@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from logitmix_hf.disk import sync_folder, sync_tree
+from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
 from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.flags import FlagParser, flag, formatter
@@ -145,8 +145,10 @@ def _last(name: str) -> str:
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not folder.is_dir():
         raise UserError(f"--output {str(folder)!r} is a file; give a folder.")
+    if reason := why_not_writable(folder):
+        raise UserError(f"The folder {str(folder)!r} cannot be written ({reason}): give another by --output.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not (folder / FILE).exists():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from logitmix_hf.disk import replacing
+from logitmix_hf.disk import replacing, why_not_writable
 from logitmix_hf.errors import UserError, pick
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -35,7 +36,8 @@ def output_kind(output: str | None, kind: str | None, overwrite: bool = False, s
         source: the input, which must not be written over.
 
     Raises:
-        UserError: for a file that exists, a folder, an unknown kind, or Parquet to stdout.
+        UserError: for a file that exists, a folder, a place that cannot be written, an unknown kind, or Parquet to
+            stdout.
     """
     if kind is not None:
         pick(KINDS, kind, "output format")
@@ -44,8 +46,12 @@ def output_kind(output: str | None, kind: str | None, overwrite: bool = False, s
             raise UserError("Parquet is no text to print: give a file (--output predictions.parquet).")
         return kind or "csv"
     path = Path(output)
+    if reason := why_not_writable(Path(os.path.realpath(path)).parent):
+        raise UserError(f"--output {output!r} cannot be written ({reason}); give another file.")
     if path.is_dir():
         raise UserError(f"--output {output!r} is a folder; give a file: {', '.join(SUFFIXES)}.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"--output {output!r} is no file; leave --output out to print, and lead that where you like.")
     if kind is None and path.suffix.lower() not in SUFFIXES:
         raise UserError(f"--output {output!r} is of no known kind; known by their suffix: {', '.join(SUFFIXES)}.")
     if path.exists():

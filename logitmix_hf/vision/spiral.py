@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logitmix_hf.disk import write_atomic
+from logitmix_hf.disk import why_not_writable, write_atomic
 from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import FlagParser, formatter
@@ -220,6 +220,7 @@ def _check_folder(home: Path, overwrite: bool) -> None:
             f"The output folder {str(home)!r} already holds {names[0]!r}{' and more' if len(names) > 1 else ''}: "
             f"replace its {PICTURE} and {NUMBERS} by --overwrite, or give another --output_dir."
         )
-    above = next(folder for folder in (home, *home.absolute().parents) if folder.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise UserError(f"The output folder {str(home)!r} cannot be written; give --output_dir another path.")
+    if reason := why_not_writable(home):
+        raise UserError(
+            f"The output folder {str(home)!r} cannot be written ({reason}); give --output_dir another path."
+        )

@@ -208,6 +208,7 @@ def test_a_missing_plotly_is_one_line_with_what_to_install(tmp_path, capsys, mon
         (["RUN", "--bins", "0"], "--bins must be"),
         (["RUN", "--outputdir", "x"], "Did you mean '--output_dir'"),
         (["RUN", "--output_dir", "RUN/run.json"], "is a file"),
+        (["RUN", "--output_dir", "RUN/run.json/new"], "RUN/run.json' is a file)"),
         (["RUN", "--output_dir", "SITE"], "left alone"),
     ],
 )

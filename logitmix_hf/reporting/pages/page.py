@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from logitmix_hf import __version__
-from logitmix_hf.disk import write_atomic
+from logitmix_hf.disk import why_not_writable, write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.numbers import Options, ScoredVariant, score
@@ -42,10 +42,12 @@ def check_target(folder: Path) -> None:
     """Refuse to write over what is no report of ours.
 
     Raises:
-        UserError: the folder is a file, or holds a file of that name by somebody else.
+        UserError: the folder is a file, cannot be written, or holds a file of that name by somebody else.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"The output folder {str(folder)!r} is a file; give --output_dir another path.")
+    if reason := why_not_writable(folder):
+        raise UserError(f"The output folder {str(folder)!r} cannot be written ({reason}); give another --output_dir.")
     present = [name for name in FILES if (folder / name).exists()]
     page = folder / "report.html"
     ours = page.is_file() and b'content="logitmix_hf ' in page.read_bytes()[:2000]
