@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from logitmix_hf.errors import UserError
 
@@ -19,10 +23,12 @@ def guarded(command: Callable[[], int | None]) -> int:
     """Run a command and turn how it ended into an exit code.
 
     ``LOGITMIX_TRACEBACK=1`` shows the traceback of a mistake. What is neither a mistake nor an interruption keeps its
-    traceback: the interpreter prints it and exits with 1.
+    traceback: the interpreter prints it and exits with 1. SIGTERM ends the command as an exception does, with 143:
+    what it was writing is cleared away.
     """
     try:
-        return command() or 0
+        with _terminated_in_order():
+            return command() or 0
     except UserError as mistake:
         if is_main_process():
             if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
@@ -33,6 +39,23 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             print("interrupted", file=sys.stderr, flush=True)
         return 130
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """SIGTERM raises SystemExit, unless somebody has other plans for it. (Only a main thread can have any.)"""
+    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if mine:
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        if mine:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def own_cores() -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -26,6 +28,7 @@ from logitmix_hf.serving.writers import output_kind, writing
 ON_ERROR = {name: name for name in ("skip", "stop")}
 WINDOW = 16
 """Batches of texts that are held at once, so that rows of like length go together."""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOLD = 20  # broken rows that are told one by one
 
 
@@ -97,9 +100,23 @@ def _predict(words: list[str]) -> int:
     classifier = _loaded(found, settings)
     try:
         return _answer_all(classifier, data, replace(answers, files=data.files), settings, kind)
-    except BrokenPipeError:  # whoever reads has seen enough; the interpreter must not flush once more
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads has seen enough
+        _print_no_more()
         return 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        _print_no_more()
+        raise UserError(
+            f"{settings.output or 'standard output'} cannot be written further ({error.strerror}): make room, or give"
+            " another --output."
+        ) from error
+
+
+def _print_no_more() -> None:
+    """What is still to be flushed would fail once more when the interpreter ends."""
+    with suppress(OSError):  # a stdout without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _loaded(found: Found, settings: PredictSettings) -> Classifier:
