@@ -37,8 +37,8 @@ COMMANDS = {"text": "glue", "image": "vision"}
 """The command of each modality, as recipes name it."""
 
 
-def flag(group: str, default: Any, help: str, *aliases: str) -> Any:
-    """A dataclass field that is a flag of this group, also under its aliases."""
+def flag(group: str, default: Any, help: str | dict[str, str], *aliases: str) -> Any:
+    """A dataclass field that is a flag of this group, also under its aliases; ``help`` may be one for each modality."""
     return dataclasses.field(default=default, metadata={"help": help, "group": group, "aliases": list(aliases)})
 
 

@@ -28,9 +28,14 @@ class RunSettings:
     calibration_split: float | None = flag(
         "calibration", None, "share of train that is set apart, stratified, and the temperature fitted on"
     )
-    calibration_file: str | None = field(
-        default=None,
-        metadata={"help": "or rows of their own that it is fitted on: a file", "group": "calibration", "only": "text"},
+    calibration_file: str | None = flag(
+        "calibration",
+        None,
+        {
+            "text": "or rows of their own that it is fitted on: a file",
+            "image": "or images of their own that it is fitted on: a folder of class folders, or a data set",
+        },
+        "--calibration_folder",
     )
     protocol: str | None = flag(
         "calibration", None, "halves: or each half of the judged rows is judged by a temperature of the other half"

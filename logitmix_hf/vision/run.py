@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.calibrating.images import check_images_apart, with_images_apart
 from logitmix_hf.ends import guarded, own_cores
 from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, formatter, with_recipe
@@ -61,6 +62,8 @@ class VisionJob(Job):
     def check(self) -> None:
         self.mix.filled(IMAGE)
         check_image_data(**self._data_arguments)
+        if self.run.calibration_file is not None:
+            check_images_apart(self.run.calibration_file, self.data.dataset)
         named = NAMED.get(self.data.dataset or "")
         if named is not None:
             self._check_mixers(self.data.image_size or named.image_size)
@@ -77,7 +80,11 @@ class VisionJob(Job):
         with self.training.main_process_first(desc="data"):
             data = load_image_data(**arguments)
         self._check_mixers(data.image_size)
-        data = self._as_the_model_sees(self.aligned(data))
+        data = self.aligned(data)
+        if self.run.calibration_file is not None:
+            with self.training.main_process_first(desc="images apart"):
+                data = with_images_apart(data, self.run.calibration_file, arguments)
+        data = self._as_the_model_sees(data)
         model, note = load.load_network(self._source, data)
         load.check_dropout(self._source, model, self.mix)
         load.check_sites_of(model, self.mix)

@@ -2,46 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv
 import pytest
 import torch
-from PIL import Image
+from calibraterun import calibrate, read, saved
 from tiny import CONFIGS, build
 from tinyrun import rows
-from transformers import AutoModelForImageClassification, AutoModelForSequenceClassification, AutoTokenizer, pipeline
-from visionrun import pictures, tiny_resnet, without_pictures
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from visionrun import without_pictures
 
 from logitmix_hf.calibrating.folding import recorded, unfold
 from logitmix_hf.calibrating.run import known_rows
-from logitmix_hf.cli import main as logitmix
-from logitmix_hf.evaluation import Predictions, fit_halves, fit_temperature
-
-QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--report_to", "none", "--bootstrap", "0"]
+from logitmix_hf.evaluation import fit_halves, fit_temperature
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
     monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
-
-
-def calibrate(*words: Any) -> int:
-    return logitmix(["calibrate", *map(str, words), *QUICK])
-
-
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
-
-
-def saved(folder: Path, name: str) -> Predictions:
-    return Predictions.load(folder / "predictions" / f"{name}.parquet")
 
 
 def classifier(tiny_model: str, folder: Path, names: tuple[str, ...], **changes: Any) -> Path:
@@ -165,51 +148,6 @@ def test_rows_of_one_class_are_enough_where_nothing_is_learnt(foreign, tmp_path)
     judged = saved(tmp_path / "out", "validation")
     assert judged.label_names == ("Up!", "DOWN")
     assert set(judged.labels.tolist()) == {0}  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize("inside", ["", "val", "test"])
-def test_a_folder_of_images_needs_no_train(inside, tmp_path):
-    model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
-    pictures(data / inside, classes=("Dog", "cat"), count=6)
-    words = ("--model", model, "--dataset", data, "--cache_dir", tmp_path / "c")
-    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
-    split = "test" if inside == "test" else "validation"
-    told = read(tmp_path / "out" / "run.json")["data"]
-    assert told["splits"] == {"eval": {"split": split, "rows": 12}}
-    assert (told["train_rows"], told["validation"]) == (0, f"the folder {inside or 'pets'}")
-
-
-def test_images_of_train_are_not_read_where_nothing_is_trained(tmp_path):
-    model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
-    pictures(data / "val", classes=("Dog", "cat"), count=6)
-    pictures(data / "train", classes=("Dog", "cat"), count=2)
-    for path in (data / "train").rglob("*.*"):
-        path.write_bytes(b"no image")
-    words = ("--model", model, "--dataset", data, "--cache_dir", tmp_path / "c")
-    assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
-    assert calibrate(*words, "--calibration_split", "0.5", "--output_dir", tmp_path / "split") == 2
-
-
-def test_an_image_classifier(tmp_path):
-    model, data = tiny_resnet(tmp_path / "model"), tmp_path / "pets"
-    pictures(data / "train", classes=("Dog", "cat"), count=12)
-    pictures(data / "test", classes=("Dog", "cat"), count=12)
-    out = tmp_path / "out"
-    code = calibrate("--model", model, "--dataset", data, "--output_dir", out, "--save", "--cache_dir", tmp_path / "c")
-    assert code == 0
-    before, results = saved(out, "calibration"), read(out / "eval_results.json")
-    assert before.label_names == ("cat", "dog")
-    assert before.labels is not None
-    # folders are sorted Dog, cat: twelve dogs first
-    assert before.labels.tolist() == [1] * 12 + [0] * 12
-    assert results["temperature"] == pytest.approx(fit_halves(before.logits, before.labels, 42).value)
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 24, 3), dtype=np.uint8))
-    sides = [pipeline("image-classification", model=str(folder)) for folder in (model, out)]
-    first, second = ({row["label"]: row["score"] for row in side(picture)} for side in sides)  # type: ignore[union-attr]
-    odds = np.log(first["cat"] / first["dog"]) / results["temperature"]
-    assert np.log(second["cat"] / second["dog"]) == pytest.approx(odds, abs=1e-4)
-    weights = AutoModelForImageClassification.from_pretrained(out)
-    assert recorded(weights.config)["temperature"] == results["temperature"]
 
 
 def test_train_is_not_prepared_where_nothing_is_trained(foreign, rated, tmp_path):
