@@ -12,7 +12,7 @@ from typing import Any
 
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
 from logitmix_hf.serving.records import LINES, Lines, Record, cell_rows, json_lines, numbered_lines, plain_lines
-from logitmix_hf.text.files import check_content, check_exists
+from logitmix_hf.text.files import check_content, check_exists, check_unpacked
 
 SUFFIXES = {
     ".csv": "csv",
@@ -26,6 +26,7 @@ SUFFIXES = {
 """The kind of a file by its suffix."""
 KINDS = {kind: kind for kind in dict.fromkeys(SUFFIXES.values())}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
+_GZIP = "\x1f\udc8b"  # how such a file begins, as :func:`numbered_lines` reads it
 _LOOK_AHEAD = 100  # rows that tell which columns there are and which hold texts
 _PARQUET_ROWS = 256  # at once; images lie in such files too
 
@@ -89,6 +90,7 @@ def open_table(source: str, kind: str | None = None, wanted: tuple[str, ...] = (
     check_exists(path)
     if path.is_dir():
         raise UserError(f"{source!r} is a folder; give one file: {', '.join(SUFFIXES)}.")
+    check_unpacked(path, f", or send it through a pipe (zcat {path.name} | …) to --input -" * (path.suffix == ".gz"))
     kind = kind or SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise UserError(
@@ -108,6 +110,8 @@ def _from_pipe(kind: str | None, wanted: tuple[str, ...]) -> Table:
     first = next(lines, None)
     if first is None:
         raise UserError("Nothing came by the pipe (--input -): give at least one row.")
+    if "\0" in first[1] or first[1].startswith(_GZIP):
+        raise UserError("What comes by the pipe (--input -) is binary, not text: unpack it first (zcat), as UTF-8.")
     return _of_lines("standard input", kind or _kind_of(first[1], wanted), chain([first], lines), Path())
 
 

@@ -101,6 +101,7 @@ def check_file(path: str | Path) -> Callable[[Path], RawSplit]:
     check_exists(path)
     if path.is_dir():
         raise UserError(f"{str(path)!r} is a folder; give one file, or the folder as --dataset_name.")
+    check_unpacked(path)
     if path.suffix.lower() not in KINDS:
         raise UserError(f"{str(path)!r} is of no known kind; known by their suffix: {', '.join(KINDS)}.")
     check_content(path, packed=path.suffix.lower() == ".parquet")
@@ -116,6 +117,16 @@ def check_exists(path: Path) -> None:
     if not path.exists():
         siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(f"There is no file {str(path)!r}.{nearest(path.name, siblings)}")
+
+
+PACKED = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd", ".zip": "unzip"}
+"""What unpacks a file, by its suffix."""
+
+
+def check_unpacked(path: Path, more: str = "") -> None:
+    """Refuse a packed file, in words that say how to unpack it, and what ``more`` there is to do."""
+    if (tool := PACKED.get(path.suffix.lower())) is not None:
+        raise UserError(f"{str(path)!r} is packed; unpack it first ({tool} {path.name}){more}.")
 
 
 def check_content(path: Path, packed: bool) -> None:

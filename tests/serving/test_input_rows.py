@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import itertools
 import json
@@ -162,6 +163,7 @@ def test_mistakes_name_what_there_is(tmp_path):
     assert "is a folder, and --model m reads texts" in told(tmp_path)
     assert "holds no images" in told(tmp_path, "image")
     assert "name the one with images or their paths as --image_column" in told(table, "image")
+    assert "gunzip a.csv.gz), or send it through a pipe (zcat" in told(file(tmp_path, "a.csv.gz", b"\x1f\x8b\x08\0"))
     assert "of no known kind by its suffix" in told(file(tmp_path, "a.dat", "x"))
     assert "one JSON list" in told(file(tmp_path, "a.json", '[{"text": "x"}]'))
     assert "more than one column called 'text'" in told(file(tmp_path, "b.csv", "text,text\n1,2\n"))
@@ -210,3 +212,11 @@ def test_reading_is_lazy_and_holds_few_rows(head, line, monkeypatch):
     assert peak < 250_000  # bytes; the rows themselves would take millions
     assert stream.given < 8_500
     assert json.dumps(next(rows).index) == "6001"
+
+
+@pytest.mark.parametrize("content", [gzip.compress(b"text\ngood\n" * 99), "text\ngood\n".encode("utf-16")])
+def test_a_pipe_of_something_else_than_text_is_told_at_once(monkeypatch, content):
+    """Not line by line: a packed file has many that end somewhere."""
+    pipe(monkeypatch, content)
+    with pytest.raises(UserError, match=r"is binary, not text: unpack it first"):
+        read("-")

@@ -119,6 +119,7 @@ MISTAKES = {
     "latin.csv": ("text,label\ncaf\xe9,b\n".encode("latin-1"), "is not UTF-8"),
     "latin.jsonl": ('{"text": "caf\xe9"}\n'.encode("latin-1"), "is not UTF-8"),
     "data.xlsx": (b"PK\3\4", "no known kind.*[.]csv.*[.]parquet"),
+    "rows.csv.gz": (b"\x1f\x8b", r"is packed; unpack it first \(gunzip rows.csv.gz\)"),
     "noext": (b"a", "no known kind"),
     "ragged.csv": (b"text,label\na,b\nc\n", "cannot be read as csv.*2 columns"),
     "twice.csv": (b"text,text\na,b\n", "more than one column called 'text'"),
