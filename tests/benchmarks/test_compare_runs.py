@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.compare_runs import table
-from logitmix_hf.evaluation import Predictions, evaluate_predictions
+from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_temperature
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.pages.tempered import temper
 
@@ -22,16 +22,22 @@ def overconfident(rows: int = 400, seed: int = 0) -> Predictions:
     return Predictions(logits=4 * logits, labels=labels)  # the right temperature is 4
 
 
-def test_beside_each_score_stands_what_the_report_says_of_the_temperature(tmp_path):
-    """Both tables are read side by side: one way of halving."""
+def test_beside_each_score_stands_its_mean_after_a_temperature_over_halvings_the_first_is_the_reports(tmp_path):
     run_of(tmp_path / "one")
     cells = table([tmp_path / "one"]).splitlines()[2].split(" | ")
     predictions = Predictions.load(tmp_path / "one" / "predictions" / "validation.parquet")
     told = temper(SimpleNamespace(results={}, fitted=None), predictions)  # type: ignore[arg-type]
     assert told is not None
     assert told.value == pytest.approx(4, rel=0.25)
-    after = evaluate_predictions(told.after)
-    assert cells[7:10] == [f"{value:.3f}" for value in (told.value, after["ece"], after["nll"])]
+    logits, labels, after = predictions.logits.astype(float), predictions.labels, []
+    for seed in (31, 32, 33, 34, 35):
+        first, second = (np.sort(half) for half in np.array_split(np.random.default_rng(seed).permutation(400), 2))
+        scaled = logits.copy()
+        for fitted, judged in ((first, second), (second, first)):
+            scaled[judged] /= fit_temperature(logits[fitted], labels[fitted]).value  # type: ignore[index]
+        after.append(evaluate_predictions(Predictions(scaled, labels)))
+    assert after[0]["ece"] == pytest.approx(evaluate_predictions(told.after)["ece"])
+    assert cells[8:10] == [f"{np.mean([one[name] for one in after]):.3f}" for name in ("ece", "nll")]
 
 
 def run_of(path, *, seconds=10, method=None, **results) -> None:
