@@ -35,8 +35,13 @@ class Pretrained:
     go_on: str = GO_ON_TEXT
 
     def options(self) -> dict[str, Any]:
-        """For ``from_pretrained``."""
-        return {"revision": self.revision, "token": self.token, "local_files_only": self.local_only}
+        """For ``from_pretrained``. Code that comes with a model is not run, and nobody is asked: stdin may hold rows."""
+        return {
+            "revision": self.revision,
+            "token": self.token,
+            "local_files_only": self.local_only,
+            "trust_remote_code": False,
+        }
 
 
 def find_pretrained(name: str, revision: str = "main", token: str | None = None, **words: str) -> Pretrained:
@@ -92,6 +97,11 @@ def explained(source: Pretrained, problem: Exception) -> UserError:
     reason = " ".join(str(problem).split())[:200]
     if isinstance(problem, UserError):
         return problem
+    if "trust_remote_code" in text:
+        return UserError(
+            f"--model {name!r} needs code of its own, which is not run here: give a model whose architecture transformers"
+            " knows."
+        )
     if "RevisionNotFound" in text:
         return UserError(f"--model {name!r} has no such --model_revision: {reason}")
     if "RepositoryNotFound" in text or "404" in text:

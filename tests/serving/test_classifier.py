@@ -146,3 +146,12 @@ def test_mistakes(classifier_folder, tiny_model, tmp_path):
     assert "No dtype is called 'int4'" in told(classifier_folder, dtype="int4")
     strange = changed(classifier_folder, tmp_path / "strange", problem_type="ranking")
     assert "'ranking'" in told(strange)
+
+
+def test_code_that_comes_with_a_model_is_not_run_and_nobody_is_asked(tmp_path, monkeypatch):
+    """transformers would ask on stdin, where the rows to be predicted may come from."""
+    (tmp_path / "own.py").write_text("raise SystemExit('it ran')")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "mine", "auto_map": {"AutoConfig": "own.Own"}}))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asked"))
+    with pytest.raises(UserError, match="needs code of its own, which is not run here"):
+        load_classifier(str(tmp_path))
