@@ -194,7 +194,8 @@ def _cause(problem: BaseException) -> str:
     while (deeper := problem.__cause__) is not None:
         problem = deeper
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    text = f"{type(problem).__name__}: {lines[0] if lines else 'no reason given'}"
+    said = " ".join(lines[: 2 if lines[:1] and lines[0].endswith(":") else 1])
+    text = f"{type(problem).__name__}: {said or 'no reason given'}"
     return text if len(text) <= 300 else text[:297] + "…"
 
 

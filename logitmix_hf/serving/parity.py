@@ -48,12 +48,15 @@ def random_inputs(classifier: Classifier, rows: int, length: int) -> dict[str, T
         }
     tokenizer, length = classifier.processor, min(length, classifier.max_length)
     made = dict(classifier.prepare(["a"]))
-    ids = torch.randint(0, min(len(tokenizer), classifier.model.config.vocab_size), (rows, length), generator=draw)
-    ids[ids == tokenizer.pad_token_id] = int(made["input_ids"][0, 0])
+    around = made["input_ids"][0]  # a row begins and ends as the tokenizer has it: BART reads its answer off the end
+    known_ids = range(min(len(tokenizer), classifier.model.config.vocab_size))
+    words = sorted(set(known_ids) - {*tokenizer.all_special_ids, int(around[0]), int(around[-1])}) or known_ids
+    ids = torch.tensor(words)[torch.randint(0, len(words), (rows, length), generator=draw)]
+    ids[:, 0] = around[0]
     mask = torch.ones(rows, length, dtype=torch.long)
-    for row in range(1, rows):
-        end = max(1, length - 2 * row)
-        mask[row, end:], ids[row, end:] = 0, tokenizer.pad_token_id or 0
+    for row in range(rows):
+        end = max(2, length - 2 * row)
+        mask[row, end:], ids[row, end:], ids[row, end - 1] = 0, tokenizer.pad_token_id or 0, around[-1]
     known = {"input_ids": ids, "attention_mask": mask}
     return {name: known.get(name, torch.zeros_like(ids)) for name in made}
 

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from servingmodels import text_classifier, tiny_vit
 from tiny import CONFIGS, build
 from tokenizers import Tokenizer
-from transformers import AutoConfig
+from transformers import AutoConfig, BartConfig, BartForSequenceClassification
 
 from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
@@ -122,6 +123,32 @@ def test_what_cannot_be_exported_is_told_in_one_line_and_leaves_nothing(texts, t
         "(BertForSequenceClassification, type 'bert') cannot be exported to ONNX: ValueError: aten.strange_op" in line
     )
     assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_reason_that_begins_on_one_line_and_stands_on_the_next(texts, tmp_path, capsys, monkeypatch):
+    def conflict(*_, **__) -> None:
+        raise ValueError("Found these conflicts:\n  - the length is 8\n  - and more")
+
+    monkeypatch.setattr("torch.onnx.export", conflict)
+    assert main(["export", str(texts), "--output", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err.endswith("ValueError: Found these conflicts: - the length is 8\n")
+
+
+def test_the_tokens_that_are_tried_are_rows_as_the_tokenizer_makes_them(tiny_model, tmp_path):
+    """BART reads its answer off the closing token, and takes no batch whose rows have different numbers of it."""
+    small: dict[str, Any] = dict.fromkeys(("d_model", "encoder_ffn_dim", "decoder_ffn_dim"), 32)
+    small |= {f"{part}_{kind}": 1 for part in ("encoder", "decoder") for kind in ("layers", "attention_heads")}
+    model = BartForSequenceClassification(BartConfig(vocab_size=60, pad_token_id=1, eos_token_id=3, **small))
+    classifier = load_classifier(str(text_classifier(tmp_path, tiny_model, model)), device="cpu")
+    for rows, length in (*parity.SHAPES, (40, 64)):
+        inputs = parity.random_inputs(classifier, rows, length)
+        ids, real = inputs["input_ids"], inputs["attention_mask"].sum(1)
+        assert parity.Logits(classifier)(**inputs).shape == (rows, 3)
+        assert ids[:, 0].tolist() == [2] * rows
+        assert ids[torch.arange(rows), real - 1].tolist() == [3] * rows
+        assert ((ids == 2).sum(1) == 1).all()
+        assert ((ids == 3).sum(1) == 1).all()
+        assert torch.equal(ids == 1, inputs["attention_mask"] == 0)
 
 
 def test_a_difference_leaves_nothing_either(texts, exported, tmp_path, capsys, monkeypatch):
