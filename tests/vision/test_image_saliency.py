@@ -236,13 +236,14 @@ def test_one_bad_row_leaves_the_others_alone():
     assert torch.equal(saliency_of(gradient)[1], torch.zeros(8, 8))
 
 
-def test_half_precision_gives_the_saliency_of_single():
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_the_saliency_of_single(dtype):
     model, batch = build(), batch_of()
     found = []
     for enabled in (True, False):
         forward = ImageForward(model, "saliencymix")
         seen = spied(forward)
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+        with torch.autocast("cpu", dtype, enabled=enabled):
             forward(batch, plan_of(), seeded(), labels=Y)
         found.append(seen[0]["saliency"])
     assert found[0].dtype == torch.float32
