@@ -6,6 +6,7 @@ import hashlib
 import time
 
 import pytest
+from hubclient import httpx
 from loopback_hub import LoopbackHub
 from pushing import HASTY, PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
 
@@ -108,8 +109,6 @@ def test_patience_ends_by_number(run):
 
 
 def test_patience_ends_by_the_clock_too(monkeypatch):
-    from huggingface_hub.utils import httpx
-
     now, began = [0.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
@@ -126,7 +125,6 @@ def test_patience_ends_by_the_clock_too(monkeypatch):
 
 def test_what_the_server_asks_for_is_waited(monkeypatch):
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import httpx
 
     waited = []
     monkeypatch.setattr("time.sleep", waited.append)

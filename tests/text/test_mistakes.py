@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hubclient import httpx
 from tinyrun import flags
 
 from logitmix_hf.cli import main as logitmix
@@ -204,8 +205,6 @@ def test_a_traceback_on_request(tiny_model, files, tmp_path, capfd, monkeypatch)
 
 
 def test_a_download_that_breaks_off_is_no_unknown_model():
-    from huggingface_hub.utils import httpx
-
     from logitmix_hf.running.pretrained import Pretrained, explained
 
     problem = OSError("Can't load the configuration of 'ada/x'. Make sure 'ada/x' is the correct path …")
