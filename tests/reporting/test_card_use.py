@@ -15,9 +15,9 @@ from logitmix_hf.reporting.emissions import read_emissions
 
 EMISSIONS = """\
 timestamp,project_name,run_id,duration,emissions,energy_consumed,country_name,region,codecarbon_version,longitude,latitude
-2026-11-25T10:00:00,codecarbon,a,50.0,0.001,0.004,Canada,quebec,3.2.0,-71.2,46.8
-2026-11-25T10:01:00,codecarbon,a,100.0,0.002,0.008,Canada,quebec,3.2.0,-71.2,46.8
-2026-11-25T11:00:00,codecarbon,b,60.0,0.0015,0.006,Canada,quebec,3.2.0,-71.2,46.8
+2026-11-25T10:00:00,codecarbon,a,50.0,0.001,0.004,Canada,quebec,3.2.0,-71.2145,46.8123
+2026-11-25T10:01:00,codecarbon,a,100.0,0.002,0.008,Canada,quebec,3.2.0,-71.2145,46.8123
+2026-11-25T11:00:00,codecarbon,b,60.0,0.0015,0.006,Canada,quebec,3.2.0,-71.2145,46.8123
 """
 
 
@@ -89,6 +89,24 @@ def test_what_codecarbon_measured_is_told_in_the_units_of_the_hub(tmp_path):
         "hardware_used": "NVIDIA H100 (80 GB)",
     }
     assert "46.8" not in text  # where the machine stands is nobody's business
+
+
+def test_a_carbon_of_nobody_knows_where_is_not_told(tmp_path):
+    """Without a network codecarbon 3.3 writes these coordinates, and reckons with the 4 g a kWh of Quebec."""
+    (tmp_path / "emissions.csv").write_text(EMISSIONS.replace("-71.2145,46.8123", "-71.2,46.8"))
+    measured = read_emissions(tmp_path / "emissions.csv")
+    assert measured is not None
+    assert measured["kwh"] == pytest.approx(0.014)
+    assert measured["grams"] is None
+    text = card(emissions=measured)
+    assert "Energy of training: 0.014 kWh, as codecarbon 3.2.0 gives it over 160 s. Its carbon is not told" in text
+    assert "quebec, Canada" not in text
+    assert "co2_eq_emissions" not in metadata(text)
+
+
+def test_little_carbon_is_not_none():
+    text = card(emissions={"grams": 1.14594e-05, "kwh": 3e-6, "seconds": 1, "place": None, "version": None})
+    assert metadata(text)["co2_eq_emissions"]["emissions"] == 1.146e-05
 
 
 @pytest.mark.parametrize(

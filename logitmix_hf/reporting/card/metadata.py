@@ -31,7 +31,7 @@ def metadata(facts: Facts) -> str:
         pipeline_tag=_task(facts),
         tags=["logitmix_hf", "calibration", *(["mixup"] if facts.trained and method != "vanilla" else [])],
     )
-    if facts.emissions:
+    if facts.emissions and facts.emissions["grams"] is not None:
         card["co2_eq_emissions"] = _carbon(facts.emissions, facts)
     return card.to_yaml()
 
@@ -66,10 +66,10 @@ def _results(facts: Facts) -> list[Any]:
 def _carbon(measured: Record, facts: Facts) -> dict[str, Any]:
     """The Hub's ``co2_eq_emissions``: grams, and where they are from."""
     found = {
-        "emissions": round(float(measured["grams"]), 3),
+        "emissions": float(f"{measured['grams']:.4g}"),
         "source": "codecarbon",
         "training_type": "fine-tuning" if base_model(facts.run) else None,
         "geographical_location": measured.get("place"),
         "hardware_used": hardware_name(facts),
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in found.items() if value not in (None, "")}

@@ -58,12 +58,20 @@ def hardware(facts: Facts) -> str:
             "`--report_to codecarbon` measure them."
         )
     else:
+        tool = " ".join(filter(None, ("codecarbon", measured.get("version"))))
+        spent = f"Energy of training: {measured['kwh']:.4g} kWh"
+        over = f"over {measured['seconds']:,.0f} s."
         where = f" in {measured['place']}" if measured.get("place") else ""
-        said = (
-            f"Energy of training: {measured['kwh']:.4g} kWh; carbon: {measured['grams']:,.3g} g CO2 equivalent, "
-            f"as {' '.join(filter(None, ('codecarbon', measured.get('version'))))} gives them for the machine{where} over "
-            f"{measured['seconds']:,.0f} s."
-        )
+        if measured["grams"] is None:
+            said = (
+                f"{spent}, as {tool} gives it {over} Its carbon is not told: codecarbon got no answer from the network on "
+                "where the machine is, and then reckons with the electricity of Quebec."
+            )
+        else:
+            said = (
+                f"{spent}; carbon: {measured['grams']:,.3g} g CO2 equivalent, as {tool} gives them for the machine{where} "
+                f"{over}"
+            )
     return "\n\n".join(part for part in (_rows(rows), said) if part)
 
 
