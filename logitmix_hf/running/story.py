@@ -12,13 +12,14 @@ from typing import Any
 
 import torch
 from transformers import EarlyStoppingCallback, set_seed
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import get_last_checkpoint
 
 from logitmix_hf.calibrating import protocols
 from logitmix_hf.calibrating.folding import forget
 from logitmix_hf.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.ends import is_main_process, use_all_cores
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, one_line, pick
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.reporting import hub
@@ -49,6 +50,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     if job.run.resume:
         check_same_arguments(folder.read_json("run.json").get("arguments", {}), job.arguments())
     stopping = _early_stopping(job)
+    _check_reports(training)
     job.check()
     protocols.check_flags(job)
     target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
@@ -124,6 +126,17 @@ def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
         print(note, file=sys.stderr)
     repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
     return replace(options, repo_id=repo_id)
+
+
+def _check_reports(training: TrainSettings) -> None:
+    """Require what ``--report_to`` names to be there."""
+    asked = [name for name in training.report_to or () if name != "none"]
+    for name in sorted(set(asked) - set(get_available_reporting_integrations())):
+        make = pick(INTEGRATION_TO_CALLBACK, name, "report_to")
+        try:
+            make()
+        except (RuntimeError, ImportError) as error:
+            raise UserError(f"--report_to {name} cannot be used here: {one_line(error)}") from None
 
 
 def _early_stopping(job: Job) -> list[Any]:

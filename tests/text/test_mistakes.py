@@ -69,6 +69,13 @@ def test_a_mistake_in_the_flags(tiny_model, files, tmp_path, capfd, changes, wor
     assert not (tmp_path / "out").exists()
 
 
+def test_a_report_to_what_is_not_there(tiny_model, files, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("transformers.integrations.integration_utils.is_codecarbon_available", lambda: False)
+    for name, words in {"codecarbon": "pip install codecarbon", "tensorbord": "Did you mean 'tensorboard'?"}.items():
+        ends_in_one_line(flags(tiny_model, files, tmp_path / "out", report_to=name), capfd, name, words)
+    assert not (tmp_path / "out").exists()
+
+
 def test_neither_task_nor_file(tiny_model, files, tmp_path, capfd):
     argv = flags(tiny_model, files, tmp_path / "out", train_file=None, validation_file=None)
     ends_in_one_line(argv, capfd, "--task rte", "--train_file")
