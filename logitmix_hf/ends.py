@@ -28,7 +28,9 @@ def guarded(command: Callable[[], int | None]) -> int:
     """
     try:
         with _terminated_in_order():
-            return command() or 0
+            code = command() or 0
+        _leave_group()
+        return code
     except UserError as mistake:
         if is_main_process():
             if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
@@ -39,6 +41,14 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             print("interrupted", file=sys.stderr, flush=True)
         return 130
+
+
+def _leave_group() -> None:
+    """Take this process out of its group. A group whose threads still run when the interpreter goes may abort the process, and
+    the launcher then ends the others, of which one may still be writing."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextmanager
