@@ -6,7 +6,7 @@ from pathlib import Path
 # The checkout works without being installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from logitmix_hf.vision.run import vision_script
+from logitmix_hf.commands.vision import vision_script
 
 if __name__ == "__main__":
     vision_script()

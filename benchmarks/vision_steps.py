@@ -19,9 +19,9 @@ from benchmarks.image_rivals import MEAN, STD, photographs
 from benchmarks.steps import TrainingStep
 from benchmarks.timing import CLOCKS, Row, quartiles
 from logitmix_hf import MixArguments
+from logitmix_hf.training.vision.settings import VisionTrainSettings
+from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.networks import build_network, image_processor
-from logitmix_hf.vision.settings import VisionTrainSettings
-from logitmix_hf.vision.training import ImageTrainer
 
 SIDE, LABELS = 32, 100
 VWCI = 5

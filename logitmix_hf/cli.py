@@ -7,30 +7,30 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from logitmix_hf import __version__
-from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, pick
+from logitmix_hf.process import guarded
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "glue": ("text.run", "fine-tune a text classifier on a GLUE task or your own data, and judge it"),
-    "vision": ("vision.run", "train or fine-tune an image classifier with any mixer, and judge it"),
+    "glue": ("commands.glue", "fine-tune a text classifier on a GLUE task or your own data, and judge it"),
+    "vision": ("commands.vision", "train or fine-tune an image classifier with any mixer, and judge it"),
     "demo": (
-        "text.demo",
+        "commands.demo",
         "train vanilla, mixup and logitmix on built-in data and set them side by side; no network",
     ),
     "demo-vision": (
-        "vision.demo",
+        "commands.demo_vision",
         "train one small network on digits in six ways and set them side by side; no network",
     ),
     "spiral": (
-        "vision.spiral",
+        "commands.spiral",
         "train four methods on two spirals and draw how sure each is of every place; no network",
     ),
-    "calibrate": ("calibrating.run", "judge any text or image classifier and fit its temperature, without training"),
+    "calibrate": ("commands.calibrate", "judge any text or image classifier and fit its temperature, without training"),
     "predict": ("serving.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
-    "report": ("running.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
+    "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
     "export": ("serving.export", "write a classifier as ONNX, after it was seen to give the same probabilities"),
-    "card": ("running.card", "write the model card of a finished run again, around what you wrote into it"),
-    "push": ("running.push", "push the folder of a finished run to the Hub"),
+    "card": ("commands.card", "write the model card of a finished run again, around what you wrote into it"),
+    "push": ("commands.push", "push the folder of a finished run to the Hub"),
 }
 """Each command's module, whose ``main`` it is, and what it does. Modules are imported when they are asked for."""
 EXAMPLES = (

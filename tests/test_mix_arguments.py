@@ -6,7 +6,7 @@ import pytest
 
 from logitmix_hf import MixArguments
 from logitmix_hf.errors import UserError
-from logitmix_hf.passes import image_options
+from logitmix_hf.steps.passes import image_options
 
 # LogitMix, section 5.4: w_sim by mixer; its section 5.5: alpha. The other papers' own alphas: Mixup as the LogitMix
 # authors' code takes it, CutMix.

@@ -12,9 +12,9 @@ from logitmix_hf.evaluation.binning import Bins
 from logitmix_hf.evaluation.chance import ece_by_chance
 from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
+from logitmix_hf.evaluation.resampled_scores import measures_of
 from logitmix_hf.evaluation.resampling import resampled_rows, weights_of
 from logitmix_hf.evaluation.scores import review
-from logitmix_hf.evaluation.weighing import measures_of
 
 INFLATED = frozenset({"ece", "oe", "mce", "ece_mass", "ece_classwise", "brier_reliability", "brier_resolution"})
 """Scores that noise can only raise: of few rows they are too high, and of a resample, which repeats rows, higher yet."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.card import relocated
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.patience import BRIEF, PATIENT, Patience, brief_client, is_passing, reason
 from logitmix_hf.reporting.redact import scrub
+from logitmix_hf.reporting.retry import BRIEF, PATIENT, Patience, brief_client, is_passing, reason
 from logitmix_hf.reporting.upload import commit, there_already
 
 if TYPE_CHECKING:

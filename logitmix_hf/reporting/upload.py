@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from logitmix_hf.reporting.patience import Patience
+from logitmix_hf.reporting.retry import Patience
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -21,14 +21,13 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
-from logitmix_hf.calibrating.folding import temperature_left
 from logitmix_hf.errors import UserError, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.modality import IMAGE, TEXT
+from logitmix_hf.models.folding import temperature_left
+from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config, load_tokenizer
 from logitmix_hf.reporting.folder import RECORD, RunFolder
-from logitmix_hf.running.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.serving.host import DTYPES, usable_device
-from logitmix_hf.text.load import load_tokenizer
 from logitmix_hf.vision.networks import register
 
 _WHAT = {TEXT: "a text classifier", IMAGE: "an image classifier"}

@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
-from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.flags import FlagParser, flag, formatter
 from logitmix_hf.modality import TEXT
+from logitmix_hf.process import guarded
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs

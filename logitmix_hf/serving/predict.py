@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.ends import guarded
 from logitmix_hf.errors import UserError, check_number, one_line, pick
 from logitmix_hf.flags import FlagParser, flag, formatter
 from logitmix_hf.modality import TEXT
+from logitmix_hf.process import guarded
 from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.classifier import Classifier, Found, find_classifier
 from logitmix_hf.serving.host import DTYPES, bars_for_people, usable_device

@@ -17,8 +17,8 @@ from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.files import RawSplit
+from logitmix_hf.text.fingerprints import dataset_of, digest_of, renumbered
 from logitmix_hf.text.labels import Labels, read_labels
-from logitmix_hf.text.rows import dataset_of, digest_of, renumbered
 from logitmix_hf.text.sources import GLUE, Request, Source, open_source
 from logitmix_hf.text.tokens import tokenize
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.hooks import has_rows, logits_of, unwrap
+from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
-from logitmix_hf.text.halves import first_half, put_hidden, replace_hidden
+from logitmix_hf.text.doubled_batch import first_half, put_hidden, replace_hidden
 from logitmix_hf.text.sites import Site, find_sites, resolve_site
 
 

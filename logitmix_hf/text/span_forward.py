@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.hooks import logits_of, unwrap
 from logitmix_hf.losses import distance, infer_problem, targets_of
+from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.text.spans import boundary_ids, mix_spans, token_saliency
 

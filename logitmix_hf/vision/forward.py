@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.hooks import logits_of, unwrap
+from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.puzzle.adversarial import adversarial_noise, adversarial_start

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from logitmix_hf.hooks import has_rows, logits_of, unwrap
 from logitmix_hf.losses import distance, infer_problem, targets_of
+from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 
 SCALE = 1024.0
 """What the loss is multiplied by before its gradient is taken: half precision would lose small ones, and no mixer minds."""

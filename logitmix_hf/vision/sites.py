@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError, nearest
-from logitmix_hf.hooks import unwrap
+from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.vision.networks.table import NETWORKS
 
 SITE_HELP = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch.distributed as dist
 
-from logitmix_hf.ends import guarded
+from logitmix_hf.process import guarded
 
 
 def test_a_command_that_is_done_leaves_no_group_behind(tmp_path):

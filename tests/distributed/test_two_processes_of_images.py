@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.append(str(Path(__file__).parents[1] / "vision"))
-
 from image_worker import CASES
 from test_image_trainer import Pictures, Plain
 from test_trainer import assert_equal_gradients

@@ -18,9 +18,9 @@ from shown import QUICK, ROOT, example, small
 from tiny import CONFIGS, build
 from transformers import AutoTokenizer
 
-from logitmix_hf.text.run import main as glue
+from logitmix_hf.commands.glue import main as glue
+from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.text.tasks import TASKS
-from logitmix_hf.vision.run import main as vision
 
 sys.path.insert(0, str(ROOT / "tests" / "reporting"))
 sys.path.insert(0, str(ROOT / "tests" / "serving"))

@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, TrainingArguments
 
 from logitmix_hf import LogitMixLoss
 from logitmix_hf.cli import COMMANDS
-from logitmix_hf.text.run import parse
+from logitmix_hf.commands.glue import parse
+from logitmix_hf.commands.vision import parse as parse_vision
 from logitmix_hf.vision.networks import build_network
-from logitmix_hf.vision.run import parse as parse_vision
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 from parsers import flags_of

@@ -14,10 +14,10 @@ import pytest
 from shown import AFTERWARDS, ALL, PICTURES, QUICK, TRAININGS, flags_of_run, small
 
 from logitmix_hf.cli import main as logitmix
-from logitmix_hf.text.run import main as glue
-from logitmix_hf.text.run import parse
-from logitmix_hf.vision.run import main as vision
-from logitmix_hf.vision.run import parse as parse_vision
+from logitmix_hf.commands.glue import main as glue
+from logitmix_hf.commands.glue import parse
+from logitmix_hf.commands.vision import main as vision
+from logitmix_hf.commands.vision import parse as parse_vision
 
 
 @pytest.mark.parametrize("command", TRAININGS)

@@ -23,9 +23,9 @@ from logitmix_hf.evaluation import (
     review,
 )
 from logitmix_hf.evaluation.resampled_metrics import MEASURES
+from logitmix_hf.evaluation.resampled_scores import measures_of
 from logitmix_hf.evaluation.resampling import resampled_rows, weights_of
 from logitmix_hf.evaluation.scores import RANKED_METRICS
-from logitmix_hf.evaluation.weighing import measures_of
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")  # scikit-learn, of a resample with one class

@@ -1,11 +1,11 @@
-"""A file that grows past 300 lines holds two things: split it."""
+"""A file that grows past 400 lines holds two things: split it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LIMIT = 300  # no file is excused
+LIMIT = 400  # no file is excused
 
 
 def test_files_stay_short() -> None:

@@ -1,4 +1,4 @@
-"""Who may know whom: the imports of every module, read with `ast`, whether at the top or inside a function."""
+"""Who may know whom: the floors of the house, held against the imports of every module, read with `ast`."""
 
 from __future__ import annotations
 
@@ -6,58 +6,33 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from logitmix_hf import _HOMES
+from logitmix_hf.cli import COMMANDS
 
 PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 
-# errors <- plan <- losses, methods, text, vision <- trainer <- the stories. A module may import from its own layer and
-# those before it. The longest name decides: text.run is a story, text.sites belongs to the layer of text.
-LAYERS = (
-    ("errors", "disk"),
-    ("plan", "hooks"),
-    ("losses", "methods", "data", "text", "vision"),
-    ("modality", "arguments", "schedule", "passes", "terms", "checkpoints", "whole_evaluation", "trainer"),
-    ("ends", "flags"),
-    ("running", "calibrating"),
-    (
-        "calibrating.run",
-        "text.load",
-        "text.run",
-        "text.demo",
-        "text.settings",
-        "pages",
-        "vision.demo",
-        "vision.settings",
-        "vision.batches",
-        "vision.load",
-        "vision.run",
-        "vision.training",
-        "vision.preview",
-        "vision.spiral",
-        "serving",
-        "cli",
-    ),
+# From the ground up. A folder (or a file that stands alone) knows what lies below it; two on one floor know nothing of
+# each other.
+FLOORS = (
+    ("errors",),
+    ("disk", "process"),
+    ("plan", "methods", "flags", "evaluation", "builtin"),
+    ("losses", "data", "models"),
+    ("text", "vision"),
+    ("modality",),
+    ("arguments",),
+    ("steps",),
+    ("trainer",),
+    ("reporting",),
+    ("training", "serving"),
+    ("commands",),
+    ("cli",),
 )
-LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
-# Three parts that know nothing of training, each with what it may know beside itself. Only the stories know them,
-APART = {
-    "evaluation": {"errors", "disk"},
-    "reporting": {"errors", "disk", "evaluation"},
-    "builtin": {"errors", "disk"},
-}
-# but for these meetings: training and judging in Predictions, data with the names of its metrics and with what is
-# built in.
-MEETINGS = {
-    "text": {"evaluation.predictions"},
-    "vision": {"evaluation.predictions"},
-    "data": {"evaluation.predictions"},
-    "trainer": {"evaluation.predictions"},
-    "text.data": {"evaluation.scores"},
-    "text.sources": {"builtin.tasks"},
-}
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+# Modules that are named in a table and imported when they are asked for: the doors, with what stands behind them.
+TABLES = {"cli": {module for module, _ in COMMANDS.values()}, "": set(_HOMES.values())}
 # `evaluate` reads these files by path, and wants the imports of a module at its top.
 EVALUATE_MODULES = "evaluation.modules."
-
 
 MODULES: dict[str, ast.Module] = {}  # by dotted name within the package; the package itself is ''
 FOLDERS: dict[str, str] = {}  # the package that each one's relative imports start from
@@ -104,69 +79,31 @@ def imported(tree: ast.Module, folder: str = "", *, top_only: bool = False) -> s
 def own_imports(name: str, *, top_only: bool = False) -> set[str]:
     """Which of the package's modules the module ``name`` imports, by their names within it."""
     found = imported(MODULES[name], FOLDERS[name], top_only=top_only)
-    return {other.removeprefix("logitmix_hf.") for other in found if other.startswith("logitmix_hf.")} & set(NAMES)
+    own = {other.removeprefix("logitmix_hf.") for other in found if other.startswith("logitmix_hf.")} & set(NAMES)
+    return own if top_only else own | TABLES.get(name, set())
 
 
-def part(name: str) -> str:
+def room(name: str) -> str:
     return name.split(".")[0]
 
 
-def layer(name: str) -> int:
-    """The layer of a module, by the longest name of LAYERS that it begins with."""
-    pieces = name.split(".")
-    for end in range(len(pieces), 0, -1):
-        if (number := LAYER.get(".".join(pieces[:end]))) is not None:
-            return number
-    raise AssertionError(f"{name} has no place in the order of imports: give it one in LAYERS")
+def runs_up(name: str, other: str) -> bool:
+    """Whether an import of ``other`` by ``name`` leaves its folder for anything but a floor below."""
+    return room(name) != room(other) and FLOOR[room(other)] >= FLOOR[room(name)]
 
 
-def may_import(name: str, other: str) -> bool:
-    if part(name) in APART:
-        return part(other) == part(name) or part(other) in APART[part(name)]
-    if part(other) in APART:
-        met = MEETINGS.get(part(name), set()) | MEETINGS.get(name, set())
-        return layer(name) >= LAYER["running"] or other in met
-    return layer(other) <= layer(name)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_module_knows_only_what_comes_before_it(name: str) -> None:
-    wrong = {other for other in own_imports(name) if not may_import(name, other)}
-    assert not wrong, f"{name} must not import {', '.join(sorted(wrong))}"
-
-
-def test_the_order_refuses_what_it_should() -> None:
-    refused = [
+def test_no_import_runs_up() -> None:
+    assert set(map(room, NAMES)) == set(FLOOR), "every folder has a floor, and every floor a folder"
+    wrong = {f"{name} -> {other}" for name in NAMES for other in own_imports(name) if runs_up(name, other)}
+    assert not wrong, "\n".join(sorted(wrong))
+    up = [
         ("plan", "losses"),
-        ("losses", "trainer"),
-        ("text.forward", "trainer"),
-        ("trainer", "text.run"),
-        ("evaluation.scores", "plan"),
-        ("evaluation.scores", "reporting.folder"),
-        ("reporting.card", "trainer"),
-        ("builtin.tasks", "text.tasks"),
-        ("text.sites", "evaluation.scores"),
-        ("text.sites", "builtin.tasks"),
-        ("trainer", "evaluation.calibration"),
-        ("trainer", "evaluation"),
-        ("losses", "evaluation.predictions"),
-        ("text.tasks", "builtin.tasks"),
-        ("text.sources", "builtin.model"),
-        ("plan", "flags"),
+        ("text.forward", "steps"),
+        ("training.run", "serving.predict"),
+        ("text.data", "vision.data"),
     ]
-    assert [pair for pair in refused if may_import(*pair)] == []
-    assert may_import("text.run", "reporting.folder")
-    assert may_import("text.sources", "builtin.tasks")
-    with pytest.raises(AssertionError, match="no place"):
-        may_import("newcomer", "plan")
-
-
-def test_imports_are_seen_wherever_they_are() -> None:
-    text = "import a\ndef f():\n  from b import c\nif TYPE_CHECKING:\n  import d\ntry:\n  import e\nfinally:\n  pass"
-    assert imported(ast.parse(text)) == {"a", "b", "b.c", "d", "e"}
-    assert imported(ast.parse(text), top_only=True) == {"a", "e"}
-    relative = ast.parse("from . import x\nfrom .y import z\nfrom .. import w")
-    assert imported(relative, "p.q") == {"p.q", "p.q.x", "p.q.y", "p.q.y.z", "p", "p.w"}
+    assert [pair for pair in up if not runs_up(*pair)] == [], "the test refuses what it should"
+    assert not runs_up("training.run", "reporting.folder")
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -177,18 +114,39 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert not graph, f"a circle among {', '.join(sorted(graph))}"
 
 
-@pytest.mark.parametrize("name", ["", *NAMES])
-def test_what_may_be_absent_or_takes_long_is_imported_where_it_is_used(name: str) -> None:
-    if name.startswith(EVALUATE_MODULES):
-        return
-    late = {"datasets", "evaluate"}
-    if part(name) in APART or name == "":
-        late |= {"torch", "transformers", "accelerate", "torchvision"}
-    early = {part(other) for other in imported(MODULES[name], top_only=True)} & late
-    assert not early, f"{name or 'logitmix_hf'} imports {', '.join(sorted(early))} at its top"
+def test_imports_are_seen_wherever_they_are() -> None:
+    text = "import a\ndef f():\n  from b import c\nif TYPE_CHECKING:\n  import d\ntry:\n  import e\nfinally:\n  pass"
+    assert imported(ast.parse(text)) == {"a", "b", "b.c", "d", "e"}
+    assert imported(ast.parse(text), top_only=True) == {"a", "e"}
+    relative = ast.parse("from . import x\nfrom .y import z\nfrom .. import w")
+    assert imported(relative, "p.q") == {"p.q", "p.q.x", "p.q.y", "p.q.y.z", "p", "p.w"}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if part(name) == "reporting"])
-def test_reports_are_written_without_what_trains(name: str) -> None:
-    trains = {part(other) for other in imported(MODULES[name])} & {"transformers", "accelerate"}
-    assert not trains, f"{name} imports {', '.join(sorted(trains))}"
+def test_nothing_is_imported_past_the_reader_of_this_test() -> None:
+    """``import_module`` hides an arrow: only the lazy tables of a package's public names use it."""
+    users = {name for name, tree in MODULES.items() if {"import_module", "__import__"} & called(tree)}
+    lazy = {name for name, folder in FOLDERS.items() if folder == f"logitmix_hf.{name}".rstrip(".")} | {"cli"}
+    assert users <= lazy
+
+
+def called(tree: ast.Module) -> set[str]:
+    """The last names of all that is called."""
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
+
+
+def test_what_may_be_absent_or_takes_long_is_imported_where_it_is_used() -> None:
+    light = {"evaluation", "reporting", "builtin", ""}  # judged and reported without what trains
+    heavy = {"torch", "transformers", "accelerate", "torchvision"}
+    for name in ["", *NAMES]:
+        if not name.startswith(EVALUATE_MODULES):
+            late = {"datasets", "evaluate"} | (heavy if room(name) in light else set())
+            early = {room(other) for other in imported(MODULES[name], top_only=True)} & late
+            assert not early, f"{name or 'logitmix_hf'} imports {', '.join(sorted(early))} at its top"
+
+
+def test_reports_are_written_without_what_trains() -> None:
+    for name in NAMES:
+        if room(name) == "reporting":
+            trains = {room(other) for other in imported(MODULES[name])} & {"transformers", "accelerate"}
+            assert not trains, f"{name} imports {', '.join(sorted(trains))}"

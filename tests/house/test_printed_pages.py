@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from printed_pages import PAGES
 
-from logitmix_hf.pages import PAGES
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.networks import NETWORKS
 
@@ -15,7 +15,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_fresh(name: str) -> None:
-    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == PAGES[name](), f"python -m logitmix_hf.pages {name}"
+    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == PAGES[name](), (
+        f"python docs/_ext/printed_pages.py {name}"
+    )
 
 
 def test_every_row_is_on_its_page() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.table import result_row, results_table
-from logitmix_hf.running import outcome
+from logitmix_hf.training import judge as outcome
 
 RESULTS = {"eval_accuracy": 0.81234, "eval_ece": 0.05, "eval_oe": 0.04, "eval_nll": 0.4, "eval_mm_accuracy": 0.5}
 KNOWN = {**RESULTS, "eval_true_calibration_error": 0.03, "eval_bayes_accuracy": 0.9}

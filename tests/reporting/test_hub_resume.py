@@ -11,7 +11,7 @@ from loopback_hub import LoopbackHub
 from pushing import HASTY, PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
 
 from logitmix_hf.reporting.hub import OutOfReach, PushFailed, check_access, push_run
-from logitmix_hf.reporting.patience import Patience
+from logitmix_hf.reporting.retry import Patience
 
 BLOBS = {
     hashlib.sha256(PUBLIC[name]).hexdigest() for name in PUBLIC if name.endswith((".safetensors", ".parquet", ".png"))

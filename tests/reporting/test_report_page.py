@@ -16,9 +16,9 @@ from reportruns import labels_of, logits_of, write_multi, write_regression, writ
 from logitmix_hf.cli import main
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.reporting.pages import page
-from logitmix_hf.reporting.pages.numbers import Options
 from logitmix_hf.reporting.pages.page import markdown_text, write_report
 from logitmix_hf.reporting.pages.runs import find_runs
+from logitmix_hf.reporting.pages.scores import Options
 
 QUICK = Options(resamples=100)
 

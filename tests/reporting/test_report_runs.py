@@ -12,7 +12,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.reporting.pages.runs import find_runs
 from logitmix_hf.reporting.pages.tasks import group
-from logitmix_hf.reporting.pages.tempered import HALVES, OWN, temper
+from logitmix_hf.reporting.pages.temperature import HALVES, OWN, temper
 
 
 def half_written(folder):

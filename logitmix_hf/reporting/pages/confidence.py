@@ -27,7 +27,7 @@ from logitmix_hf.reporting.pages.drawing import (
     picture,
     rounded,
 )
-from logitmix_hf.reporting.pages.numbers import AFTER, Options, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.scores import AFTER, Options, Scored, ScoredVariant
 
 POINTS = 200
 """Of a curve: more cannot be seen."""

@@ -13,8 +13,8 @@ from logitmix_hf import __version__
 from logitmix_hf.disk import why_not_writable, write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.pages.drawing import Picture
-from logitmix_hf.reporting.pages.numbers import Options, ScoredVariant, score
 from logitmix_hf.reporting.pages.runs import Found
+from logitmix_hf.reporting.pages.scores import Options, ScoredVariant, score
 from logitmix_hf.reporting.pages.sections import Section, section, several
 from logitmix_hf.reporting.pages.tables import results_csv
 from logitmix_hf.reporting.pages.tasks import Task, group

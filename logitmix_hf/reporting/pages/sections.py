@@ -10,12 +10,12 @@ from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.reporting.pages import confidence
 from logitmix_hf.reporting.pages.columns import further_columns, known, score_columns
 from logitmix_hf.reporting.pages.drawing import Picture
-from logitmix_hf.reporting.pages.numbers import Options, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.scores import Options, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.significance import Judge
 from logitmix_hf.reporting.pages.tables import Table, methods_table, runs_table
 from logitmix_hf.reporting.pages.tasks import Task
-from logitmix_hf.reporting.pages.tempered import OWN
+from logitmix_hf.reporting.pages.temperature import OWN
 from logitmix_hf.reporting.pages.training import training
-from logitmix_hf.reporting.pages.verdict import Judge
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from logitmix_hf.reporting.pages.columns import Column
-from logitmix_hf.reporting.pages.numbers import AFTER, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.scores import AFTER, Scored, ScoredVariant
+from logitmix_hf.reporting.pages.significance import Judge
 from logitmix_hf.reporting.pages.tasks import Task
-from logitmix_hf.reporting.pages.verdict import Judge
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from logitmix_hf.reporting.pages.drawing import (
     picture,
     rounded,
 )
-from logitmix_hf.reporting.pages.numbers import Scored
+from logitmix_hf.reporting.pages.scores import Scored
 
 _TERMS = (
     ("loss", "sum", INK, "solid"),

@@ -1,1 +1,0 @@
-"""Temperatures of models: fitting them by a protocol, folding them into the last layer, calibrating without training."""

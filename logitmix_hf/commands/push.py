@@ -1,0 +1,50 @@
+"""``logitmix push RUN``: push the folder of a finished run, now or again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from logitmix_hf.commands.finished import finished_run
+from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.process import guarded
+from logitmix_hf.reporting import hub
+from logitmix_hf.training.card import write_eval_results
+from logitmix_hf.training.push import push
+
+
+@dataclass(frozen=True)
+class PushSettings:
+    """Where the run goes."""
+
+    hub_model_id: str | None = field(default=None, metadata={"help": "user/name; default the folder's name, yours"})
+    hub_token: str | None = field(default=None, metadata={"help": "token; default the one you logged in with"})
+    hub_private_repo: bool | None = field(default=None, metadata={"help": "make a new repository private"})
+    hub_revision: str | None = field(default=None, metadata={"help": "branch; default main"})
+    eval_results: bool = field(
+        default=False,
+        metadata={"help": "push .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"},
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    return guarded(lambda: _push(list(argv)))
+
+
+def _push(words: list[str]) -> int:
+    parser = FlagParser([PushSettings], prog="logitmix push", formatter_class=formatter, description=__doc__)
+    folder, (settings,) = finished_run(parser, words, "push")
+    options = hub.HubOptions.from_arguments(settings)
+    hub.check_model(folder)
+    name = options.repo_id or folder.path.resolve().name
+    if settings.eval_results:
+        write_eval_results(folder)
+    try:
+        repo_id = hub.check_access(name, options.token, options.private, undone="Nothing was pushed")
+    except hub.OutOfReach as trouble:
+        again = hub.push_command(folder.path, name, options.revision)
+        print(f"error: {trouble} Try again with: {again}", file=sys.stderr, flush=True)
+        return 3
+    return push(folder, replace(options, repo_id=repo_id))

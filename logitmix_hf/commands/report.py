@@ -1,0 +1,108 @@
+"""``logitmix report RUN …``: many runs on one page that opens from disk, as Markdown, and as a CSV file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.process import guarded
+from logitmix_hf.reporting.pages.columns import SCORE
+from logitmix_hf.reporting.pages.page import FILES, check_libraries, check_target, write_report
+from logitmix_hf.reporting.pages.runs import find_runs
+from logitmix_hf.reporting.pages.scores import Options
+from logitmix_hf.reporting.pages.sections import Section
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Where the report goes and how it judges."""
+
+    output_dir: str = field(default="report", metadata={"help": "folder of report.html, report.md and results.csv"})
+    title: str = field(default="", metadata={"help": "of the page; default how many runs on how many tasks"})
+    bins: int = field(default=15, metadata={"help": "of ECE and OE, the same for every run"})
+    bootstrap: int = field(
+        default=1000, metadata={"help": "resamples behind intervals and bold; 0 leaves both out and is quick"}
+    )
+
+    def __post_init__(self) -> None:
+        check_number("--bins", self.bins, low=1)
+        check_number("--bootstrap", self.bootstrap, low=0)
+        if 0 < self.bootstrap < 100:
+            raise UserError(
+                f"--bootstrap {self.bootstrap} is too few for an interval: give 0 for none, or at least 100."
+            )
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns its exit code: 0, or 1 where a run was left out."""
+    return guarded(lambda: _report(list(argv)))
+
+
+def _report(words: list[str]) -> int:
+    paths, flags = _apart(words)
+    parser = FlagParser([ReportSettings], prog="logitmix report", formatter_class=formatter, description=__doc__)
+    parser.usage = "logitmix report RUN [RUN ...] [flags]"
+    (settings,) = parser.parse(flags)  # --help ends here
+    if not paths:
+        raise UserError("logitmix report needs the folders of runs: logitmix report runs/* --output_dir report.")
+    folder = Path(settings.output_dir)
+    check_libraries()
+    check_target(folder)
+    found = find_runs(path for path in paths if Path(path).resolve() != folder.resolve())
+    if found.passed:
+        shown = ", ".join(found.passed[:5]) + (f" and {len(found.passed) - 5} more" if len(found.passed) > 5 else "")
+        print(f"no runs, passed over: {shown}", file=sys.stderr)
+    for path, reason in found.skipped:
+        print(f"left out {path}: {reason}", file=sys.stderr)
+    options = Options(bins=settings.bins, resamples=settings.bootstrap)
+    say = partial(print, file=sys.stderr, flush=True)
+    for section in write_report(found, folder, options, settings.title, say):
+        print(f"\n{_told(section)}")
+    print(f"\nreport: {', '.join(str(folder / name) for name in FILES)}")
+    if found.skipped:
+        left = len(found.skipped)
+        print(f"error: {left} run{'s' if left != 1 else ''} left out, see above", file=sys.stderr)
+    return 1 if found.skipped else 0
+
+
+def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Paths and flags, in any order: every flag of this command has one value."""
+    paths, flags = [], []
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("-"):
+            paths.append(word)
+            continue
+        flags.append(word)
+        if word.startswith("--") and "=" not in word and word != "--help":
+            flags += [value] if (value := next(rest, None)) is not None else []
+    return paths, flags
+
+
+SAID = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")
+"""The columns beside the task's scores that fit a terminal; all of them are in the files."""
+
+
+def _told(section: Section) -> str:
+    """The first table in short, as aligned text; * where the test supports the best."""
+    table = section.scores
+    names = [head.plain or head.text for head in table.heads]
+    scores = 1 + next((width for name, width in table.groups if name == SCORE), 0)
+    kept = [number for number, name in enumerate(names) if number < scores or name in SAID]
+    lines = [[names[number] for number in kept]]
+    lines += [
+        [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in kept]
+        for row in table.rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([section.title, *text])
+
+
+def _small(text: str) -> str:
+    return text if not text or text.startswith("±") else f"({text})"

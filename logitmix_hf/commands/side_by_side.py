@@ -1,0 +1,65 @@
+"""Several runs on the same data, trained one after the other and set side by side: what the demos do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import Predictions
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.plots import compare_reliability
+from logitmix_hf.reporting.record import check_same_arguments
+from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.run import fine_tune
+
+
+def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note: str = "") -> int:
+    """Train every job that its folder does not hold already; end with one table, one picture and the paths.
+
+    Args:
+        jobs: by the name that is told when each begins.
+        picture: where the reliability plots of all go, one beside the other.
+        title: of the picture.
+        note: what to know about the numbers, told below the table.
+
+    Returns:
+        The exit code: of the first run that failed, else 0.
+    """
+    rows, pictured = [], {}
+    for name, job in jobs.items():
+        print(f"\n=== {name} ===", flush=True)
+        folder = RunFolder(str(job.training.output_dir))
+        if not _is_there(folder, job):
+            job.run = type(job.run)(overwrite=folder.holds_run())
+            code = fine_tune(job)
+            if code:
+                return code
+        results, record = folder.read_json("eval_results.json"), folder.read_json("run.json")
+        metric = record["data"]["metrics"][0]
+        rows.append(result_row(job.label, results, metric, seconds=record["seconds"], folder=str(folder.path)))
+        pictured[job.label] = Predictions.load(folder.predictions_path("validation"))
+    compare_reliability(pictured, picture, title=title)
+    print(f"\n{results_table(rows)}\n")
+    print(f"{note}\n" if note else "")
+    print(f"picture: {picture}")
+    print(f"models:  {', '.join(row['folder'] for row in rows)} (each loads with from_pretrained)")
+    return 0
+
+
+def words(flags: Mapping[str, object]) -> list[str]:
+    """Flags as the words of a command line."""
+    return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
+
+
+def _is_there(folder: RunFolder, job: Job) -> bool:
+    """Whether the folder holds this very run, done."""
+    if not folder.holds_run() or folder.read_json("run.json").get("status") != "done":
+        return False
+    try:
+        check_same_arguments(folder.read_json("run.json")["arguments"], job.arguments())
+    except UserError:
+        return False  # another demo was here: train anew
+    print(f"{folder.path} holds this run already; delete it to train again.")
+    return True

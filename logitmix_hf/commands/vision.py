@@ -1,0 +1,42 @@
+"""``logitmix vision``: an image classifier on a known data set, one of the Hub, or a folder of pictures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from logitmix_hf.arguments import MixArguments
+from logitmix_hf.flags import FlagParser, formatter, with_recipe
+from logitmix_hf.modality import IMAGE
+from logitmix_hf.process import guarded
+from logitmix_hf.training.run import fine_tune
+from logitmix_hf.training.settings import RunSettings
+from logitmix_hf.training.vision import model
+from logitmix_hf.training.vision.job import VisionJob
+from logitmix_hf.training.vision.settings import FINE_TUNING, DataSettings, ModelSettings, VisionTrainSettings
+
+
+def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
+    """The flags as settings; a pretrained model starts from other defaults than a network with random weights."""
+    kinds = [DataSettings, ModelSettings, MixArguments, RunSettings, VisionTrainSettings]
+    parser = FlagParser(kinds, IMAGE, prog=prog, formatter_class=formatter, description=__doc__)
+    words = with_recipe(argv)
+    first = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
+    if not model.is_ours(first.model.model):
+        words = [*(f"--{name}={value}" for name, value in FINE_TUNING.items()), *words]
+    job = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
+    chosen = job.mix.filled(IMAGE).mixer
+    mixer = f"-{chosen}".replace(",", "+") if job.mix.mixes and chosen != job.mix.method else ""
+    job.name_folder(job.model.model, mixer)
+    return job
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "logitmix vision") -> int:
+    """The command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    return guarded(lambda: fine_tune(parse(words, prog)))
+
+
+def vision_script() -> None:
+    """``run_vision.py``."""
+    sys.exit(main(prog="run_vision.py"))

@@ -1,0 +1,224 @@
+"""A temperature in the model itself: W/T and b/T in its last linear layer, recorded in its configuration.
+
+``config.json`` then says ``"logitmix": {"temperature": T, "folded": true, …}``, every ``pipeline`` and every export
+gives calibrated probabilities without code of ours, and :func:`unfold` gives the first weights back. Folding again
+multiplies: the record holds the product of all temperatures that are in the weights, so that one ``unfold`` undoes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.models.unwrap import logits_of, unwrap
+
+RECORD = "logitmix"
+"""The entry of ``config.json``."""
+
+_PLAIN = (nn.Linear, nn.Conv2d)
+_EXACT = (torch.float32, torch.float64)
+
+
+def fold(model: nn.Module, temperature: float, batch: Mapping[str, Tensor] | None = None, **facts: Any) -> str:
+    """Divide the last linear layer of a classifier by T and record it; where that cannot be, record it alone.
+
+    Args:
+        model: of transformers; also wrapped by DDP, ``torch.compile`` or PEFT (with its head in ``modules_to_save``).
+        temperature: T > 0.
+        batch: inputs that the model takes, without labels, on its device: the logits of the folded model must be those
+            of the model before, divided by T. Default: a few tokens or an image of noise.
+        facts: further entries of the record, such as ``protocol``, ``split`` and ``rows``.
+
+    Returns:
+        "", or in one line why the temperature is in the configuration alone, where :func:`temperature_left` finds it.
+
+    Raises:
+        UserError: for a temperature that is no number above 0.
+    """
+    check_number("temperature", temperature, low=0, open_low=True)
+    network: Any = unwrap(model)
+    before = recorded(network.config)
+    heads = last_linear_layers(network)
+    reason = _why_not(network, heads)
+    if not reason:
+        reason = _divide(network, heads, temperature, batch)
+    if reason:
+        keep_in_config(network.config, temperature, **facts)
+        return (
+            f"The temperature {temperature:.4g} is kept in config.json alone: {reason}. Divide the logits by it"
+            " yourself; a plain pipeline does not."
+        )
+    setattr(network.config, RECORD, {"temperature": temperature * _inside(before), "folded": True, **facts})
+    return ""
+
+
+def keep_in_config(config: Any, temperature: float, **facts: Any) -> None:
+    """Record a temperature that is not in the weights (``--fold false``), beside one that already is."""
+    inside = _inside(recorded(config))
+    extra = {"temperature_inside": inside} if inside != 1.0 else {}
+    setattr(config, RECORD, {"temperature": float(temperature), "folded": False, **extra, **facts})
+
+
+def unfold(model: nn.Module) -> float:
+    """Take a temperature out of the weights and out of the configuration; returns it.
+
+    The weights are what they were before folding: to the last bit where T is a power of two, else to 1e-6 of their
+    size. A temperature that is in the configuration alone is removed from there.
+
+    Raises:
+        UserError: when the configuration records none, or the layer it was folded into is not to be found.
+    """
+    network: Any = unwrap(model)
+    record = recorded(network.config)
+    if not record:
+        raise UserError(f"{type(network).__name__} has no temperature in its configuration: there is nothing to undo.")
+    inside = _inside(record)
+    if inside != 1.0:
+        heads = last_linear_layers(network)
+        reason = _why_not(network, heads)
+        if reason:
+            raise UserError(f"The temperature {inside:.4g} cannot be taken out of {type(network).__name__}: {reason}.")
+        _scale(heads, inside)
+    delattr(network.config, RECORD)
+    return inside if record.get("folded") else inside * float(record["temperature"])
+
+
+def _inside(record: Mapping[str, Any]) -> float:
+    """The temperature that is in the weights."""
+    return float(record.get("temperature" if record.get("folded") else "temperature_inside", 1.0))
+
+
+def recorded(config: Any) -> dict[str, Any]:
+    """What a configuration says of its temperature; empty where it says nothing."""
+    found = getattr(config, RECORD, None)
+    return dict(found) if isinstance(found, Mapping) and "temperature" in found else {}
+
+
+def temperature_left(config: Any) -> float:
+    """By what the model's logits must still be divided: 1 where no temperature is recorded or it is in the weights.
+
+    Raises:
+        UserError: for a record of a temperature that is no number above 0.
+    """
+    record = recorded(config)
+    if record.get("folded", True):
+        return 1.0
+    value = record["temperature"]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UserError(f"The model's config.json has the temperature {value!r}; it must be a number above 0.")
+    return float(value)
+
+
+def forget(config: Any) -> None:
+    """Remove the record: training goes on from the weights as they are, and the old temperature is not theirs."""
+    if recorded(config):
+        delattr(config, RECORD)
+
+
+def last_linear_layers(model: nn.Module) -> tuple[nn.Module, ...]:
+    """The last layer with as many outputs as there are labels, and its equals beside it (DeiT has two); () for none.
+
+    Found by structure: linear, 1x1 convolution, or what looks like one and may be none (quantised, adapted).
+    """
+    network: Any = unwrap(model)
+    labels = getattr(getattr(network, "config", None), "num_labels", None)
+    found: list[tuple[str, nn.Module]] = []
+    for name, module in network.named_modules():
+        within = any(name.startswith(f"{outer}.") for outer, _ in found)
+        if not within and not hasattr(module, "modules_to_save") and _width(module) == labels:
+            found.append((name, module))
+    if not found:
+        return ()
+    last, head = found[-1]
+    return tuple(
+        module
+        for name, module in found
+        if name.rpartition(".")[0] == last.rpartition(".")[0]
+        and type(module) is type(head)
+        and module.weight.shape == head.weight.shape
+    )
+
+
+def _width(module: nn.Module) -> int | None:
+    if not isinstance(getattr(module, "weight", None), Tensor):
+        return None
+    if isinstance(module, nn.Conv2d):
+        return module.out_channels if module.kernel_size == (1, 1) else None
+    return getattr(module, "out_features", getattr(module, "nf", None))
+
+
+def _why_not(model: nn.Module, heads: tuple[nn.Module, ...]) -> str:
+    """Why nothing may be folded into these layers, in words after a colon; "" where it may."""
+    if not heads:
+        return f"{type(model).__name__} has no last linear layer that gives its logits"
+    kind = type(heads[0]).__name__
+    parameters = [parameter for head in heads for parameter in head.parameters()]
+    if any(hasattr(head, "base_layer") for head in heads):
+        return f"its last layer is changed by an adapter ({kind}); merge the adapter into the model first"
+    plain = all(isinstance(head, _PLAIN) and not hasattr(head, "parametrizations") for head in heads)
+    if not plain or any(type(parameter) is not nn.Parameter for parameter in parameters):
+        return f"its last layer is {kind}, no plain linear one (quantised?)"
+    if any(parameter.dtype not in _EXACT for parameter in parameters):
+        kinds = ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters}))
+        return f'its last layer is in {kinds}, where W/T would be rounded (load it with dtype="float32")'
+    own, inside = {id(one) for one in parameters}, {id(head) for head in heads}
+    for name, module in model.named_modules():
+        if id(module) not in inside and any(id(one) in own for one in module._parameters.values()):
+            return f"its last layer shares its weights with {name or type(model).__name__}"
+    return ""
+
+
+def _divide(model: Any, heads: tuple[nn.Module, ...], temperature: float, batch: Mapping[str, Tensor] | None) -> str:
+    """Fold, and see that the logits are what they should be; else undo it and say why."""
+    kept = [parameter.detach().clone() for head in heads for parameter in head.parameters()]
+    given = batch if batch is not None else _example(model)
+    try:
+        before = _logits(model, given)
+    except Exception as problem:
+        told = str(problem).partition("\n")[0] or type(problem).__name__
+        return f"the model could not be tried ({told})"
+    _scale(heads, 1 / temperature)
+    wanted, got = before / temperature, _logits(model, given)
+    tolerance = 1e-4 * float(wanted.abs().max().clamp(min=1e-6))
+    if bool(((got - wanted).abs() <= tolerance).all()):
+        return ""
+    with torch.no_grad():
+        for parameter, old in zip((one for head in heads for one in head.parameters()), kept, strict=True):
+            parameter.copy_(old)
+    return f"the logits of {type(model).__name__} are not those of its last linear layer"
+
+
+@torch.no_grad()
+def _scale(heads: tuple[nn.Module, ...], factor: float) -> None:
+    """Multiply weights and biases, in double precision so that they are rounded once."""
+    for head in heads:
+        for parameter in head.parameters(recurse=False):
+            parameter.copy_((parameter.double() * factor).to(parameter.dtype))
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    training = model.training
+    model.eval()
+    try:
+        return logits_of(model(**batch)).double()
+    finally:
+        model.train(training)
+
+
+def _example(model: Any) -> dict[str, Tensor]:
+    """Inputs of noise that a text or an image classifier takes."""
+    config, name = model.config, getattr(model, "main_input_name", "input_ids")
+    device, draw = next(model.parameters()).device, torch.Generator().manual_seed(0)
+    if name == "pixel_values":
+        size = getattr(config, "image_size", None) or 224
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        shape = (2, getattr(config, "num_channels", 3), height, width)
+        return {name: torch.randn(shape, generator=draw).to(device)}
+    ids = torch.randint(0, config.get_text_config().vocab_size, (2, 8), generator=draw).to(device)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}

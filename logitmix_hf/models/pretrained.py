@@ -1,0 +1,135 @@
+"""Where a model comes from and its configuration, with mistakes told before anything long begins."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi
+from transformers import AutoConfig, AutoTokenizer
+
+from logitmix_hf.errors import UserError
+
+PROBE_SECONDS = 10.0
+"""How long the Hub may take to answer the first question."""
+
+GO_ON_TEXT = "a local folder by --model, or --model builtin --dataset_name builtin, needs no network"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a model or a tokenizer comes from.
+
+    name: as the user wrote it. path: what ``from_pretrained`` takes. local_only: the Hub is out of reach, but all is
+    in the cache. what, go_on: for messages: what it should be loaded as, and how to work without the Hub.
+    """
+
+    name: str
+    path: str
+    revision: str = "main"
+    token: str | None = None
+    local_only: bool = False
+    what: str = "a text classifier"
+    go_on: str = GO_ON_TEXT
+
+    def options(self) -> dict[str, Any]:
+        """For ``from_pretrained``. Code that comes with a model is not run, and nobody is asked: stdin may hold rows."""
+        return {
+            "revision": self.revision,
+            "token": self.token,
+            "local_files_only": self.local_only,
+            "trust_remote_code": False,
+        }
+
+
+def find_pretrained(name: str, revision: str = "main", token: str | None = None, **words: str) -> Pretrained:
+    """Resolve ``--model``: ``builtin`` is the folder of its package, a path must exist, a Hub id must answer.
+
+    ``words``: ``what`` and ``go_on`` of :class:`Pretrained`, where it is no text classifier.
+
+    Raises:
+        UserError: when there is no such folder or model, or the Hub is out of reach and the model not in the cache.
+    """
+    if name == "builtin":
+        from logitmix_hf.builtin.model import builtin_model_path
+
+        return Pretrained(name, str(builtin_model_path()))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"--model {name!r} is a folder without config.json: it holds no model of transformers.")
+        return Pretrained(name, str(path), **words)  # type: ignore[arg-type]
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise UserError(f"--model {name!r} is no folder; give the folder of a model, a Hub id (org/name), or builtin.")
+    found = Pretrained(name, name, revision, token, **words)  # type: ignore[arg-type]
+    try:
+        # from_pretrained alone would try for half a minute.
+        HfApi().model_info(name, revision=revision, token=token, timeout=PROBE_SECONDS)
+    except Exception as problem:
+        told = explained(found, problem)
+        cached = replace(found, local_only=True)
+        try:
+            AutoConfig.from_pretrained(name, **cached.options())
+        except Exception:
+            raise told from problem
+        return cached
+    return found
+
+
+def load_config(source: Pretrained) -> Any:
+    """The model's configuration, the first and smallest thing to fetch."""
+    try:
+        return AutoConfig.from_pretrained(source.path, **source.options())
+    except Exception as problem:
+        raise explained(source, problem) from problem
+
+
+def load_tokenizer(source: Pretrained) -> Any:
+    """The tokenizer of the model, or the one named apart."""
+    try:
+        return AutoTokenizer.from_pretrained(source.path, **source.options())
+    except Exception as problem:
+        raise explained(source, problem) from problem
+
+
+def explained(source: Pretrained, problem: Exception) -> UserError:
+    """One line for what transformers and the Hub's client raise, of whatever class."""
+    name, chain = source.name, list[str]()
+    cause: BaseException | None = problem
+    while cause is not None:
+        chain.append(f"{type(cause).__name__} {cause}")
+        cause = cause.__cause__ or cause.__context__
+    text = " ".join(chain)
+    reason = " ".join(str(problem).split())[:200]
+    if isinstance(problem, UserError):
+        return problem
+    if "trust_remote_code" in text:
+        return UserError(
+            f"--model {name!r} needs code of its own, which is not run here: give a model whose architecture transformers"
+            " knows."
+        )
+    if "RevisionNotFound" in text:
+        return UserError(f"--model {name!r} has no such --model_revision: {reason}")
+    if "RepositoryNotFound" in text or "404" in text:
+        return UserError(
+            f"--model {name!r} was not found on the Hub: check its name (org/name), or give a local folder."
+        )
+    if "GatedRepo" in text or "401" in text or "403" in text:
+        return UserError(f"--model {name!r} needs a login: run `hf auth login` or set HF_TOKEN.")
+    unreachable = (
+        "ConnectError",
+        "ConnectionError",
+        "ConnectTimeout",
+        "OfflineMode",
+        "couldn't connect",
+        "Max retries",
+    )
+    if any(word in text for word in unreachable) or "cached files" in text:
+        where = os.environ.get("HF_ENDPOINT", "the Hub")
+        return UserError(f"--model {name!r} is not in the local cache and {where} is out of reach: {source.go_on}.")
+    if any(word in text for word in ("RemoteProtocolError", "ReadError", "ReadTimeout", "IncompleteRead")):
+        where = os.environ.get("HF_ENDPOINT", "the Hub")
+        return UserError(f"--model {name!r}: the download from {where} broke off again and again; try again later.")
+    return UserError(f"--model {name!r} cannot be loaded as {source.what}: {reason}")

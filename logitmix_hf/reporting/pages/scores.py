@@ -1,0 +1,150 @@
+"""Every number of every run, under one flat set of keys that tables, pictures and ``results.csv`` share.
+
+``ece`` is the score as trained; ``ece_at_t`` is the same score after the temperature. A run that has a temperature of
+its own holds the logits after it, so there ``ece`` is computed from the logits times T.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from logitmix_hf.evaluation import Predictions, bootstrap, review
+from logitmix_hf.reporting.pages.tasks import Member, Task, Variant
+from logitmix_hf.reporting.pages.temperature import OWN, Tempered, temper
+
+AFTER = "_at_t"
+"""What the key of a score after temperature ends with."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a report judges.
+
+    Attributes:
+        bins: of the calibration scores; one number for all runs, so that they compare.
+        resamples: of the bootstrap; 0 leaves out intervals and bold.
+        level: of the intervals.
+        seed: of the resamples.
+    """
+
+    bins: int = 15
+    resamples: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One run on one split with its numbers.
+
+    Attributes:
+        values: by key; absent where unknown.
+        intervals: (low, high) by key, for the scores.
+    """
+
+    member: Member
+    tempered: Tempered | None
+    values: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.member.run.name
+
+    def side(self, after: bool) -> Predictions:
+        """The predictions that the keys with or without ``_at_t`` are computed from."""
+        if self.tempered is None:
+            return self.member.predictions
+        return self.tempered.after if after else self.tempered.before
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredVariant:
+    """The runs of one method."""
+
+    variant: Variant
+    runs: Sequence[Scored]
+
+    @property
+    def label(self) -> str:
+        return self.variant.label
+
+    def known(self, key: str) -> list[float]:
+        """The value of each run that has it."""
+        return [run.values[key] for run in self.runs if key in run.values]
+
+    def mean(self, key: str) -> float:
+        """Over the seeds; NaN unless every run has the value."""
+        found = self.known(key)
+        return math.fsum(found) / len(found) if found and len(found) == len(self.runs) else math.nan
+
+    def spread(self, key: str) -> float | None:
+        """Sample standard deviation over the seeds, with n - 1; None for a single run."""
+        found = self.known(key)
+        if len(found) < 2:
+            return None
+        mean = math.fsum(found) / len(found)
+        return math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (len(found) - 1))
+
+
+def score(task: Task, options: Options) -> list[ScoredVariant]:
+    """All numbers of a task."""
+    return [
+        ScoredVariant(variant, [_scored(member, task.metrics, options) for member in variant.members])
+        for variant in task.variants
+    ]
+
+
+def _scored(member: Member, metrics: Sequence[str], options: Options) -> Scored:
+    tempered = temper(member.run, member.predictions)
+    values: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    sides = [("", member.predictions)] if tempered is None else [("", tempered.before), (AFTER, tempered.after)]
+    names = [name for name in metrics if name in member.run.metrics]
+    for ending, predictions in sides:
+        values |= {f"{key}{ending}": value for key, value in _finite(review(predictions, names, options.bins))}
+        intervals |= _intervals(member, tempered, predictions, ending, names, options)
+    if tempered is not None:
+        values["temperature"] = tempered.value
+    return Scored(member, tempered, values | dict(_cost(member.run.record)), intervals)
+
+
+def _intervals(
+    member: Member,
+    tempered: Tempered | None,
+    predictions: Predictions,
+    ending: str,
+    metrics: Sequence[str],
+    options: Options,
+) -> dict[str, tuple[float, float]]:
+    """From the run's own file where it holds what is asked for, else from the bootstrap."""
+    if options.resamples == 0:
+        return {}
+    told = member.run.intervals
+    asked = {"level": options.level, "resamples": options.resamples, "seed": options.seed}
+    as_judged = (ending == AFTER) == (tempered is not None and tempered.source == OWN)
+    bins = member.run.record["arguments"].get("bins", 15)
+    if as_judged and bins == options.bins and all(told.get(key) == value for key, value in asked.items()):
+        own = told.get(member.prefix) or {}
+        return {f"{key}{ending}": (pair[0], pair[1]) for key, pair in own.items() if pair and None not in pair}
+    drawn = bootstrap(predictions, metrics, options.bins, options.resamples, options.seed, options.level)
+    return {f"{key}{ending}": (found.low, found.high) for key, found in drawn.items() if math.isfinite(found.low)}
+
+
+def _finite(scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+    return ((key, value) for key, value in scores.items() if math.isfinite(value))
+
+
+def _cost(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    memory = record.get("peak_memory") or {}
+    costs = {
+        "seconds": record.get("seconds"),
+        "examples_per_second": record.get("examples_per_second"),
+        "process_mb": memory.get("process_mb"),
+        "device_mb": memory.get("device_mb"),
+    }
+    costs["memory_mb"] = costs["process_mb"] if costs["device_mb"] is None else costs["device_mb"]
+    return ((key, float(value)) for key, value in costs.items() if isinstance(value, (int, float)))

@@ -1,0 +1,1 @@
+"""Every training: check, load, train, judge, write, push."""

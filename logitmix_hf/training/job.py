@@ -1,0 +1,148 @@
+"""What a command brings to the story that every training shares: its flags, its data and its model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from logitmix_hf.arguments import MixArguments
+from logitmix_hf.evaluation import Predictions
+from logitmix_hf.trainer import MixTrainer
+from logitmix_hf.training.settings import RunSettings, TrainSettings
+
+
+class TaskData(Protocol):
+    """What the story reads of a data set; ``text.data.TextData`` says what each is."""
+
+    @property
+    def validation(self) -> Mapping[str, Any]: ...
+    @property
+    def test(self) -> Mapping[str, Any]: ...
+    @property
+    def label_names(self) -> tuple[str, ...]: ...
+    @property
+    def problem(self) -> str: ...
+    @property
+    def metrics(self) -> tuple[str, ...]: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def validation_note(self) -> str: ...
+    @property
+    def calibration_note(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What is ready to train.
+
+    Attributes:
+        data: what the labels mean, and where they come from.
+        splits: the training rows under ``"train"``, rows for the temperature under ``"calibration"``, and every split
+            of ``data.validation`` and ``data.test`` by its name, as ``Trainer`` takes them.
+        processor: tokenizer or image processor, saved beside the model.
+        known: what a split knows of its rows beside the labels (``idx``, ``posterior``), by its name.
+        model_record, data_record: what ``run.json`` says of them beyond what every run says.
+    """
+
+    data: TaskData
+    splits: Mapping[str, Any]
+    model: PreTrainedModel
+    processor: Any
+    collator: Callable[[list[Any]], Mapping[str, Any]]
+    known: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    model_record: Mapping[str, Any] = field(default_factory=dict)
+    data_record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Job(ABC):
+    """Everything that the flags say. A command derives from it and says how its data and model come to be.
+
+    Attributes:
+        argv: the words of the command, the program's first.
+    """
+
+    modality: ClassVar[str]
+    trainer_class: ClassVar[type[MixTrainer]] = MixTrainer
+
+    data: Any
+    model: Any
+    mix: MixArguments
+    run: RunSettings
+    training: TrainSettings
+    argv: Sequence[str]
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What the data is called in names."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise for every mistake that can be seen before anything long begins, in little time."""
+
+    @abstractmethod
+    def check_model(self, token: str | None) -> None:
+        """The same for the model, of which only the configuration may be fetched, with the token of the Hub."""
+
+    @abstractmethod
+    def load(self) -> Loaded:
+        """Data and model; called once, after both checks."""
+
+    def trainer_options(self) -> dict[str, Any]:
+        """Further arguments of the trainer."""
+        return {}
+
+    def callbacks(self) -> list[Any]:
+        """Further callbacks of the trainer."""
+        return []
+
+    def before_training(self, trainer: Any, loaded: Loaded, folder: Path) -> None:  # noqa: B027
+        """Called by the main process once the folder is claimed."""
+
+    def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:  # noqa: B027
+        """Called with the predictions of each test split."""
+
+    @property
+    def label(self) -> str:
+        """The method as the last table calls it."""
+        return self.mix.method
+
+    @property
+    def title(self) -> str:
+        """Above pictures."""
+        return f"{self.name}, {self.mix.method}"
+
+    @property
+    def saves(self) -> bool:
+        """Whether the model is written into the run folder at the end."""
+        return self.training.do_train
+
+    @property
+    def compares(self) -> bool:
+        """Whether the last table sets every way of calibrating beside the others."""
+        return False
+
+    def arguments(self) -> dict[str, Any]:
+        """All of them, resolved, by flag."""
+        own = {**asdict(self.data), **asdict(self.model), **asdict(self.mix.filled(self.modality)), **asdict(self.run)}
+        return {**self.training.to_dict(), **own}
+
+    def name_folder(self, network: str, detail: str = "") -> None:
+        """Name the run folder after the run, where the user did not; ``detail`` follows the method."""
+        if self.training.output_dir in (None, "trainer_output"):  # the second is TrainingArguments' word for None
+            model = network.rstrip("/").rpartition("/")[2]
+            self.training.output_dir = f"runs/{self.name}-{model}-{self.mix.method}{detail}-s{self.training.seed}"

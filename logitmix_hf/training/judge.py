@@ -1,0 +1,196 @@
+"""What a training leaves behind: predictions, scores, pictures, the card, the last table, the push."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from logitmix_hf.evaluation import Predictions
+from logitmix_hf.models.folding import temperature_left
+from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.curves import training_plot
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.record import new_record, now, peak_memory
+from logitmix_hf.reporting.results import write_results
+from logitmix_hf.reporting.table import result_row, results_table
+from logitmix_hf.trainer import MixTrainer
+from logitmix_hf.training import calibration as protocols
+from logitmix_hf.training.card import write_last_card
+from logitmix_hf.training.job import Job, Loaded, TaskData
+from logitmix_hf.training.push import push
+
+PREFIXES = ("eval", "eval_mm")
+"""What the keys of the first and of the second validation split begin with."""
+
+
+def predictions_of(
+    output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+) -> Predictions:
+    """What ``Trainer.predict`` returns, in the row order of the data, its logits divided by ``temperature``; ``known`` is
+    what the split says of its rows."""
+    logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
+    labels = output.label_ids
+    unknown = labels is None or (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
+    return Predictions(
+        logits=logits if temperature == 1 else logits / temperature,
+        labels=None if unknown else labels,
+        label_names=data.label_names,
+        problem=data.problem,
+        **(known or {}),  # type: ignore[arg-type]
+    )
+
+
+def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> None:
+    """Predict every split, and write model, predictions, scores and pictures."""
+    main, data = trainer.is_world_process_zero(), loaded.data
+    facts = protocols.describe(job, loaded)
+    # A temperature that is to be fitted takes the place of one that the model brings along.
+    kept = 1.0 if facts else temperature_left(loaded.model.config)
+    if kept != 1 and main:
+        print(f"The temperature {kept:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
+    if main and job.training.do_train:
+        folder.save_model(lambda path: _save(trainer, path))
+    splits: dict[str, tuple[str, Predictions]] = {}
+    timings: dict[str, Any] = {}
+    apart = None
+    if protocols.SPLIT in loaded.splits:
+        output = trainer.predict(loaded.splits[protocols.SPLIT], metric_key_prefix=protocols.SPLIT)
+        apart = predictions_of(output, data, loaded.known.get(protocols.SPLIT))
+    if job.training.do_eval:
+        for prefix, name in zip(PREFIXES, data.validation, strict=False):
+            output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
+            splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name), kept))
+            wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
+            timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
+    calibration, batch = None, {}
+    if facts:
+        batch = _some_inputs(
+            trainer, next(iter(loaded.splits.values()))
+        )  # by every process: loaders speak with each other
+        calibration = protocols.fit(facts, apart if apart is not None else splits["eval"][1], quiet=not main)
+    if main and splits:
+        title = job.title
+        if calibration is not None or kept != 1:  # what the network itself lost
+            timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
+        before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
+        ranked: dict[str, Predictions] = {}
+        if calibration is not None:
+            splits = {prefix: (name, calibration.apply(predictions)) for prefix, (name, predictions) in splits.items()}
+            timings |= calibration.results()
+            if (one := calibration.ranked()) is not None:
+                ranked["eval"] = one
+            protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
+        write_results(
+            folder,
+            splits,
+            data.metrics,
+            bins=job.run.bins,
+            resamples=job.run.bootstrap,
+            uncalibrated=before if calibration is not None else None,
+            ranked=ranked,
+            timings=timings,
+            title=title,
+        )
+    if main and job.training.do_train:
+        training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
+    if job.training.do_predict:
+        for name in data.test:
+            output = trainer.predict(loaded.splits[name], metric_key_prefix="test")
+            predictions = predictions_of(output, data, loaded.known.get(name), kept)
+            if calibration is not None:
+                predictions = calibration.apply(predictions)
+            if main:
+                predictions.save(folder.predictions_path(name))
+                job.write_submission(name, predictions, folder.path)
+    if main and calibration is not None and job.saves:
+        model = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
+        protocols.put_into(model, calibration, folded=job.run.fold, batch=batch)
+        folder.save_model(lambda path: _save(trainer, path))
+
+
+def _some_inputs(trainer: MixTrainer, split: Any) -> dict[str, torch.Tensor]:
+    """A batch as the model takes it, without labels."""
+    inputs = trainer._prepare_inputs(next(iter(trainer.get_test_dataloader(split))))
+    return {key: value for key, value in inputs.items() if isinstance(value, torch.Tensor) and key != "labels"}
+
+
+def _save(trainer: MixTrainer, path: str) -> None:
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(path)  # type: ignore[union-attr]
+    trainer.processing_class.save_pretrained(path)  # type: ignore[union-attr]
+
+
+def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
+    """The content of ``run.json`` at the start."""
+    data, splits = loaded.data, loaded.splits
+    prefixes = zip(PREFIXES, data.validation, strict=False)
+    return new_record(
+        argv=["python", *job.argv] if job.argv[0].endswith(".py") else job.argv,
+        arguments=job.arguments(),
+        seeds={"seed": job.training.seed, "data_seed": job.training.data_seed or job.training.seed},
+        model={
+            "base": job.model.model,
+            "local": Path(job.model.model).expanduser().is_dir(),
+            "type": loaded.model.config.model_type,
+            "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
+            **loaded.model_record,
+        },
+        data={
+            "name": data.name,
+            "source": data.source,
+            "kind": data.kind,
+            "fingerprint": data.fingerprint,
+            "problem": data.problem,
+            "label_names": data.label_names,
+            "metrics": data.metrics,
+            "train_rows": len(splits["train"]) if "train" in splits else 0,
+            "splits": {prefix: {"split": name, "rows": len(splits[name])} for prefix, name in prefixes},
+            "subset": _subset(job, splits),
+            "synthetic": data.kind == "builtin",
+            "validation": data.validation_note,
+            "calibration": protocols.describe(job, loaded),
+            **loaded.data_record,
+        },
+        method=job.mix.record(job.modality),
+    )
+
+
+def _subset(job: Job, splits: Mapping[str, Any]) -> str | None:
+    """What was left out of the data on purpose, in words."""
+    notes = []
+    if job.data.max_train_samples is not None and "train" in splits:
+        notes.append(f"trained on {len(splits['train'])} rows drawn by the seed (--max_train_samples)")
+    if job.data.max_eval_samples is not None:
+        which = "rows drawn from the split, the same in every run" if job.modality == "image" else "first rows"
+        notes.append(f"judged on at most {job.data.max_eval_samples} {which} (--max_eval_samples)")
+    return "; ".join(notes) or None
+
+
+def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hub.HubOptions | None) -> int:
+    """Everything local first, the push last."""
+    seconds = time.monotonic() - began
+    train = folder.read_json("train_results.json") if job.training.do_train else {}
+    results = folder.read_json("eval_results.json") if job.training.do_eval else {}
+    folder.write_json("all_results.json", {**train, **results})
+    folder.update_record(
+        status="done",
+        finished=now(),
+        seconds=seconds,
+        examples_per_second=train.get("train_samples_per_second"),
+        peak_memory=peak_memory(),
+    )
+    write_last_card(folder)
+    if results:
+        told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
+        rows = [
+            result_row(f"{label}, {split}" if len(data.validation) > 1 else label, values, **told, prefix=prefix)
+            for prefix, split in zip(PREFIXES, data.validation, strict=False)
+            for label, values in protocols.table_rows(job, folder, results, prefix, data.metrics[0])
+        ]
+        print("\n" + results_table(rows), flush=True)
+    return 0 if target is None else push(folder, target)

@@ -1,0 +1,38 @@
+"""The push of a finished run: at its end, or later by ``logitmix push``."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.folder import RunFolder
+
+
+def push(folder: RunFolder, target: hub.HubOptions) -> int:
+    """Push a finished run; 0, or 3 with the command that pushes later, or 130 where somebody did not want to wait."""
+    assert target.repo_id is not None
+    where = (folder.path, target.repo_id, target.token, target.private, target.revision)
+    try:
+        address = hub.push_run(*where, say=_say)
+    except hub.PushFailed as problem:
+        line, code = f"error: {problem}", 3
+    except KeyboardInterrupt:
+        again = hub.push_command(folder.path, target.repo_id, target.revision)
+        line, code = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}", 130
+    else:
+        print(f"pushed to {address}")
+        return 0
+    return _failed(line, code)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"push: {line}\n")  # at once: uploads run in several threads
+
+
+def _failed(line: str, code: int) -> int:
+    """Say the line last. Called when the exception is gone: it holds the progress bars of uploads that failed, which
+    write once more when they go."""
+    gc.collect()
+    print(line, file=sys.stderr, flush=True)
+    return code

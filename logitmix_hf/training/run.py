@@ -1,0 +1,202 @@
+"""The story of every training: check, load, train, judge, write, push."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from transformers import EarlyStoppingCallback, set_seed
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
+from transformers.trainer_utils import get_last_checkpoint
+
+from logitmix_hf.errors import UserError, one_line, pick
+from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
+from logitmix_hf.modality import IMAGE
+from logitmix_hf.models.folding import forget
+from logitmix_hf.process import is_main_process, use_all_cores
+from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.record import check_same_arguments, now
+from logitmix_hf.trainer import MixTrainer
+from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal
+from logitmix_hf.training import calibration as protocols
+from logitmix_hf.training.job import Job, TaskData
+from logitmix_hf.training.judge import finish, judge, predictions_of, record_of
+from logitmix_hf.training.settings import TrainSettings
+
+
+def fine_tune(job: Job) -> int:
+    """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
+    with SaveOnSignal() as signals:
+        try:
+            return _fine_tune(job, signals)
+        except Interrupted as end:
+            return _interrupted(RunFolder(str(job.training.output_dir)), int(end.code or 0))
+
+
+def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
+    began = time.monotonic()
+    use_all_cores()
+    training, folder = job.training, RunFolder(str(job.training.output_dir))
+
+    # Every check that costs little comes before anything that takes long.
+    folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
+    if job.run.resume:
+        check_same_arguments(folder.read_json("run.json").get("arguments", {}), job.arguments())
+    stopping = _early_stopping(job)
+    _check_reports(training)
+    job.check()
+    protocols.check_flags(job)
+    target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
+    token = training.hub_token
+    # The run folder is pushed whole at the end; and what training saves is pickled with its arguments.
+    training.push_to_hub, training.hub_token = False, None
+    job.check_model(token)
+
+    set_seed(training.seed)
+    loaded = job.load()
+    data = loaded.data
+    _check_loss(job, data)
+    protocols.check_rows(job, data)
+    if training.do_train:
+        forget(loaded.model.config)  # what was folded into the weights is not what they will be
+    trainer = job.trainer_class(
+        model=loaded.model,
+        args=training,
+        mix=job.mix,
+        train_dataset=loaded.splits.get("train"),
+        eval_dataset=loaded.splits.get(next(iter(data.validation), "")),
+        data_collator=loaded.collator,  # type: ignore[arg-type]
+        processing_class=loaded.processor,
+        compute_metrics=lambda output: evaluate_predictions(predictions_of(output, data), data.metrics, job.run.bins),
+        callbacks=[signals, *stopping, *job.callbacks()],
+        **job.trainer_options(),
+    )
+    if trainer.is_world_process_zero():
+        folder.claim(overwrite=job.run.overwrite, resume=job.run.resume)
+        folder.write_json("run.json", record_of(job, loaded))
+        job.before_training(trainer, loaded, folder.path)
+    trainer.accelerator.wait_for_everyone()
+
+    try:
+        if training.do_train:
+            _train(trainer, folder, job)
+        if signals.received is not None:
+            raise Interrupted(128 + signals.received)
+        judge(trainer, folder, job, loaded)
+    except Exception as problem:
+        if trainer.is_world_process_zero():
+            folder.update_record(status="failed", finished=now())
+        if _is_out_of_memory(problem):
+            raise _out_of_memory(problem, job, trainer) from problem
+        raise
+    if not trainer.is_world_process_zero():
+        return 0
+    return finish(folder, job, data, began, target)
+
+
+def _check_loss(job: Job, data: TaskData) -> None:
+    """Require what the flags say of the loss to fit the labels, which are known only now."""
+    weights = job.mix.class_weights
+    if weights is not None and len(weights) != len(data.label_names):
+        raise UserError(
+            f"--class_weights has {len(weights)} values, the data has {len(data.label_names)} labels"
+            f" ({', '.join(data.label_names) or 'a value'}): give one each, in this order."
+        )
+    given = {
+        "label_smoothing_factor": job.training.label_smoothing_factor,
+        "confidence_penalty": job.mix.confidence_penalty,
+    }
+    for name, value in given.items():
+        if value and data.problem == REGRESSION:
+            raise UserError(f"--{name} {value:g} needs classes, but {data.name} is a regression: leave it out.")
+
+
+def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
+    """Prove before training that the run may be pushed; where to."""
+    options = hub.HubOptions.from_arguments(training)
+    note = hub.strategy_note(training)
+    if note:
+        print(note, file=sys.stderr)
+    repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
+    return replace(options, repo_id=repo_id)
+
+
+def _check_reports(training: TrainSettings) -> None:
+    """Require what ``--report_to`` names to be there."""
+    asked = [name for name in training.report_to or () if name != "none"]
+    for name in sorted(set(asked) - set(get_available_reporting_integrations())):
+        make = pick(INTEGRATION_TO_CALLBACK, name, "report_to")
+        try:
+            make()
+        except (RuntimeError, ImportError) as error:
+            raise UserError(f"--report_to {name} cannot be used here: {one_line(error)}") from None
+
+
+def _early_stopping(job: Job) -> list[Any]:
+    patience = job.run.early_stopping
+    if patience is None:
+        return []
+    if not job.training.load_best_model_at_end:
+        raise UserError("--early_stopping needs --load_best_model_at_end: which epoch was best must be kept.")
+    return [EarlyStoppingCallback(early_stopping_patience=patience)]
+
+
+def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:
+    last = get_last_checkpoint(str(folder.path)) if job.run.resume else None
+    if job.run.resume and is_main_process():
+        print(f"Going on from {last}." if last else "No checkpoint was complete: training starts anew.")
+    result = trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        metrics = {**result.metrics, "train_samples": len(trainer.train_dataset)}  # type: ignore[arg-type]
+        folder.write_json("train_results.json", metrics)
+        folder.write_text("trainer_state.json", json.dumps(asdict(trainer.state), indent=2, default=str) + "\n")
+
+
+def _is_out_of_memory(problem: BaseException) -> bool:
+    """Whether an accelerator or the machine had no memory left, in whatever class that came."""
+    if isinstance(problem, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(problem)
+    told = ("out of memory" in text, "can't allocate memory" in text, "CUBLAS_STATUS_ALLOC_FAILED" in text)
+    return isinstance(problem, RuntimeError) and any(told)
+
+
+def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> UserError:
+    """Which flag to lower, and how to start again."""
+    training, evaluating = job.training, trainer.model is not None and not trainer.model.training
+    flag = "per_device_eval_batch_size" if evaluating else "per_device_train_batch_size"
+    batch = getattr(training, flag)
+    if batch == 1:
+        size = "--image_size" if job.modality == IMAGE else "--max_length"
+        way = f"there is no smaller one; take a smaller model or a lower {size}, and begin again with --overwrite"
+    elif evaluating:  # a resumed run may be judged in other batches
+        way = f"take {batch // 2}, and go on with --resume"
+    else:
+        steps = training.gradient_accumulation_steps
+        same = " to keep the total" if batch % 2 == 0 else ""
+        way = (
+            f"take {batch // 2}, with --gradient_accumulation_steps {steps * 2}{same}, and begin again with --overwrite"
+        )
+    asked = re.search(r"allocate (\d[\d.]* ?\w+)", str(problem))
+    wanted = f" (asked for {asked[1]})" if asked else ""
+    told = UserError(f"Out of memory on {trainer.args.device}{wanted} with --{flag} {batch}: {way}.")
+    if not is_main_process():  # the main one may have memory left, and nothing to say
+        print(f"error in process {os.environ.get('RANK')}: {told}", file=sys.stderr, flush=True)
+    return told
+
+
+def _interrupted(folder: RunFolder, code: int) -> int:
+    if is_main_process():
+        last = get_last_checkpoint(str(folder.path)) if folder.path.is_dir() else None
+        if folder.holds_run() and folder.read_json("run.json").get("status") == "running":  # it is ours
+            folder.update_record(status="interrupted", finished=now())
+        kept = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
+        print(f"interrupted by signal {code - 128}: {kept}.", file=sys.stderr)
+    return code

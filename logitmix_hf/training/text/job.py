@@ -1,0 +1,152 @@
+"""``logitmix glue``: a text classifier on a GLUE task or on anybody's own data."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import DataCollatorWithPadding
+
+from logitmix_hf.errors import UserError, pick
+from logitmix_hf.evaluation import Predictions
+from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config, load_tokenizer
+from logitmix_hf.text.data import TextData, check_data, load_text_data, tokenize
+from logitmix_hf.text.submission import write_submission
+from logitmix_hf.text.tasks import TASKS
+from logitmix_hf.training.calibration import check_flags
+from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.text import model as load
+from logitmix_hf.training.text.settings import GLUE, DataSettings, ModelSettings
+
+_KNOWN = ("idx", "posterior")
+
+
+@dataclass
+class TextJob(Job):
+    """Everything that the flags of ``logitmix glue`` say."""
+
+    modality = "text"
+
+    data: DataSettings
+    model: ModelSettings
+
+    @property
+    def name(self) -> str:
+        """The task, or the data set's last word."""
+        data = self.data
+        named = data.task or data.dataset_name or data.train_file or data.validation_file or "data"
+        return named.rstrip("/").rpartition("/")[2].partition(".")[0]
+
+    @property
+    def label(self) -> str:
+        mix = self.mix.filled()
+        return mix.method + (f" {mix.site}" if mix.mixes and mix.mixer == "linear" else "")
+
+    def check(self) -> None:
+        self.mix.filled(self.modality)
+        if self.data.task:
+            pick(TASKS, self.data.task, "task")
+        check_data(**self._data_arguments)
+        files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
+        if self.training.do_train and files:
+            raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
+        check_flags(self, self.data.regression or (self.data.task is not None and TASKS[self.data.task].regression))
+
+    def check_calibration_rows(self, data: TextData) -> None:
+        """Require a calibration file to hold other rows than those that are judged."""
+        if self.run.calibration_file is None or data.calibration is None:
+            return
+        own = set(zip(*(data.calibration[column] for column in data.columns), strict=True))
+        judged = {
+            row for split in data.validation.values() for row in zip(*(split[c] for c in data.columns), strict=True)
+        }
+        both = len(own & judged)
+        if both == len(own):
+            raise UserError(
+                f"--calibration_file {self.run.calibration_file} holds no row that is not judged too: a temperature fitted"
+                " on the rows that it is judged on flatters. Give others, --protocol halves, or in place of the file"
+                " --calibrate_on_eval."
+            )
+        if both and self.training.process_index == 0:
+            print(f"{both} of the {len(own)} texts in the calibration file are judged too.", file=sys.stderr)
+
+    def check_model(self, token: str | None) -> None:
+        self._source = find_pretrained(self.model.model, self.model.model_revision, token)
+        self._config = load_config(self._source)
+        load.check_depth(self._config, self.mix.filled().site if self.mix.mixes else None)
+
+    def load(self) -> Loaded:
+        with self.training.main_process_first(desc="data"):
+            data = self.read_data()
+        data = self.aligned(data)
+        config = load.fit_config(self._config, data, self.model, self.data.max_length)
+        tokenizer = load_tokenizer(self._tokenizer_source)
+        model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
+        self.check_calibration_rows(data)
+        given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
+        with self.training.main_process_first(desc="tokens"):
+            splits = {
+                name: tokenize(split, tokenizer, data.columns, self.data.max_length) for name, split in given.items()
+            }
+        multiple = 8 if self.training.fp16 or self.training.bf16 else None
+        return Loaded(
+            data=data,
+            splits=splits,
+            model=model,
+            processor=tokenizer,
+            collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple),
+            known={name: _known(split) for name, split in given.items() if name != "train"},
+            model_record={
+                "revision": self.model.model_revision,
+                "layers": getattr(model.config, "num_hidden_layers", None),
+            },
+            data_record={"columns": data.columns, "config": self.data.task or self.data.dataset_config},
+        )
+
+    def read_data(self) -> TextData:
+        """The raw rows that the flags mean."""
+        return load_text_data(**self._data_arguments)
+
+    def aligned(self, data: TextData) -> TextData:
+        """The data with labels numbered as a model does that already knows them by name."""
+        known = [str(self._config.id2label.get(number)) for number in range(self._config.num_labels)]
+        return data.renumbered(known) if set(known) == set(data.label_names) else data
+
+    def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:
+        if self.data.task:
+            write_submission(self.data.task, name, predictions.predictions, predictions.label_names, folder)
+
+    @cached_property
+    def _data_arguments(self) -> dict[str, Any]:
+        data = self.data
+        return {
+            "task": data.task,
+            "dataset_name": data.dataset_name or (None if data.train_file or data.validation_file else GLUE),
+            "dataset_config": data.dataset_config,
+            "train_file": data.train_file,
+            "validation_file": data.validation_file,
+            "test_file": data.test_file,
+            "text_columns": data.texts,
+            "label_column": data.label_column,
+            "regression": data.regression,
+            "validation_share": data.validation_share,
+            "seed": self.training.seed,
+            "max_train_samples": data.max_train_samples,
+            "max_eval_samples": data.max_eval_samples,
+            "need_test": self.training.do_predict,
+            "calibration_share": self.run.calibration_split,
+            "calibration_file": self.run.calibration_file,
+        }
+
+    @property
+    def _tokenizer_source(self) -> Pretrained:
+        other = self.model.tokenizer
+        return self._source if other is None else find_pretrained(other, token=self._source.token)
+
+
+def _known(split: Any) -> dict[str, np.ndarray]:
+    return {name: np.asarray(split[name]) for name in split.column_names if name in _KNOWN}

@@ -1,0 +1,60 @@
+"""Tokenizer and model of a text classifier, with mistakes told before anything long begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.models.pretrained import Pretrained, explained
+from logitmix_hf.text.data import TextData
+from logitmix_hf.text.sites import resolve_site
+from logitmix_hf.training.text.settings import ModelSettings
+
+
+def check_depth(config: Any, site: str | None) -> None:
+    """Require a site's layers to exist, as far as the configuration tells."""
+    layers = getattr(config, "num_hidden_layers", None)
+    if site is not None and layers:
+        resolve_site(site, layers)
+
+
+def fit_config(config: Any, data: TextData, settings: ModelSettings, max_length: int) -> Any:
+    """Give the configuration the data's labels.
+
+    Raises:
+        UserError: when the model already has a head for another number of labels, or reads fewer tokens than asked.
+    """
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and positions > 0 and max_length > positions:
+        raise UserError(f"--max_length {max_length} is more than the {positions} tokens that {settings.model} reads.")
+    outputs = max(len(data.label_names), 1)
+    has_head = any("ForSequenceClassification" in name for name in getattr(config, "architectures", None) or ())
+    if has_head and config.num_labels != outputs and not settings.ignore_mismatched_sizes:
+        names = ", ".join(str(name) for name in config.id2label.values())
+        raise UserError(
+            f"--model {settings.model} has a head for {config.num_labels} labels ({names}), the data has {outputs}"
+            f" ({', '.join(data.label_names) or 'a value'}): take a model without a head, or replace it by"
+            " --ignore_mismatched_sizes."
+        )
+    config.num_labels = outputs
+    config.problem_type = data.problem
+    if data.label_names:
+        config.id2label = dict(enumerate(data.label_names))
+        config.label2id = {name: number for number, name in enumerate(data.label_names)}
+    return config
+
+
+def load_model(source: Pretrained, config: Any, ignore_mismatched_sizes: bool = False) -> PreTrainedModel:
+    """The classifier in float32, with a new head where the model has none."""
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            source.path,
+            config=config,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            dtype="float32",
+            **source.options(),
+        )
+    except Exception as problem:
+        raise explained(source, problem) from problem

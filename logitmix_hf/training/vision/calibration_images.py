@@ -1,0 +1,56 @@
+"""Images of their own that a temperature is fitted on: a folder or a data set beside the one that is judged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from logitmix_hf.data.hub import is_folder
+from logitmix_hf.data.match_labels import match_labels
+from logitmix_hf.errors import UserError
+from logitmix_hf.vision.data import ImageData, check_image_data, load_image_data
+
+_SHARED = ("skip_corrupt", "cache_dir", "memory_limit")
+
+
+def check_images_apart(place: str, judged: str | None) -> None:
+    """What can be said of it before anything is read.
+
+    Raises:
+        UserError: when there is no such folder, or it is the one that is judged.
+    """
+    check_image_data(dataset=place)
+    if (judged and place == judged) or (
+        is_folder(place) and is_folder(judged or "") and os.path.samefile(place, str(judged))
+    ):
+        raise UserError(
+            f"--calibration_file {place} is what is judged too: a temperature fitted on the rows that it is judged on"
+            " flatters. Give other images, --protocol halves, or in place of it --calibrate_on_eval."
+        )
+
+
+def with_images_apart(data: ImageData, place: str, arguments: Mapping[str, Any]) -> ImageData:
+    """The data with all images of ``place`` as its calibration split, sized and labelled as its own are.
+
+    Args:
+        place: as ``dataset`` of :func:`load_image_data`; judged by its validation split, else test, else all of it.
+        arguments: those that ``data`` was loaded by.
+
+    Raises:
+        UserError: as :func:`load_image_data`, and for labels that the data does not have.
+    """
+    own = {name: arguments[name] for name in _SHARED}
+    found = load_image_data(
+        dataset=place, image_size=data.image_size, channels=data.channels, training=False, seed=arguments["seed"], **own
+    )
+    ((_, split),) = found.validation.items()
+    split = split.relabelled(match_labels(data.label_names, found.label_names).numbers)
+    split.name = "calibration"
+    kind = "folder" if found.kind == "folder" else "data set"
+    note = f"the {kind} {Path(place).name}, {found.validation_note}"
+    if note.endswith(f"the folder {Path(place).resolve().name}"):  # itself
+        note = f"the folder {Path(place).resolve().name}"
+    return replace(data, calibration=split, calibration_note=note)

@@ -1,0 +1,187 @@
+"""``logitmix vision``: an image classifier on a known data set, one of the Hub, or a folder of pictures."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.methods import METHODS
+from logitmix_hf.modality import IMAGE
+from logitmix_hf.process import own_cores
+from logitmix_hf.steps.passes import image_options
+from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.vision import model as load
+from logitmix_hf.training.vision.calibration_images import check_images_apart, with_images_apart
+from logitmix_hf.training.vision.last_batch import avoid_single_image
+from logitmix_hf.training.vision.preview import draw_preview
+from logitmix_hf.training.vision.settings import DataSettings, ModelSettings, VisionTrainSettings
+from logitmix_hf.training.vision.trainer import ImageTrainer
+from logitmix_hf.vision.data import NAMED, ImageData, TellEpoch, check_image_data, load_image_data
+from logitmix_hf.vision.mixers.puzzle import check_blocks
+
+
+@dataclass
+class VisionJob(Job):
+    """Everything that the flags of ``logitmix vision`` say."""
+
+    modality = IMAGE
+    trainer_class = ImageTrainer
+
+    data: DataSettings
+    model: ModelSettings
+    training: VisionTrainSettings  # type: ignore[assignment]
+
+    @property
+    def name(self) -> str:
+        return str(self.data.dataset).rstrip("/").rpartition("/")[2].partition(".")[0]
+
+    @property
+    def label(self) -> str:
+        mix = self.mix.filled(IMAGE)
+        if not mix.mixes:
+            return mix.method
+        usual = METHODS[mix.method].site_of(IMAGE)
+        words = [
+            mix.method,
+            None if mix.method.endswith(str(mix.mixer)) else mix.mixer,
+            None if mix.site == usual else mix.site,
+        ]
+        return " ".join(word for word in words if word)
+
+    def check(self) -> None:
+        self.mix.filled(IMAGE)
+        check_image_data(**self._data_arguments)
+        if self.run.calibration_file is not None:
+            check_images_apart(self.run.calibration_file, self.data.dataset)
+        named = NAMED.get(self.data.dataset or "")
+        if named is not None:
+            self._check_mixers(self.data.image_size or named.image_size)
+
+    def check_model(self, token: str | None) -> None:
+        self._source = load.find_network(self.model, str(self.data.dataset), self.data.image_size, token)
+        load.check_mixing(self._source, self.mix)
+
+    def load(self) -> Loaded:
+        arguments = dict(self._data_arguments)
+        if self._source.pretrained is not None:
+            arguments["image_size"] = arguments["image_size"] or self._source.size
+            arguments["channels"] = arguments["channels"] or self._source.channels or 3
+        with self.training.main_process_first(desc="data"):
+            data = load_image_data(**arguments)
+        self._check_mixers(data.image_size)
+        data = self.aligned(data)
+        if self.run.calibration_file is not None:
+            with self.training.main_process_first(desc="images apart"):
+                data = with_images_apart(data, self.run.calibration_file, arguments)
+        data = self._as_the_model_sees(data)
+        model, note = load.load_network(self._source, data)
+        load.check_dropout(self._source, model, self.mix)
+        load.check_sites_of(model, self.mix)
+        if note and self.training.process_index == 0:
+            print(note, file=sys.stderr)
+        if self.training.memory_format == "channels_last":
+            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.training.do_train and self.training.world_size == 1:  # of several processes each has whole batches
+            avoid_single_image(model, data, self.training)
+        data = data.to(self.training.device)
+        if not data.in_memory and not self.training.dataloader_num_workers:
+            self.training.dataloader_num_workers = max(1, own_cores() - 1)
+        if data.in_memory:
+            self.training.dataloader_pin_memory = False  # batches are made where they are used
+        if data.in_memory and any(split.device.type != "cpu" for split in data.splits.values()):
+            self.training.dataloader_num_workers = 0  # a process of its own cannot see these pixels
+        return Loaded(
+            data=data,
+            splits=data.splits,
+            model=model,
+            processor=load.processor_for(self._source, data),
+            collator=data.collator(data.augment),
+            known={name: {"idx": split.idx} for name, split in data.splits.items() if name != "train"},
+            model_record={
+                "revision": self.model.model_revision,
+                "pipeline_tag": "image-classification",
+                "image_size": data.image_size,
+                "pretrained": self._source.pretrained is not None,
+            },
+            data_record={
+                "config": self.data.dataset_config,
+                "image_size": data.image_size,
+                "channels": data.channels,
+                "mean": data.mean,
+                "std": data.std,
+                "statistics": data.statistics,
+                "skipped": dict(data.skipped),
+                "synthetic": False,  # the digits of scikit-learn were written by people
+            },
+        )
+
+    def aligned(self, data: ImageData) -> ImageData:
+        """The data with labels numbered as the model has them; in training the model follows the data."""
+        return data
+
+    def trainer_options(self) -> dict[str, Any]:
+        training = self.training
+        options: dict[str, Any] = {
+            "decay_norm_and_bias": training.decay_norm_and_bias,
+            "lr_milestones": training.lr_milestones,
+            "lr_gamma": training.lr_gamma,
+            "ema": training.ema,
+        }
+        if training.optim == "sgd":
+            momentum = {"momentum": training.momentum, "nesterov": training.nesterov}
+            options["optimizer_cls_and_kwargs"] = (torch.optim.SGD, {"lr": training.learning_rate, **momentum})
+        return options
+
+    def callbacks(self) -> list[Any]:
+        return [TellEpoch()]
+
+    def before_training(self, trainer: Any, loaded: Loaded, folder: Path) -> None:
+        if self.training.do_train and self.mix.mixes:
+            try:
+                draw_preview(trainer, loaded, folder / "mix_preview.png")
+            except UserError:
+                raise
+            except Exception as problem:  # a picture is not worth a training
+                print(f"mix_preview.png was not drawn ({type(problem).__name__}: {problem}).", file=sys.stderr)
+
+    @cached_property
+    def _data_arguments(self) -> dict[str, Any]:
+        data, limit = self.data, self.data.memory_limit
+        return {
+            "dataset": data.dataset,
+            "dataset_config": data.dataset_config,
+            "image_column": data.image_column,
+            "label_column": data.label_column,
+            "validation_share": data.validation_share,
+            "seed": self.training.seed,
+            "max_train_samples": data.max_train_samples,
+            "max_eval_samples": data.max_eval_samples,
+            "need_test": self.training.do_predict,
+            "image_size": data.image_size,
+            "channels": data.channels,
+            "skip_corrupt": data.skip_corrupt,
+            "cache_dir": data.cache_dir,
+            "memory_limit": None if limit is None else int(limit * 2**30),
+            "calibration_share": self.run.calibration_split,
+        }
+
+    def _check_mixers(self, size: int) -> None:
+        """Require puzzlemix's blocks to divide images of this size."""
+        if self.mix.mixes and "puzzlemix" in self.mix.mixers(IMAGE):
+            check_blocks(image_options(self.mix, "puzzlemix").get("blocks"), size, size)
+
+    def _as_the_model_sees(self, data: ImageData) -> ImageData:
+        """The data with the pretrained network's normalisation, and the augmentation that flags ask for."""
+        source, augment = self._source, replace(data.augment, **self.data.augmentation)  # type: ignore[arg-type]
+        mean, std = source.mean or (), source.std or ()
+        if data.channels == 1 and len({*mean}) == len({*std}) == 1:  # said thrice, for pictures handed over as RGB
+            mean, std = mean[:1], std[:1]
+        if len(mean) != data.channels or len(std) != data.channels:
+            return replace(data, augment=augment)
+        return replace(data, augment=augment, mean=mean, std=std, statistics=source.name)

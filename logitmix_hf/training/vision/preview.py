@@ -1,0 +1,70 @@
+"""``mix_preview.png``: what the network is about to see, drawn before training starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from logitmix_hf.modality import IMAGE
+from logitmix_hf.plan import MixPlan, draw_plan, step_generator
+from logitmix_hf.reporting.mixtures import Mixtures, mixtures_plot
+from logitmix_hf.steps.passes import modality_of
+from logitmix_hf.training.job import Loaded
+from logitmix_hf.vision.mixers import MaskedPlan
+
+SHOWN = 8
+_PURPOSE = 2  # of the generator; the trainer's own draws have 0 and 1
+
+
+def draw_preview(trainer: Any, loaded: Loaded, path: Path) -> Path:
+    """The mixtures of :data:`SHOWN` training images by every mixer of the run, drawn into ``path``.
+
+    The images hang on data and seed alone, so that the pictures of different mixers show the same ones; each has the
+    next as its partner. Shares are drawn for each image as the run draws them. At a site inside the network there is
+    nothing to see: the picture then mixes the pixels, and says so.
+    """
+    assert modality_of(trainer.model) == IMAGE
+    split = loaded.splits["train"]
+    rows = np.unique(np.linspace(0, len(split) - 1, SHOWN).astype(int)).tolist()
+    batch = dict(loaded.collator([split[row] for row in rows]))
+    device = next(trainer.model.parameters()).device
+    labels = batch.pop("labels").to(device)
+    batch = {name: value.to(device) for name, value in batch.items()}
+    blocks = [_block(trainer, loaded, mix, batch, labels) for mix in trainer.mixers.values()]
+    trainer.remove_hooks()
+    return mixtures_plot(blocks, path)
+
+
+def _block(trainer: Any, loaded: Loaded, mix: Any, batch: dict[str, Tensor], labels: Tensor) -> Mixtures:
+    generator = step_generator(trainer.args.seed, 0, purpose=_PURPOSE)
+    pixels = batch["pixel_values"]
+    drawn = draw_plan(len(pixels), mix.alpha, generator, per="example", lam=mix.lam)
+    own = torch.arange(len(pixels))
+    plan = MixPlan(torch.stack([own, own.roll(-1)], 1), drawn.shares)
+    forward = trainer.passes_of(trainer.model).forwards[mix.mixer]
+    mixed, carried = forward.mix_pixels(batch, plan, generator, labels)
+    inside = "" if mix.site == "input" else f", mixed at {mix.site} (shown on the pixels)"
+    if forward.mixer.needs_saliency and not loaded.model_record.get("pretrained"):
+        inside += ", saliency of the network before training"
+    mask = carried.mask if isinstance(carried, MaskedPlan) else None
+    originals = _visible(pixels, loaded)
+    return Mixtures(
+        title=f"{mix.method}, {mix.mixer}, alpha {mix.alpha:g}{inside}",
+        originals=originals,
+        partners=originals[plan.sources[:, 1].numpy()],
+        mixed=_visible(mixed, loaded),
+        masks=None if mask is None else mask[:, 0].float().cpu().numpy(),
+        shares=carried.lam.float().cpu().numpy(),
+    )
+
+
+def _visible(pixels: Tensor, loaded: Loaded) -> np.ndarray:
+    """(N, C, H, W) normalised to (N, H, W, C) in [0, 1]."""
+    data: Any = loaded.data
+    mean, std = torch.tensor(data.mean), torch.tensor(data.std)
+    seen = pixels.detach().float().cpu().permute(0, 2, 3, 1) * std + mean
+    return seen.clamp(0, 1).numpy()
