@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -57,6 +58,24 @@ def listed(names: Sequence[Any], most: int = 20) -> str:
     """At most ``most`` names, each at most 40 characters, for a message of one line."""
     short = [repr(text if len(text := str(name)) <= 40 else text[:37] + "…") for name in names[:most]]
     return ", ".join(short) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def printable(text: str) -> str:
+    """``text`` without what a terminal obeys instead of showing: control characters (a line break, ESC), the marks that
+    turn the direction of writing, and halves of surrogate pairs, which no terminal can be sent, stand as escapes."""
+    return "".join(_escaped(letter) if _is_obeyed(letter) else letter for letter in text)
+
+
+def _is_obeyed(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") or letter in _TURNING
+
+
+_TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+"""Embeddings, overrides and isolates of bidirectional text: they let words appear in another order than they stand."""
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def one_line(error: BaseException) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from logitmix_hf.tables import markdown_table
+
 
 @dataclass(frozen=True)
 class Method:
@@ -107,7 +109,7 @@ def methods_page() -> str:
             "Source": method.source,
         }
         lines += [f"## `{method.name}`", "", f"{method.idea[0].upper()}{method.idea[1:]}.", ""]
-        lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), ""]
+        lines += [markdown_table(("", ""), list(rows.items())), ""]
         lines += [method.note, ""] if method.note else []
     return "\n".join(lines)
 

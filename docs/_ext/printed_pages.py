@@ -6,6 +6,7 @@ import sys
 
 from logitmix_hf.errors import pick
 from logitmix_hf.flags import read_recipe, recipes_folder
+from logitmix_hf.tables import markdown_table
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.options import known_options
 from logitmix_hf.vision.networks.table import NETWORKS, STEMS
@@ -35,7 +36,7 @@ def mixers_page() -> str:
             "Options": options or "none",
         }
         lines += [f"## `{row.name}`", "", f"{row.idea[0].upper()}{row.idea[1:]}.", ""]
-        lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
+        lines += [markdown_table(("", ""), list(facts.items())), ""]
         lines += [row.note, ""] if row.note else []
     return "\n".join(lines)
 
@@ -52,18 +53,19 @@ def networks_page() -> str:
         " `import logitmix_hf`. `logitmix_hf.vision.networks.load_reference_weights(model, state_dict)` reads weights of the"
         " definitions named as sources.",
         "",
-        "| stem | for | default |",
-        "|---|---|---|",
-        *(f"| `{name}` | {text.partition(': ')[2]} | {_sides(name)} |" for name, text in STEMS.items()),
+        markdown_table(
+            ("stem", "for", "default"),
+            [(f"`{name}`", text.partition(": ")[2], _sides(name)) for name, text in STEMS.items()],
+        ),
         "",
-        "| network | what it is | paper | stages | definition, by stem | smallest image |",
-        "|---|---|---|---|---|---|",
     ]
+    rows = []
     for row in NETWORKS.values():
         sources = "; ".join(f"{stem}: {text}" for stem, text in row.source.items())
         smallest = ", ".join(f"{stem} {2**count}" for stem, count in row.halvings.items())
-        lines.append(f"| `{row.name}` | {row.idea} | {row.paper} | {row.stages} | {sources} | {smallest} |")
-    return "\n".join([*lines, ""])
+        rows.append((f"`{row.name}`", row.idea, row.paper, str(row.stages), sources, smallest))
+    head = ("network", "what it is", "paper", "stages", "definition, by stem", "smallest image")
+    return "\n".join([*lines, markdown_table(head, rows), ""])
 
 
 def recipes_page() -> str:

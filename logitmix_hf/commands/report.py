@@ -16,6 +16,7 @@ from logitmix_hf.reporting.pages.page import FILES, check_libraries, check_targe
 from logitmix_hf.reporting.pages.runs import find_runs
 from logitmix_hf.reporting.pages.scores import Options
 from logitmix_hf.reporting.pages.sections import Section
+from logitmix_hf.tables import aligned_table
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,11 @@ def _told(section: Section) -> str:
     names = [head.plain or head.text for head in table.heads]
     scores = 1 + next((width for name, width in table.groups if name == SCORE), 0)
     kept = [number for number, name in enumerate(names) if number < scores or name in SAID]
-    lines = [[names[number] for number in kept]]
-    lines += [
+    rows = [
         [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in kept]
         for row in table.rows
     ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join([section.title, *text])
+    return f"{section.title}\n{aligned_table([names[number] for number in kept], rows, rule=False)}"
 
 
 def _small(text: str) -> str:

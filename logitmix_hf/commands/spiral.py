@@ -19,6 +19,7 @@ from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting.files import to_json
 from logitmix_hf.reporting.style import BLUE, INK, VERMILION
+from logitmix_hf.tables import aligned_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,13 +185,11 @@ def _caption(numbers: Mapping[str, float]) -> str:
 
 
 def _table(results: Mapping[str, Mapping[str, float]]) -> str:
-    width = max(len(name) for name in results)
-    lines = ["  ".join([f"{'method':<{width}}", *(f"{head:>10}" for head in _HEADS.values()), "seconds"])]
-    lines.append("  ".join(["-" * width, *("-" * 10 for _ in _HEADS), "-" * 7]))
-    for name, numbers in results.items():
-        cells = [f"{numbers[key]:>10.4f}" for key in _HEADS]
-        lines.append("  ".join([f"{name:<{width}}", *cells, f"{numbers['seconds']:>7.1f}"]))
-    return "\n".join(lines)
+    rows = [
+        [name, *(f"{numbers[key]:.4f}" for key in _HEADS), f"{numbers['seconds']:.1f}"]
+        for name, numbers in results.items()
+    ]
+    return aligned_table(["method", *_HEADS.values(), "seconds"], rows, "l" + "r" * (len(_HEADS) + 1))
 
 
 def _record(settings: SpiralSettings, results: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

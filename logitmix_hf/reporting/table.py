@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-WIDTH = 100
+from logitmix_hf.tables import aligned_table
 
-Row = Mapping[str, Any]
+WIDTH = 100
 
 
 def result_row(
@@ -31,8 +31,8 @@ def result_row(
     return {"method": method, "metric": metric, "score": score, **values, "seconds": seconds, "folder": folder}
 
 
-def results_table(rows: Sequence[Row], *, markdown: bool = False) -> str:
-    """The rows as aligned text of at most 100 columns, or as Markdown.
+def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as aligned text of at most 100 columns.
 
     A row has ``method``, ``metric`` (name of the headline score), ``score``, ``ece``, ``oe``, ``nll``, ``seconds``,
     ``folder`` and, where the data's posterior is known, ``true_calibration_error`` ("true error") and
@@ -58,32 +58,15 @@ def results_table(rows: Sequence[Row], *, markdown: bool = False) -> str:
         for line, row in zip(cells, rows, strict=True):
             line[1] += f" {row['metric']}"
     heads = [head for head, _, _ in used]
-    if markdown:
-        rule = ["---" if key in ("method", "folder") else "---:" for _, key, _ in used]
-        lines = [heads, rule, *([cell.replace("|", "\\|") for cell in line] for line in cells)]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    text = _aligned(heads, cells, [key in ("method", "folder") for _, key, _ in used])
+    align = "".join("l" if key in ("method", "folder") else "r" for _, key, _ in used)
+    text = aligned_table(heads, cells, align)
     if max(map(len, text.splitlines())) > WIDTH and heads[-1] == "folder":
-        left = [key == "method" for _, key, _ in used[:-1]]
         folders = {line[0]: line[-1] for line in cells}
         if len(set(folders.values())) == 1:
             folders = {"folder": cells[0][-1]}
         below = [f"{name + ':':<{max(map(len, folders)) + 2}}{folder}" for name, folder in folders.items()]
-        text = "\n".join([_aligned(heads[:-1], [line[:-1] for line in cells], left), "", *below])
+        text = "\n".join([aligned_table(heads[:-1], [line[:-1] for line in cells], align), "", *below])
     return text
-
-
-def _aligned(heads: Sequence[str], cells: Sequence[Sequence[str]], left: Sequence[bool]) -> str:
-    widths = [max(len(line[i]) for line in (heads, *cells)) for i in range(len(heads))]
-
-    def line(words: Sequence[str]) -> str:
-        padded = [
-            word.ljust(width) if flush else word.rjust(width)
-            for word, width, flush in zip(words, widths, left, strict=True)
-        ]
-        return "  ".join(padded).rstrip()
-
-    return "\n".join([line(heads), "  ".join("-" * width for width in widths), *map(line, cells)])
 
 
 def _known(value: Any) -> bool:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 # each other.
 FLOORS = (
     ("errors",),
-    ("disk", "process"),
+    ("disk", "process", "tables"),
     ("plan", "methods", "flags", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),

@@ -61,12 +61,6 @@ def test_different_headlines_say_their_own_name():
     assert "0.8000 pearson" in lines[3]
 
 
-def test_markdown_has_a_rule_and_as_many_cells_in_each_line():
-    lines = results_table([row(), row("a|b")], markdown=True).splitlines()
-    assert {line.replace("\\|", "").count("|") for line in lines} == {8}
-    assert set(lines[1]) <= set("|-: ")
-
-
 def test_the_second_split_of_mnli():
     assert row(prefix="eval_mm")["score"] == 0.5
 

@@ -10,9 +10,10 @@ import numpy as np
 from logitmix_hf.evaluation.coverage import answered
 from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.reporting.card.facts import Facts, finite, table
+from logitmix_hf.reporting.card.facts import Facts, finite
 from logitmix_hf.reporting.card.scores import bracketed, shown
 from logitmix_hf.reporting.card.words import SCORE_NAMES, TEMPERED
+from logitmix_hf.tables import markdown_table
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.5)
 PICTURE = "calibration.png"
@@ -98,7 +99,7 @@ def _before_and_after(facts: Facts) -> str:
                 for key, value in zip((before, prefix), values, strict=True)
             ]
             rows.append((str(split.get("split", prefix)), SCORE_NAMES[metric], *cells))
-    return table(("split", "score", "before", "after"), rows, "--rr") if rows else ""
+    return markdown_table(("split", "score", "before", "after"), rows, "--rr") if rows else ""
 
 
 def coverage(facts: Facts) -> str:
@@ -114,8 +115,9 @@ def coverage(facts: Facts) -> str:
     several = any(predictions.problem == MULTI for predictions in facts.predictions.values())
     what = " Each label's yes or no counts as a row." if several else ""
     head = ("split", "coverage asked for", "confidence at least", "coverage", "accuracy")
+    shares = markdown_table(head, rows, "-rrrr")
     return (
-        f"{table(head, rows, '-rrrr')}\n\nIf the model answers only where its confidence, the probability of what it chose, "
+        f"{shares}\n\nIf the model answers only where its confidence, the probability of what it chose, "
         f"reaches the threshold, it answers this share of the rows and is right on this share of those.{what} The "
         "thresholds were read off the split that the accuracies are of: on new data the coverage moves a little, and on "
         "data of another kind a lot."

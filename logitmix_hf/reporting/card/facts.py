@@ -11,6 +11,7 @@ from typing import Any
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 from logitmix_hf.reporting.card.images import is_untrained
 from logitmix_hf.reporting.card.words import BUILTIN_MODEL_ID, SCORE_NAMES
+from logitmix_hf.tables import markdown_text
 
 Record = Mapping[str, Any]
 
@@ -144,11 +145,4 @@ def sentence(text: str) -> str:
 
 def cell(value: Any) -> str:
     """A value as a cell of a Markdown table can hold it."""
-    text = f"{value:g}" if isinstance(value, float) and not isinstance(value, bool) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: str = "") -> str:
-    """A Markdown table; ``right`` has an ``r`` for each column whose numbers stand at the right."""
-    rule = ["---:" if column < len(right) and right[column] == "r" else "---" for column in range(len(head))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, tuple(rule), *rows))
+    return markdown_text(f"{value:g}" if isinstance(value, float) and not isinstance(value, bool) else value)

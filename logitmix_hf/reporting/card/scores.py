@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from logitmix_hf.reporting.card.facts import Facts, sentence, table
+from logitmix_hf.reporting.card.facts import Facts, sentence
 from logitmix_hf.reporting.card.words import SCORE_NOTES
+from logitmix_hf.tables import markdown_table
 
 
 def results(facts: Facts) -> str:
@@ -21,7 +22,7 @@ def results(facts: Facts) -> str:
     if not rows:
         return "This run was not judged: there are no scores."
     head = ("split", "rows", "score", "value", *((f"{level:g} % interval",) if with_intervals else ()))
-    parts = [table(head, rows, "-r-rr"), *_notes(facts, keys)]
+    parts = [markdown_table(head, rows, "-r-rr"), *_notes(facts, keys)]
     if facts.picture and facts.classifies:
         parts.append(
             f"![Reliability: accuracy against confidence, with the number of examples in each bin]({facts.picture})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from logitmix_hf.reporting.card.facts import Facts, cell, table
+from logitmix_hf.reporting.card.facts import Facts, cell
 from logitmix_hf.reporting.card.images import images_read, is_image
 from logitmix_hf.reporting.card.words import TRAINING_ARGUMENTS
+from logitmix_hf.tables import markdown_table
 
 _NOT_ROWS = ("name", "idea", "source", "site", "w_mix", "w_cls", "w_sim")
 
@@ -98,7 +99,7 @@ def _megabytes(value: float | None) -> str | None:
 
 def _rows(rows: dict[str, Any]) -> str:
     shown = [(key.replace("_", " "), cell(value)) for key, value in rows.items() if value not in (None, "")]
-    return table(("", ""), shown).replace("|  |  |", "| | |", 1) if shown else ""
+    return markdown_table(("", ""), shown) if shown else ""
 
 
 def _site(facts: Facts) -> str | None:

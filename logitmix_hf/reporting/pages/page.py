@@ -16,10 +16,11 @@ from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.runs import Found
 from logitmix_hf.reporting.pages.scores import Options, ScoredVariant, score
 from logitmix_hf.reporting.pages.sections import Section, section, several
-from logitmix_hf.reporting.pages.tables import results_csv
+from logitmix_hf.reporting.pages.tables import Cell, Table, results_csv
 from logitmix_hf.reporting.pages.tasks import Task, group
 from logitmix_hf.reporting.record import now
 from logitmix_hf.reporting.redact import scrub
+from logitmix_hf.tables import markdown_table, markdown_text
 
 GENERATOR = f"logitmix_hf {__version__} report"
 FILES = ("report.html", "report.md", "results.csv")
@@ -105,7 +106,7 @@ def _environment(html: bool) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = markdown_text
+    environment.filters["text"] = markdown_text
     return environment
 
 
@@ -147,10 +148,16 @@ def _text(name: str) -> str:
 
 
 def _markdown(values: Mapping[str, Any]) -> str:
-    return _environment(html=False).get_template("report.md").render(**values).strip() + "\n"
+    return _environment(html=False).get_template("report.md").render(**values, show=_table).strip() + "\n"
 
 
-def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is, also within a table."""
-    text = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")
-    return "".join(f"\\{letter}" if letter in "\\`*_[]|#" else letter for letter in text)
+def _table(table: Table) -> str:
+    heads = [markdown_text(head.plain or head.text) for head in table.heads]
+    rows = [[_cell(cell) for cell in row] for row in table.rows]
+    return markdown_table(heads, rows, "".join("r" if head.numeric else "l" for head in table.heads))
+
+
+def _cell(cell: Cell) -> str:
+    text, small = markdown_text(cell.text), markdown_text(cell.small)
+    words = [f"**{text}**" if cell.strong else text, f"({small})" if small and not small.startswith("±") else small]
+    return " ".join(words).strip()

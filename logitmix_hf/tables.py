@@ -1,0 +1,57 @@
+"""Tables as text: aligned for a terminal, and as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from logitmix_hf.errors import printable
+
+
+def aligned_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "", rule: bool = True) -> str:
+    """Columns of even width, two spaces apart.
+
+    Args:
+        head: a word for each column.
+        rows: a cell for each column; what a terminal would obey is escaped.
+        align: a letter a column, ``l`` or ``r``; those that are not named stand at the left.
+        rule: whether a line of dashes stands below the head.
+    """
+    lines = [[printable(str(cell)) for cell in line] for line in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines[1:1] = [["-" * width for width in widths]] if rule else []
+    sides = [align[column : column + 1] or "l" for column in range(len(widths))]
+
+    def padded(line: Sequence[str]) -> str:
+        cells = zip(line, widths, sides, strict=True)
+        return "  ".join(cell.rjust(width) if side == "r" else cell.ljust(width) for cell, width, side in cells)
+
+    return "\n".join(padded(line).rstrip() for line in lines)
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
+    """A table of Markdown whose cells are Markdown already; ``align`` as in :func:`aligned_table`."""
+    rule = ["---:" if align[column : column + 1] == "r" else "---" for column in range(len(head))]
+    lines = [[_cell(cell) for cell in line] for line in (head, rule, *rows)]
+    return "\n".join("|" + "|".join(f" {cell} " if cell else " " for cell in line) + "|" for line in lines)
+
+
+def _cell(markdown: str) -> str:
+    return re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(markdown).split()))
+
+
+def markdown_text(text: object) -> str:
+    """Somebody's words as Markdown that shows them as they are, on one line, also within a table."""
+    words = " ".join(printable(" ".join(str(text).split())).split()).replace("&", "&amp;").replace("<", "&lt;")
+    words = re.sub(r"([\\`*\[\]|~$])", r"\\\1", words)
+    words = re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", words)  # within a word it is a letter
+    # What makes a heading, a quotation, a list or a rule of a line that begins with it.
+    return re.sub(r"^(?=[#>]|[-+](?: |$)|[-=]+$)|^(\d{1,9})(?=[.)](?: |$))", r"\1\\", words)
+
+
+def markdown_code(text: object) -> str:
+    """Somebody's words as code within a line of Markdown."""
+    words = printable(" ".join(str(text).split()))
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
+    pad = " " if words.startswith("`") or words.endswith("`") or not words else ""
+    return f"{fence}{pad}{words}{pad}{fence}"
