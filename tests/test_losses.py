@@ -235,3 +235,18 @@ def test_labels_that_do_not_fit_are_named():
         LogitMixLoss(problem_type=MULTI)(CLEAN, MIXED, torch.zeros(3, 5), drawn(3))
     with pytest.raises(UserError, match="log_softmax"):
         LogitMixLoss(sim_on="log_softmax")(CLEAN[:, :1], MIXED[:, :1], torch.zeros(3), drawn(3))
+
+
+@pytest.mark.parametrize("label", [-1, -100, 3, 0.5])
+def test_a_label_that_is_no_class_is_named(label):
+    labels = torch.tensor([0, label, 2])
+    with pytest.raises(UserError, match=rf"a label is {label}, but the model's classes are 0 to 2"):
+        LogitMixLoss(problem_type=SINGLE)(CLEAN, None, labels, None)
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.int32, torch.uint8, torch.float32])
+def test_classes_may_stand_in_a_column_and_be_of_any_kind(kind):
+    wanted = F.cross_entropy(CLEAN, LABELS)
+    for labels in (LABELS, LABELS.unsqueeze(1)):
+        loss = LogitMixLoss(problem_type=SINGLE)(CLEAN, None, labels.to(kind), None).loss
+        torch.testing.assert_close(loss, wanted)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import distance, infer_problem, targets_of
+from logitmix_hf.losses import distance, problem_of, targets_of
 from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.text.spans import boundary_ids, mix_spans, token_saliency
@@ -70,7 +70,7 @@ class SpanForward:
             clean = logits_of(model(**tokens))
         finally:
             handle.remove()
-        problem = getattr(unwrap(self.model).config, "problem_type", None) or infer_problem(clean, labels)
+        problem = problem_of(unwrap(self.model).config, clean, labels)
         loss = distance(clean.float(), targets_of(labels, clean, problem), problem).sum()
         (gradient,) = torch.autograd.grad(loss, vectors[0], retain_graph=True)
         return clean, token_saliency(gradient, tokens.get("attention_mask"))

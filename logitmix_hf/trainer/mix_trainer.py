@@ -17,7 +17,7 @@ from transformers import default_data_collator
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, infer_problem
+from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, settle_problem
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.unwrap import check_checkpointing, has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, draw_plan, step_generator
@@ -50,9 +50,9 @@ class MixTrainer(WholeEvaluation):
         * A loss that is not finite ends the training (:class:`TrainingDiverged`).
         * Rows of an image data set may be pairs (image, label), as torchvision's data sets give them.
 
-    The kind of labels is ``model.config.problem_type``. Without one it is told from the labels: whole numbers (B,) are
-    classes, floats (B,) or (B, 1) for one output a regression, and floats (B, C) **several labels a row**: where they are
-    soft labels that sum to 1, set ``problem_type = "single_label_classification"``.
+    The kind of labels is ``model.config.problem_type``. Without one it is told from the labels, and written there: whole
+    numbers (B,) are classes, floats (B,) or (B, 1) for one output a regression, and floats (B, C) **several labels a
+    row**: where they are soft labels that sum to 1, set ``problem_type = "single_label_classification"``.
 
     Raises:
         UserError: for ``compute_loss_func`` (the loss is set by ``mix``) and for ``nn.DataParallel``.
@@ -239,7 +239,7 @@ class MixTrainer(WholeEvaluation):
 
     def _new_loss(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
         mix = self.mix
-        problem = getattr(getattr(model, "config", None), "problem_type", None) or infer_problem(logits, labels)
+        problem = settle_problem(getattr(model, "config", None), logits, labels)
         classes = mix.class_weights
         if classes is not None and (problem == REGRESSION or len(classes) != logits.shape[1]):
             raise UserError(f"class_weights has {len(classes)} values for {logits.shape[1]} outputs ({problem}).")

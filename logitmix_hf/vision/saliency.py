@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from logitmix_hf.losses import distance, infer_problem, targets_of
+from logitmix_hf.losses import distance, problem_of, targets_of
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 
 SCALE = 1024.0
@@ -33,7 +33,7 @@ def clean_with_gradient(
     with torch.enable_grad(), _buffers_kept() if keep else nullcontext():
         pixels = pixels.detach().requires_grad_()
         logits = run_pixels(model, batch, pixels)
-        problem = getattr(getattr(unwrap(model), "config", None), "problem_type", None) or infer_problem(logits, labels)
+        problem = problem_of(getattr(unwrap(model), "config", None), logits, labels)
         targets = targets_of(labels, logits.float(), problem).float()
         loss = distance(logits.float(), targets, problem).sum() * SCALE
         (gradient,) = torch.autograd.grad(loss, pixels, retain_graph=keep)
