@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.losses import check_choice, check_weights
+from logitmix_hf.errors import UserError, check_choice, check_number, pick
+from logitmix_hf.losses import check_weights
 from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import (
     IMAGE,

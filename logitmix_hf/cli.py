@@ -26,9 +26,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "train four methods on two spirals and draw how sure each is of every place; no network",
     ),
     "calibrate": ("commands.calibrate", "judge any text or image classifier and fit its temperature, without training"),
-    "predict": ("serving.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
+    "predict": ("commands.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
     "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
-    "export": ("serving.export", "write a classifier as ONNX, after it was seen to give the same probabilities"),
+    "export": ("commands.export", "write a classifier as ONNX, after it was seen to give the same probabilities"),
     "card": ("commands.card", "write the model card of a finished run again, around what you wrote into it"),
     "push": ("commands.push", "push the folder of a finished run to the Hub"),
 }

@@ -1,4 +1,4 @@
-"""The user's mistakes: one class, one wording for "no such name", one for "not a number in this range"."""
+"""The user's mistakes: one class, and one wording each for "no such name", "none of these", "no number in this range"."""
 
 from __future__ import annotations
 
@@ -52,6 +52,17 @@ def check_number(
     else:
         expected = f"a number {above} and at most {high:g}"
     raise UserError(f"{name} must be {expected}, got {value!r}.")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
+    """Require ``value`` to be one of ``choices``; None among them is what no flag says.
+
+    Raises:
+        UserError: naming the argument, its choices, the value and the nearest choice.
+    """
+    if value not in choices:
+        named = [choice for choice in choices if choice is not None]
+        raise UserError(f"{name} must be one of {', '.join(named)}, got {value!r}.{nearest(str(value), named)}")
 
 
 def listed(names: Sequence[Any], most: int = 20) -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.plan import MixPlan, blend
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
@@ -329,13 +329,6 @@ def check_weights(weights: dict[str, float]) -> None:
         check_number(f"w_{name}", value, low=0)
     if not any(weights.values()):
         raise UserError("w_mix, w_cls and w_sim are all 0: nothing would be learnt; set one of them above 0.")
-
-
-def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
-    """Require ``value`` to be one of ``choices``; None among them is what no flag says."""
-    if value not in choices:
-        named = ", ".join(choice for choice in choices if choice is not None)
-        raise UserError(f"{name} must be one of {named}, got {value!r}.")
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
-from logitmix_hf.errors import UserError, listed, pick
+from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.models.folding import temperature_left
@@ -122,7 +122,8 @@ class Found:
         """The classifier ready to predict; see :func:`load_classifier`."""
         if max_length is not None and self.modality != TEXT:
             raise UserError(f"--max_length is for texts, and --model {self.name} reads {self.modality}s: leave it out.")
-        weights, where = pick(DTYPES, dtype, "dtype"), usable_device(device)
+        check_choice("dtype", dtype, DTYPES)
+        weights, where = getattr(torch, dtype), usable_device(device)
         processor = load_tokenizer(self.source) if self.modality == TEXT else _image_processor(self.source)
         model: Any = _load_model(self.source, self.config, self.modality, weights)
         return Classifier(
@@ -184,7 +185,7 @@ def load_classifier(
         UserError: when there is no such model, it is no classifier of texts or images, has no trained head, comes
             without tokenizer or image processor, or for an unknown device or type.
     """
-    pick(DTYPES, dtype, "dtype")
+    check_choice("dtype", dtype, DTYPES)
     return find_classifier(name, revision, token).load(device, dtype)
 
 

@@ -1,4 +1,4 @@
-"""``logitmix export``: a classifier as an ONNX file that gives the same calibrated probabilities."""
+"""A classifier as an ONNX file that gives the same calibrated probabilities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,38 +19,18 @@ from typing import Any
 import torch
 
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
-from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.flags import FlagParser, flag, formatter
+from logitmix_hf.errors import UserError
 from logitmix_hf.modality import TEXT
-from logitmix_hf.process import guarded
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
 
-FORMATS = {"onnx": "onnx"}
 FILE = "model.onnx"
 WEIGHTS = f"{FILE}.data"
 """Beside it where the weights are too many for one file of its format."""
 
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _ONE_FILE = 1.8e9  # bytes; a file of protobuf ends at 2 GiB
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """What is exported, and where to."""
-
-    format: str = flag("export", "onnx", f"format: {', '.join(FORMATS)}")
-    output: str | None = flag("export", None, "the folder to write; default RUN/onnx, or onnx-NAME for a Hub model")
-    opset: int | None = flag("export", None, "version of ONNX's operators; default what torch thinks best")
-    overwrite: bool = flag("export", False, "replace an export that is there")
-    model_revision: str = flag("model", "main", "branch, tag or commit of a Hub model")
-    hub_token: str | None = flag("model", None, "token; default the one you logged in with")
-
-    def __post_init__(self) -> None:
-        pick(FORMATS, self.format, "format")
-        if self.opset is not None:
-            check_number("opset", self.opset, low=18)
 
 
 @dataclass(frozen=True)
@@ -61,31 +41,6 @@ class Export:
     difference: float
     trials: int
     size: int
-
-
-def main(argv: Sequence[str]) -> int:
-    """The command; returns its exit code."""
-    return guarded(lambda: _export(list(argv)))
-
-
-def _export(words: list[str]) -> int:
-    parser = FlagParser([ExportSettings], prog="logitmix export", formatter_class=formatter, description=__doc__)
-    if not words or words[0].startswith("-"):
-        parser.parse(words)  # --help ends here
-        raise UserError("logitmix export needs a model first: logitmix export runs/NAME, a Hub id or a folder.")
-    name = words.pop(0)
-    settings: ExportSettings = parser.parse(words)[0]
-    made = export_onnx(
-        name,
-        settings.output,
-        settings.opset,
-        overwrite=settings.overwrite,
-        revision=settings.model_revision,
-        token=settings.hub_token,
-    )
-    print(f"exported to {made.folder / FILE} ({made.size / 1e6:.1f} MB)")
-    print(f"onnxruntime against torch on {made.trials} shapes: largest difference {made.difference:.1e}")
-    return 0
 
 
 def export_onnx(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
+from typing import TYPE_CHECKING
 
 from logitmix_hf.errors import UserError
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-"""What the weights may be held in."""
+if TYPE_CHECKING:
+    import torch
+
+DTYPES = ("float32", "float16", "bfloat16")
+"""What the weights may be held in, by torch's names. Read without importing torch: the command line lists them."""
 
 
 def usable_device(device: str | None) -> torch.device:
@@ -20,6 +22,8 @@ def usable_device(device: str | None) -> torch.device:
     Raises:
         UserError: when it is not there.
     """
+    import torch
+
     if device is None:
         found = torch.accelerator.current_accelerator(check_available=True)
         return torch.device("cpu") if found is None else found

@@ -143,7 +143,7 @@ def test_mistakes(classifier_folder, tiny_model, tmp_path):
     build_network("digits", 3, 8).save_pretrained(bare)
     assert "without an image processor" in told(bare)
     assert "The device 'cuda:77' cannot be used here" in told(classifier_folder, device="cuda:77")
-    assert "No dtype is called 'int4'" in told(classifier_folder, dtype="int4")
+    assert "dtype must be one of float32, float16, bfloat16, got 'int4'" in told(classifier_folder, dtype="int4")
     strange = changed(classifier_folder, tmp_path / "strange", problem_type="ranking")
     assert "'ranking'" in told(strange)
 

@@ -176,7 +176,7 @@ def test_mistakes(texts, tmp_path, capsys, monkeypatch):
         return line
 
     assert "needs a model first" in told("--format", "onnx")
-    assert "No format is called 'onx'. Did you mean 'onnx'?" in told(texts, "--format", "onx")
+    assert "format must be one of onnx, got 'onx'. Did you mean 'onnx'?" in told(texts, "--format", "onx")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert "is not empty and holds no model.onnx" in told(texts, "--output", tmp_path / "mine", "--overwrite")

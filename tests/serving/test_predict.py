@@ -215,7 +215,7 @@ def test_mistakes_are_told_before_the_model_is_loaded(folder, table, tmp_path, c
     assert "top_k must be" in told("--input", table, "--top_k", 0)
     assert "abstain_below must be" in told("--input", table, "--abstain_below", 1.5)
     assert "--threshold says which labels of a multi-label model" in told("--input", table, "--threshold", 0.5)
-    assert "No on_error is called 'ignore'" in told("--input", table, "--on_error", "ignore")
+    assert "on_error must be one of skip, stop, got 'ignore'" in told("--input", table, "--on_error", "ignore")
     assert "needs rows" in told()
     assert "There is no flag --inptu. Did you mean '--input'?" in told("--inptu", table)
     assert "The device 'cuda:99'" in told("--input", table, "--device", "cuda:99")
