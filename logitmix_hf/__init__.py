@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from logitmix_hf.losses import LogitMixLoss
     from logitmix_hf.methods import METHODS
     from logitmix_hf.plan import MixPlan, blend, draw_plan
+    from logitmix_hf.steps import Where, build_step
     from logitmix_hf.text.forward import MixedForward
     from logitmix_hf.trainer import MixTrainer
 
@@ -21,7 +22,9 @@ __all__ = [
     "MixPlan",
     "MixTrainer",
     "MixedForward",
+    "Where",
     "blend",
+    "build_step",
     "draw_plan",
 ]
 
@@ -33,7 +36,9 @@ _HOMES = {
     "MixPlan": "plan",
     "MixTrainer": "trainer",
     "MixedForward": "text.forward",
+    "Where": "steps",
     "blend": "plan",
+    "build_step": "steps",
     "draw_plan": "plan",
 }
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from logitmix_hf.errors import UserError, check_choice, check_number, pick
 from logitmix_hf.losses import check_weights
-from logitmix_hf.methods import METHODS
+from logitmix_hf.methods import METHODS, Method
 from logitmix_hf.modality import (
     IMAGE,
     TEXT,
@@ -20,6 +20,9 @@ from logitmix_hf.modality import (
     probabilities,
     site_help,
 )
+
+VWCI_PASSES = 5
+"""Passes of method vwci where no flag says how many (the paper's)."""
 
 CHOICES = {
     "span_choice": ("chance", "saliency"),
@@ -104,8 +107,8 @@ class MixArguments:
         "loss", 0.0, "lessen each label loss by this times the prediction's entropy", "Pereyra et al. 2017, eq. 4"
     )
     vwci: int = _field(
-        "loss", 0, "method vanilla: this many passes with dropout, each row regularised by how much they disagree",
-        "VWCI, Seo et al. 2019, takes 5",
+        "loss", 0, "passes with dropout of method vwci; default 5 there, and with method vanilla a number means vwci",
+        "Seo et al. 2019 takes 5",
     )  # fmt: skip
     class_weights: list[float] | None = _field("loss", None, "a weight for each class, in the order of the labels")
 
@@ -145,13 +148,20 @@ class MixArguments:
             raise UserError(
                 "vwci compares several passes of the same rows, got 1: give at least 2 (the paper: 5), or 0."
             )
-        if self.vwci and self.mixes:
-            raise UserError(f"vwci is a loss of clean rows, but method {self.method!r} mixes: take method 'vanilla'.")
+        if self.row.step == "stochastic" and self.mixes:
+            raise UserError("method 'vwci' is a loss of clean rows: leave w_mix and w_sim at 0.")
+        if self.vwci and self.row.step != "stochastic":
+            raise UserError(f"vwci is a loss of clean rows, but method {self.method!r} mixes: take method 'vwci'.")
+
+    @property
+    def row(self) -> Method:
+        """The method in force: ``vanilla`` with a number of ``vwci`` passes is the method ``vwci``."""
+        return METHODS["vwci" if self.vwci and self.method == "vanilla" else self.method]
 
     @property
     def weights(self) -> dict[str, float]:
         """The weights in force, by term; L_sim's before its mixer has a say."""
-        own: dict[str, float] = dict(zip(("mix", "cls", "sim"), METHODS[self.method].weights, strict=True))
+        own: dict[str, float] = dict(zip(("mix", "cls", "sim"), self.row.weights, strict=True))
         given = {"mix": self.w_mix, "cls": self.w_cls, "sim": self.w_sim}
         return {name: own[name] if value is None else value for name, value in given.items()}
 
@@ -178,7 +188,7 @@ class MixArguments:
         Raises:
             UserError: for a site or a mixer of the other modality.
         """
-        method, names = METHODS[self.method], list(self.mixers(modality))
+        method, names = self.row, list(self.mixers(modality))
         if self.site is not None:
             check_sites(self.site, modality)
         if mixer is None and len(names) > 1:
@@ -196,6 +206,8 @@ class MixArguments:
         weights = self.weights
         return replace(
             self,
+            method=method.name,
+            vwci=self.vwci or (VWCI_PASSES if method.step == "stochastic" else 0),
             site=self.site or method.site_of(modality),
             mixer=chosen,
             mixer_probs=self.mixer_probs if len(names) == 1 else None,

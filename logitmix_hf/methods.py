@@ -18,6 +18,7 @@ class Method:
         alpha: of Beta(alpha, alpha); 0 where nothing is mixed.
         site: where a text model mixes by default.
         image_site: where an image model does.
+        step: the kind of training step, a name in ``logitmix_hf.steps.STEPS``.
         source: the paper.
         note: what to know before using it.
     """
@@ -30,6 +31,7 @@ class Method:
     source: str
     note: str = ""
     image_site: str = "input"
+    step: str = "mixed"
 
     def site_of(self, modality: str) -> str:
         """The default site for ``"text"`` or ``"image"``."""
@@ -77,6 +79,16 @@ METHODS: dict[str, Method] = {
             "The strongest plain rival: with alpha 10 a mixture is nearly half and half.",
         ),
         Method(
+            "vwci",
+            "several passes of the same rows with dropout, each row regularised by how much they disagree",
+            (0.0, 1.0, 0.0),
+            0.0,
+            "middle",
+            "Seo, Seo and Han, Learning for Single-Shot Confidence Calibration, CVPR 2019, eq. 11",
+            "`--vwci N` sets the number of passes (5); it costs as many. The network must have dropout.",
+            step="stochastic",
+        ),
+        Method(
             "logitmix",
             "the logits of a mixture should equal the mixture of the logits",
             (1.0, 1.0, 1.0),
@@ -102,7 +114,9 @@ def methods_page() -> str:
     for method in METHODS.values():
         mix, cls, sim = method.weights
         rows = {
-            "Loss": f"{mix:g} L_mix + {cls:g} L_cls + {sim:g} L_sim",
+            "Loss": f"{mix:g} L_mix + {cls:g} L_cls + {sim:g} L_sim"
+            if method.step == "mixed"
+            else "L_cls as the paper has it",
             "Mixing": f"lam ~ Beta({method.alpha:g}, {method.alpha:g})" if method.alpha else "none",
             "Site (text)": f"`{method.site}`" if method.alpha else "none",
             "Site (images)": f"`{method.image_site}`" if method.alpha else "none",

@@ -115,7 +115,7 @@ def test_sites_that_both_have_fit_both():
         ({"method": "vanilla", "vwci": 1}, "at least 2"),
         ({"method": "vanilla", "vwci": -1}, "vwci"),
         ({"method": "vanilla", "vwci": 2.5}, "vwci.*whole"),
-        ({"vwci": 5}, "method 'logitmix' mixes: take method 'vanilla'"),
+        ({"vwci": 5}, "method 'logitmix' mixes: take method 'vwci'"),
         ({"method": "mixup", "vwci": 5}, "method 'mixup' mixes"),
         ({"mixer": "cutmix", "alpha": 0.0}, "alpha is 0"),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.steps.step import Where
 
 
 def whole_loss_share(schedule: str, done: float, epochs: float, milestones: Sequence[float] = ()) -> float:
@@ -32,20 +33,18 @@ def whole_loss_share(schedule: str, done: float, epochs: float, milestones: Sequ
     return min(max((within - low) / (0.7 - low), 0.0), 1.0)
 
 
-def step_mix(
-    mix: MixArguments, step: int, steps: int, epochs: float, milestones: Sequence[float], uniform: float
-) -> MixArguments | None:
-    """What this step mixes and how it weighs it; None where it trains on clean rows alone.
+def mix_at(mix: MixArguments, where: Where, uniform: float) -> MixArguments | None:
+    """What a step mixes and how it weighs it; None where it trains on clean rows alone.
 
     Args:
         mix: of the step's mixer, filled.
-        step, steps: optimiser steps behind, and in all.
-        epochs, milestones: see :func:`whole_loss_share`.
+        where: how much of training is behind, of how many epochs, with which milestones.
         uniform: a draw from [0, 1): a step outside the share of the whole loss takes L_mix alone, unless that share is 0.
     """
-    if not mix.mixes or step < int(mix.mix_start * steps) or (mix.mix_end < 1 and step >= int(mix.mix_end * steps)):
+    done = where.share_done + 1e-9  # a share is a quotient of steps, as rounded
+    if not mix.mixes or done < mix.mix_start or (mix.mix_end < 1 and done >= mix.mix_end):
         return None
-    share = whole_loss_share(mix.mix_schedule, step / max(steps, 1), epochs, milestones)
+    share = whole_loss_share(mix.mix_schedule, where.share_done, where.epochs, where.milestones)
     if share == 0:
         return None
     return mix if uniform < share else replace(mix, w_mix=1.0, w_cls=0.0, w_sim=0.0)

@@ -5,9 +5,7 @@ It overrides what is computed (the loss) and what is counted (examples), and not
 
 from __future__ import annotations
 
-import bisect
 import itertools
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,12 +15,11 @@ from transformers import default_data_collator
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, settle_problem
 from logitmix_hf.modality import IMAGE
-from logitmix_hf.models.unwrap import check_checkpointing, has_rows, logits_of, unwrap
-from logitmix_hf.plan import MixPlan, draw_plan, step_generator
-from logitmix_hf.steps.passes import Passes, collate_images, modality_of, passes_for
-from logitmix_hf.steps.schedule import step_mix
+from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
+from logitmix_hf.steps import MixStep, Where, build_step
+from logitmix_hf.steps.passes import collate_images, modality_of
+from logitmix_hf.steps.task_loss import TaskLoss
 from logitmix_hf.trainer.terms import TermLog
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
 
@@ -62,10 +59,9 @@ class MixTrainer(WholeEvaluation):
     loss_is_scaled_for_ga = True
 
     def __init__(self, *args: Any, mix: MixArguments | None = None, **kwargs: Any) -> None:
-        self.term_log = TermLog()
+        self.term_log: TermLog | None = None  # made with the step, whose terms it counts
         self._micro_step = 0
-        self._passes: Passes | None = None
-        self._losses: dict[tuple[float, ...], LogitMixLoss] = {}
+        self._step: MixStep | None = None
         super().__init__(*args, **kwargs)
         self.modality = modality_of(self.model)  # type: ignore[arg-type]
         if self.modality == IMAGE and self.data_collator is default_data_collator:
@@ -92,10 +88,7 @@ class MixTrainer(WholeEvaluation):
     @mix.setter
     def mix(self, mix: MixArguments) -> None:
         self._mix = mix.filled(self.modality)
-        chances = mix.mixers(self.modality)
-        self.mixers = {name: mix.filled(self.modality, name) for name in chances}
-        self._bounds = list(itertools.accumulate(chances.values()))
-        self._losses.clear()
+        self._task_loss = TaskLoss(self._mix)
         self.remove_hooks()
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -108,27 +101,28 @@ class MixTrainer(WholeEvaluation):
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """As ``Trainer``; the hooks sleep once backward is through, also for whoever calls a part of the model."""
         loss = super().training_step(*args, **kwargs)
-        if self._passes is not None:
-            self._passes.release()
+        if self._step is not None:
+            self._step.release()
         return loss
 
     def remove_hooks(self) -> None:
-        if self._passes is not None:
-            self._passes.remove()
-            self._passes = None
+        if self._step is not None:
+            self._step.remove()
+            self._step = None
 
     # --- what is counted ---------------------------------------------------------------------------------------------
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], Tensor]:
+    ) -> tuple[list[Any], Tensor | int]:  # type: ignore[override]
         """The micro-batches of one optimiser step, and how many examples they and those of all processes hold."""
         samples = list(itertools.islice(epoch_iterator, num_batches))
         self._micro_step = 0
-        examples = torch.tensor(sum(_rows(batch) for batch in samples), device=device)
-        if self.args.world_size > 1:
-            examples = self.accelerator.gather(examples).sum()  # type: ignore[union-attr]
-        return samples, examples
+        examples = sum(_rows(batch) for batch in samples)
+        if self.args.world_size == 1:
+            return samples, examples  # a number: a tensor on the device would make the host wait for it
+        counted = self.accelerator.gather(torch.tensor(examples, device=device))
+        return samples, counted.sum()  # type: ignore[union-attr]
 
     # --- what is computed --------------------------------------------------------------------------------------------
 
@@ -150,121 +144,45 @@ class MixTrainer(WholeEvaluation):
             raise UserError(f"the batch has no 'labels', only {', '.join(sorted(batch))}: the loss needs them.")
         if not model.training:
             outputs = model(**batch)
-            loss = self.loss_of(model, logits_of(outputs), None, labels, None).loss
+            loss = self._task_loss.plain(model, logits_of(outputs), labels).loss
             if not isinstance(outputs, Mapping):  # Trainer takes the first of a tuple for the loss
                 outputs = (loss, outputs) if isinstance(outputs, Tensor) else (loss, *outputs)
             return (loss, outputs) if return_outputs else loss
-        out, clean = self._mixed_step(model, batch, labels)
+        result = self.step_of(model).run(model, batch, labels, self.where())
         self._micro_step += 1
+        self.term_log.add(result.terms, self.state.global_step + 1)  # type: ignore[union-attr]
+        if result.logits.device.type == "cpu":
+            self._check_finite()  # costs nothing there; elsewhere a read would hold up every step
         if num_items_in_batch is None:
-            loss = out.loss
+            loss = result.per_example.mean()
         else:
             # DDP averages over processes; the sum over all of them is what the count stands for.
-            loss = out.per_example.sum() * (self.accelerator.num_processes / num_items_in_batch)
-        return (loss, {"loss": loss, "logits": clean}) if return_outputs else loss
+            loss = result.per_example.sum() * (self.accelerator.num_processes / num_items_in_batch)
+        return (loss, {"loss": loss, "logits": result.logits}) if return_outputs else loss
 
-    def _mixed_step(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> tuple[LossOutput, Tensor]:
-        seed, step, process = self.args.seed, self.state.global_step, self.accelerator.process_index
-        generator = step_generator(seed, step, self._micro_step, process)
-        if self.mix.vwci:
-            return self._stochastic_step(model, batch, labels)
-        mix = self.choose(step_generator(seed, step, self._micro_step, process, purpose=1))
-        plan = None if mix is None else self.draw(_rows({**batch, "labels": labels}), generator, mix)
-        if plan is None or mix is None:
-            clean, mixed, plan = logits_of(model(**batch)), None, None
-        else:
-            clean, mixed, plan = self.passes_of(model).step(batch, plan, generator, model, labels, mix)
-        out = self.loss_of(model, clean, mixed, labels, plan, mix)
-        some = mixed if clean is None else clean
-        assert some is not None
-        self.term_log.add(out.terms if plan is None else {**out.terms, "lam": plan.lam.to(some.device)}, step + 1)
-        if some.device.type == "cpu":
-            self._check_finite()  # costs nothing there; elsewhere a read would hold up every step
-        return out, some
-
-    def _stochastic_step(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> tuple[LossOutput, Tensor]:
-        rows, times = len(labels), self.mix.vwci
-        several = {name: torch.cat([v] * times) if has_rows(v, rows) else v for name, v in batch.items()}
-        passes = logits_of(model(**several)).unflatten(0, (times, rows))
-        out = self._loss_for(self.mix.weights, model, passes[0], labels).of_passes(passes, labels)
-        self.term_log.add(out.terms, self.state.global_step + 1)
-        return out, passes[0]
-
-    def choose(self, generator: torch.Generator) -> MixArguments | None:
-        """What this micro-batch mixes, filled for the mixer that is drawn; None for a plain step by the schedule."""
-        draw, uniform = torch.rand(2, generator=generator).tolist()
-        number = min(bisect.bisect_right(self._bounds, draw), len(self._bounds) - 1)  # their sum may be just below 1
-        mix = list(self.mixers.values())[number]
-        milestones = getattr(self.args, "lr_milestones", None) or ()
-        return step_mix(
-            mix,
-            self.state.global_step,
-            self.state.max_steps or 0,
-            self.state.num_train_epochs or 0,
-            milestones,
-            uniform,
-        )
-
-    def draw(self, rows: int, generator: torch.Generator, mix: MixArguments) -> MixPlan | None:
-        """The plan of this micro-batch, or None for a plain step by chance."""
-        if not float(torch.rand((), generator=generator)) < mix.mix_prob:
-            return None
-        assert mix.alpha is not None
-        return draw_plan(rows, mix.alpha, generator, per=mix.lam_per, lam=mix.lam)
-
-    def loss_of(
-        self,
-        model: nn.Module,
-        clean: Tensor | None,
-        mixed: Tensor | None,
-        labels: Tensor,
-        plan: MixPlan | None,
-        mix: MixArguments | None = None,
-    ) -> LossOutput:
-        """The loss by ``mix``, for the problem that the config names; smoothing and penalty in training only."""
-        weights = (self.mix if mix is None else mix).weights
-        some = mixed if clean is None else clean
-        assert some is not None
-        return self._loss_for(weights, model, some, labels)(clean, mixed, labels, plan)
-
-    def _loss_for(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
-        key = tuple(weights.values())
-        if key not in self._losses:
-            self._losses[key] = self._new_loss(weights, unwrap(model), logits, labels)
-        loss = self._losses[key]
-        # Both are means of training, no part of what an evaluation reports.
-        loss.label_smoothing = self.args.label_smoothing_factor if model.training else 0.0
-        loss.confidence_penalty = self.mix.confidence_penalty if model.training else 0.0
-        return loss
-
-    def _new_loss(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
-        mix = self.mix
-        problem = settle_problem(getattr(model, "config", None), logits, labels)
-        classes = mix.class_weights
-        if classes is not None and (problem == REGRESSION or len(classes) != logits.shape[1]):
-            raise UserError(f"class_weights has {len(classes)} values for {logits.shape[1]} outputs ({problem}).")
-        if weights["sim"] and mix.mixer != "spans" and mix.site == "pooled":
-            warnings.warn(
-                "site 'pooled' lies right before a linear layer, where mixed logits are the mixture of logits already:"
-                " L_sim is zero there but for dropout. Mix earlier (for example --site middle) to give it work.",
-                stacklevel=3,
-            )
-        return LogitMixLoss(
-            **{f"w_{name}": weight for name, weight in weights.items()},  # type: ignore[arg-type]
-            sim_form=mix.sim_form,
-            sim_detach=mix.sim_detach,
-            sim_on=mix.sim_on,
-            cls_sum=mix.cls_sum,
-            problem_type=problem,
-            class_weights=classes,
-        ).to(logits.device)
-
-    def passes_of(self, model: nn.Module) -> Passes:
+    def step_of(self, model: nn.Module) -> MixStep:
+        """The training step for this model, made when it is first needed: hooks enter a model that is trained only."""
         base = unwrap(model)
-        if self._passes is None or unwrap(self._passes.model) is not base:
+        if self._step is None or self._step.model is not base:
             self.remove_hooks()
-            self._passes = passes_for(base, self.mix, self.processing_class, self.modality)
-        return self._passes
+            smoothing = self.args.label_smoothing_factor
+            self._step = build_step(base, self.mix, self.processing_class, label_smoothing=smoothing)
+            if self.term_log is None or self.term_log.names != self._step.terms:
+                self.term_log = TermLog(self._step.terms)
+        return self._step
+
+    def where(self) -> Where:
+        """Where the micro-batch under way stands."""
+        state = self.state
+        return Where(
+            seed=self.args.seed,
+            step=state.global_step,
+            micro_step=self._micro_step,
+            process=self.accelerator.process_index,
+            share_done=state.global_step / max(state.max_steps or 0, 1),
+            epochs=state.num_train_epochs or 0,
+            milestones=tuple(getattr(self.args, "lr_milestones", None) or ()),
+        )
 
     # --- what is told ------------------------------------------------------------------------------------------------
 
@@ -272,7 +190,8 @@ class MixTrainer(WholeEvaluation):
         """As ``Trainer``; a training line also carries the loss terms since the last one."""
         if "loss" in logs and "learning_rate" in logs:
             self._check_finite()
-            logs.update(self.term_log.drain(self.accelerator))
+            if self.term_log is not None:
+                logs.update(self.term_log.drain(self.accelerator))
         super().log(logs, start_time)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -280,7 +199,7 @@ class MixTrainer(WholeEvaluation):
         super()._save_checkpoint(model, trial)
 
     def _check_finite(self) -> None:
-        bad = self.term_log.first_bad()
+        bad = None if self.term_log is None else self.term_log.first_bad()
         if bad is not None:
             step, terms = bad
             names = " and ".join(f"L_{name}" for name in terms)

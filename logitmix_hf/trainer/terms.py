@@ -1,53 +1,74 @@
-"""The loss terms between two log lines: averaged over the interval and all processes, and watched for NaN."""
+"""The terms of a step between two log lines: averaged over the interval and all processes, and watched for NaN."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-NAMES = ("mix", "cls", "sim", "lam")
-LOG_KEYS = {"mix": "loss_mix", "cls": "loss_cls", "sim": "loss_sim", "lam": "lam"}
-_NEVER = torch.iinfo(torch.int64).max
+_NEVER = torch.iinfo(torch.int32).max
+
+
+def log_key(name: str) -> str:
+    """What a term is called in the log: ``loss_mix`` for ``mix``; ``lam`` is no loss."""
+    return name if name == "lam" else f"loss_{name}"
 
 
 class TermLog:
-    """Sums of per-example values, kept on their device so that no step waits for a read."""
+    """Sums of per-example values, kept on their device so that no step waits for a read.
 
-    def __init__(self) -> None:
-        self._sums: Tensor | None = None
-        self._first_bad: Tensor | None = None
+    Args:
+        names: the terms that a step may tell, in the order of the log.
+    """
 
-    def add(self, terms: dict[str, Tensor], step: int) -> None:
-        """Count one micro-batch: (B,) values by name; ``step`` is the optimiser step under way, from 1."""
-        device = next(iter(terms.values())).device
-        if self._sums is None or self._sums.device != device:
-            self._sums = torch.zeros(2, len(NAMES), device=device, dtype=torch.float64)
-            self._first_bad = torch.full((len(NAMES),), _NEVER, device=device)
-        assert self._first_bad is not None
-        for index, name in enumerate(NAMES):
-            if name not in terms:
-                continue
-            values = terms[name].detach().double()
-            total = values.sum()
-            self._sums[0, index] += total
-            self._sums[1, index] += values.numel()
-            bad = torch.where(total.isfinite(), _NEVER, step)
-            self._first_bad[index] = torch.minimum(self._first_bad[index], bad)
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        # By which terms came together: a step's terms are summed as one tensor.
+        self._sums: dict[tuple[str, ...], Tensor] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._first_bad: dict[tuple[str, ...], Tensor] = {}
+
+    def add(self, terms: Mapping[str, Tensor], step: int) -> None:
+        """Count one micro-batch: (B,) values by name; ``step`` is the optimiser step under way, from 1.
+
+        Raises:
+            KeyError: for a term that is none of ``names``.
+        """
+        if unknown := set(terms) - set(self.names):
+            raise KeyError(f"the step tells of {', '.join(sorted(unknown))}, its terms are {', '.join(self.names)}")
+        together = tuple(terms)
+        values = torch.stack([terms[name].detach().float() for name in together])  # (terms, B)
+        # MPS has no float64; elsewhere a sum over many steps keeps its last digits.
+        sums = values.sum(1, dtype=torch.float32 if values.device.type == "mps" else torch.float64)
+        bad = torch.where(sums.isfinite(), _NEVER, step).int()
+        held, first = self._sums.get(together), self._first_bad.get(together)
+        self._sums[together] = sums if held is None else held.to(sums.device) + sums
+        self._counts[together] = self._counts.get(together, 0) + values.shape[1]
+        self._first_bad[together] = bad if first is None else torch.minimum(first.to(bad.device), bad)
 
     def first_bad(self) -> tuple[int, list[str]] | None:
         """The first step with a value that is not finite and the terms that went then; None while all is well."""
-        if self._first_bad is None:
-            return None
-        steps = self._first_bad.tolist()
-        first = min(steps)
-        return None if first == _NEVER else (first, [n for n, step in zip(NAMES, steps, strict=True) if step == first])
+        steps: dict[str, int] = {}
+        for together, first in self._first_bad.items():
+            for name, step in zip(together, first.tolist(), strict=True):
+                steps[name] = min(step, steps.get(name, _NEVER))
+        first_step = min(steps.values(), default=_NEVER)
+        return None if first_step == _NEVER else (first_step, [n for n in self.names if steps.get(n) == first_step])
 
     def drain(self, accelerator: Accelerator) -> dict[str, float]:
         """Means under their log keys since the last call, over every process; called by all of them together."""
-        if self._sums is None:
-            self._sums = torch.zeros(2, len(NAMES), device=accelerator.device, dtype=torch.float64)
-        sums = self._sums if accelerator.num_processes == 1 else accelerator.reduce(self._sums.clone(), "sum")
-        total, count = sums.tolist()  # type: ignore[union-attr]
-        self._sums = None
-        return {LOG_KEYS[n]: t / c for n, t, c in zip(NAMES, total, count, strict=True) if c}
+        totals, counts = dict.fromkeys(self.names, 0.0), dict.fromkeys(self.names, 0)
+        for together, sums in self._sums.items():
+            for name, value in zip(together, sums.tolist(), strict=True):
+                totals[name] += value
+                counts[name] += self._counts[together]
+        self._sums.clear()
+        self._counts.clear()
+        if accelerator.num_processes > 1:
+            exact = torch.float32 if accelerator.device.type == "mps" else torch.float64
+            both = torch.tensor([list(totals.values()), list(counts.values())], dtype=exact, device=accelerator.device)
+            total, count = accelerator.reduce(both, "sum").tolist()  # type: ignore[union-attr]
+            totals, counts = dict(zip(totals, total, strict=True)), dict(zip(counts, count, strict=True))
+        return {log_key(name): totals[name] / counts[name] for name in self.names if counts[name]}

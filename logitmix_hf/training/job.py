@@ -145,4 +145,4 @@ class Job(ABC):
         """Name the run folder after the run, where the user did not; ``detail`` follows the method."""
         if self.training.output_dir in (None, "trainer_output"):  # the second is TrainingArguments' word for None
             model = network.rstrip("/").rpartition("/")[2]
-            self.training.output_dir = f"runs/{self.name}-{model}-{self.mix.method}{detail}-s{self.training.seed}"
+            self.training.output_dir = f"runs/{self.name}-{model}-{self.mix.row.name}{detail}-s{self.training.seed}"

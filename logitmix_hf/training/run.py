@@ -52,6 +52,10 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     stopping = _early_stopping(job)
     _check_reports(training)
     job.check()
+    if job.mix.row.name != job.mix.method and is_main_process():
+        print(
+            f"--vwci {job.mix.vwci} with method {job.mix.method} is the method {job.mix.row.name} now.", file=sys.stderr
+        )
     protocols.check_flags(job)
     target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
     token = training.hub_token

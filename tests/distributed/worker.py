@@ -12,17 +12,20 @@ import torch
 from test_trainer import Gradients, trainer_of
 
 from logitmix_hf import MixArguments, MixTrainer
+from logitmix_hf.steps.mixed import MixedStep
 
 
 def main() -> None:
     folder, steps = Path(sys.argv[1]), int(sys.argv[2])
     plans = []
 
-    class Watched(MixTrainer):
-        def draw(self, rows, generator, mix):
-            plans.append(super().draw(rows, generator, mix))
-            return plans[-1]
+    draw = MixedStep.draw
 
+    def watched(step, rows, mix, generator):
+        plans.append(draw(step, rows, mix, generator))
+        return plans[-1]
+
+    MixedStep.draw = watched
     seen = Gradients()
     trainer = trainer_of(
         folder,
@@ -34,8 +37,6 @@ def main() -> None:
         max_grad_norm=0.0,
         callbacks=[seen],
     )
-    trainer.draw = Watched.draw.__get__(trainer)  # same class otherwise
-    trainer.__class__ = Watched
     trainer.train()
     rank = trainer.accelerator.process_index
     output = trainer.predict(torch.utils.data.Subset(trainer.eval_dataset, range(8 * steps - 1)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import sys
 from pathlib import Path
 
 import datasets.config
@@ -13,19 +12,16 @@ import huggingface_hub.constants
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from loopback_hub import LoopbackHub
 from PIL import Image
-from shown import QUICK, ROOT, example, small
+from servingmodels import text_classifier
+from shown import QUICK, example, small
 from tiny import CONFIGS, build
 from transformers import AutoTokenizer
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.text.tasks import TASKS
-
-sys.path.insert(0, str(ROOT / "tests" / "reporting"))
-sys.path.insert(0, str(ROOT / "tests" / "serving"))
-from loopback_hub import LoopbackHub
-from servingmodels import text_classifier
 
 TOKEN = "loopback-secret-70c5"
 

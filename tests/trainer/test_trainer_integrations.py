@@ -47,7 +47,7 @@ def test_hyperparameter_search_over_alpha_weight_and_site(tmp_path):
 
     class Watch(TrainerCallback):
         def on_evaluate(self, args, state, control, **kwargs):
-            seen.append(trainer._passes.forward.site)
+            seen.append((trainer._step.passes.forward.site, trainer._step.loss.mix.w_sim))
 
     trainer.add_callback(Watch())
     best = trainer.hyperparameter_search(
@@ -62,8 +62,8 @@ def test_hyperparameter_search_over_alpha_weight_and_site(tmp_path):
     assert len({mix.alpha for mix in tried}) == 3
     # Each trial really mixed at its own site and weighed by its own weights.
     wanted = {"embeddings": ("depth", (0,)), "layer.1": ("depth", (1,)), "cls": ("cls", ())}
-    assert [(site.kind, site.depths) for site in seen] == [wanted[mix.site] for mix in tried]
-    assert [loss.weights["sim"] for loss in trainer._losses.values()] == [tried[-1].w_sim]
+    assert [(site.kind, site.depths) for site, _ in seen] == [wanted[mix.site] for mix in tried]
+    assert [w_sim for _, w_sim in seen] == [mix.w_sim for mix in tried]
 
 
 @pytest.fixture

@@ -136,9 +136,9 @@ def check_dropout(source: Source, model: nn.Module, mix: MixArguments) -> None:
         )
     config: Any = model.config
     drops = {name: value for name, value in config.to_dict().items() if "drop" in name and isinstance(value, float)}
-    if mix.vwci and not any(layer.p for layer in layers) and not any(drops.values()):
+    if mix.row.step == "stochastic" and not any(layer.p for layer in layers) and not any(drops.values()):
         raise UserError(
-            f"--vwci compares passes with dropout, and {source.name} has none"
+            f"method vwci compares passes with dropout, and {source.name} has none"
             f"{' with --dropout 0: raise it' if layers and source.pretrained is None else ': take vgg16_bn'}."
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.plan import MixPlan, draw_plan, step_generator
 from logitmix_hf.reporting.mixtures import Mixtures, mixtures_plot
+from logitmix_hf.steps import build_step
 from logitmix_hf.steps.passes import modality_of
 from logitmix_hf.training.job import Loaded
 from logitmix_hf.vision.mixers import MaskedPlan
@@ -34,18 +35,21 @@ def draw_preview(trainer: Any, loaded: Loaded, path: Path) -> Path:
     device = next(trainer.model.parameters()).device
     labels = batch.pop("labels").to(device)
     batch = {name: value.to(device) for name, value in batch.items()}
-    blocks = [_block(trainer, loaded, mix, batch, labels) for mix in trainer.mixers.values()]
-    trainer.remove_hooks()
+    step: Any = build_step(trainer.model, trainer.mix, trainer.processing_class)  # mixed: it is drawn for those alone
+    try:
+        blocks = [_block(trainer, step.passes, loaded, mix, batch, labels) for mix in step.mixes.values()]
+    finally:
+        step.remove()
     return mixtures_plot(blocks, path)
 
 
-def _block(trainer: Any, loaded: Loaded, mix: Any, batch: dict[str, Tensor], labels: Tensor) -> Mixtures:
+def _block(trainer: Any, passes: Any, loaded: Loaded, mix: Any, batch: dict[str, Tensor], labels: Tensor) -> Mixtures:
     generator = step_generator(trainer.args.seed, 0, purpose=_PURPOSE)
     pixels = batch["pixel_values"]
     drawn = draw_plan(len(pixels), mix.alpha, generator, per="example", lam=mix.lam)
     own = torch.arange(len(pixels))
     plan = MixPlan(torch.stack([own, own.roll(-1)], 1), drawn.shares)
-    forward = trainer.passes_of(trainer.model).forwards[mix.mixer]
+    forward = passes.forwards[mix.mixer]
     mixed, carried = forward.mix_pixels(batch, plan, generator, labels)
     inside = "" if mix.site == "input" else f", mixed at {mix.site} (shown on the pixels)"
     if forward.mixer.needs_saliency and not loaded.model_record.get("pretrained"):

@@ -18,9 +18,9 @@ import torch
 from huggingface_hub import ModelCard, constants
 from tinyrun import flags, rows
 
+from logitmix_hf.commands import push
 from logitmix_hf.commands.glue import main
 from logitmix_hf.reporting.card import model_card
-from logitmix_hf.training import push
 
 ROOT = Path(__file__).parents[3]
 from loopback_hub import LoopbackHub  # noqa: E402
@@ -187,7 +187,7 @@ def test_push_tells_what_is_no_finished_run_before_it_asks_the_hub(here, failed,
 def test_push_starts_without_torch():
     """It sends files: nobody should wait for the network's library."""
     code = (
-        "import sys, logitmix_hf.training.push; print([name for name in ('torch', 'datasets') if name in sys.modules])"
+        "import sys, logitmix_hf.commands.push; print([name for name in ('torch', 'datasets') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
