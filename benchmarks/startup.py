@@ -136,7 +136,7 @@ def _preparation(folder: Path, files: dict[str, Path], scratch: Path) -> tuple[d
     """Files to tokens, nothing cached."""
     from datasets import disable_caching, disable_progress_bars
 
-    from logitmix_hf.text.data import load_text_data, tokenize
+    from logitmix_hf.text.data import TextRequest, load_text_data, tokenize
 
     disable_caching()
     disable_progress_bars()
@@ -145,7 +145,9 @@ def _preparation(folder: Path, files: dict[str, Path], scratch: Path) -> tuple[d
     fresh = (scratch / f"files-{number}" for number in count())
 
     def ours() -> Any:
-        data = load_text_data(train_file=train, validation_file=validation, text_columns=COLUMNS, label_column="label")
+        data = load_text_data(
+            TextRequest(train_file=train, validation_file=validation, text_columns=COLUMNS, label_column="label")
+        )
         splits = [data.train, *data.validation.values()]
         return [tokenize(split, tokenizer, data.columns, 128) for split in splits if split is not None]
 

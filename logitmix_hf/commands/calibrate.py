@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from logitmix_hf.flags import FlagParser, flag, formatter
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.process import guarded
 from logitmix_hf.serving.classifier import Found, find_classifier
-from logitmix_hf.text.data import TextData
+from logitmix_hf.text.data import TextData, TextRequest
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.run import fine_tune
 from logitmix_hf.training.settings import RunSettings, TrainSettings
@@ -34,7 +33,7 @@ from logitmix_hf.training.vision.job import VisionJob
 from logitmix_hf.training.vision.settings import DataSettings as ImageDataSettings
 from logitmix_hf.training.vision.settings import ModelSettings as ImageModelSettings
 from logitmix_hf.training.vision.settings import VisionTrainSettings
-from logitmix_hf.vision.data import ImageData
+from logitmix_hf.vision.data import ImageData, ImageRequest
 
 
 @dataclass(frozen=True)
@@ -125,11 +124,11 @@ class CalibrateText(Untrained, TextJob):
     def aligned(self, data: TextData) -> TextData:
         return self.matched(data)
 
-    @cached_property
-    def _data_arguments(self) -> dict[str, Any]:
-        own = TextJob.__dict__["_data_arguments"].func(self)
-        columns = own["text_columns"] or (self.found.columns if not self.data.task else None) or None
-        return {**own, "validation_share": 0.0, "text_columns": columns, "training": False}
+    @property
+    def request(self) -> TextRequest:
+        own = super().request
+        columns = own.text_columns or (self.found.columns if not own.task else None) or None
+        return replace(own, validation_share=0.0, text_columns=columns, training=False)
 
 
 class CalibrateImages(Untrained, VisionJob):
@@ -146,9 +145,9 @@ class CalibrateImages(Untrained, VisionJob):
         except Exception:  # a folder of weights alone gets the one that judged it
             return loaded
 
-    @cached_property
-    def _data_arguments(self) -> dict[str, Any]:
-        return {**VisionJob.__dict__["_data_arguments"].func(self), "validation_share": 0.0, "training": False}
+    @property
+    def request(self) -> ImageRequest:
+        return replace(super().request, validation_share=0.0, training=False)
 
 
 _KINDS: dict[str, tuple[type[Untrained], list[Any]]] = {

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from logitmix_hf.data.roles import Needs
 from logitmix_hf.data.split import hold_out_rows, keep_rows
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.fingerprints import dataset_of, digest_of, renumbered
 from logitmix_hf.text.labels import Labels, read_labels
-from logitmix_hf.text.sources import GLUE, Request, Source, open_source
+from logitmix_hf.text.request import GLUE, TextRequest
+from logitmix_hf.text.sources import Source, check_data, open_source
 from logitmix_hf.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["GLUE", "TextData", "check_data", "load_text_data", "tokenize"]
+__all__ = ["GLUE", "TextData", "TextRequest", "check_data", "load_text_data", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -96,119 +96,26 @@ class TextData:
         )
 
 
-def check_data(
-    *,
-    task: str | None = None,
-    dataset_name: str | None = GLUE,
-    dataset_config: str | None = None,
-    train_file: str | Path | None = None,
-    validation_file: str | Path | None = None,
-    test_file: str | Path | None = None,
-    text_columns: str | Sequence[str] | None = None,
-    label_column: str | None = None,
-    regression: bool = False,
-    validation_share: float = 0.1,
-    seed: int = 42,
-    max_train_samples: int | None = None,
-    max_eval_samples: int | None = None,
-    need_test: bool = False,
-    calibration_share: float | None = None,
-    calibration_file: str | Path | None = None,
-    training: bool = True,
-) -> Request:
-    """The checks of :func:`load_text_data` that cost nothing, for the first second of a command.
-
-    Raises:
-        UserError: as there, as far as arguments and the first bytes of files tell.
-    """
-    check_number("validation_share", validation_share, low=0, high=0.9)
-    for name, value in (("max_train_samples", max_train_samples), ("max_eval_samples", max_eval_samples)):
-        if value is not None:
-            check_number(name, value, low=1)
-            if not isinstance(value, int):
-                raise UserError(f"{name} must be a whole number, got {value!r}.")
-    given = {"train": train_file, "validation": validation_file, "test": test_file}
-    files = {key: path for key, path in given.items() if path is not None}
-    if files and need_test and test_file is None:
-        raise UserError("Predictions for a test split need a --test_file.")
-    if isinstance(text_columns, str):
-        text_columns = [column.strip() for column in text_columns.split(",")]
-    columns = None if text_columns is None else tuple(text_columns)
-    if calibration_share is not None:
-        check_number("calibration_split", calibration_share, low=0, high=0.9, open_low=True)
-        if files and "train" not in files:
-            raise UserError("--calibration_split takes its rows from train, and there is no --train_file.")
-    return Request(task, dataset_name, dataset_config, files, columns, label_column, regression, calibration_file)
-
-
-def load_text_data(
-    *,
-    task: str | None = None,
-    dataset_name: str | None = GLUE,
-    dataset_config: str | None = None,
-    train_file: str | Path | None = None,
-    validation_file: str | Path | None = None,
-    test_file: str | Path | None = None,
-    text_columns: str | Sequence[str] | None = None,
-    label_column: str | None = None,
-    regression: bool = False,
-    validation_share: float = 0.1,
-    seed: int = 42,
-    max_train_samples: int | None = None,
-    max_eval_samples: int | None = None,
-    need_test: bool = False,
-    known_labels: Sequence[str] = (),
-    calibration_share: float | None = None,
-    calibration_file: str | Path | None = None,
-    training: bool = True,
-) -> TextData:
-    """Read, check and number the data that the arguments mean.
-
-    Args:
-        task: a name in ``TASKS``, read from ``dataset_name``: the Hub's ``nyu-mll/glue``, a local folder in its
-            layout, or "builtin".
-        dataset_name: without a task, any data set of the Hub or a folder, by name and columns.
-        dataset_config: its configuration; default the task, or the only one.
-        train_file, validation_file, test_file: own data in place of both; kinds by suffix, see
-            :func:`logitmix_hf.text.files.read_file`.
-        text_columns: one or two ("a,b" or a sequence). Default: the columns that hold texts beside the label, when
-            there are one or two of them.
-        label_column: default "label", else "labels".
-        regression: take integer labels as values. Real numbers always are, see
-            :func:`logitmix_hf.text.labels.read_labels`, which also says how labels are ordered.
-        validation_share: where there is no validation split (``data.roles``) or file, this share of train is held
-            out, stratified, by ``seed``; 0 for none.
-        max_train_samples: keep so many rows of train, the first of a shuffle by ``seed``.
-        max_eval_samples: keep the first rows of each validation split. Test splits are always whole.
-        need_test: read the test splits too.
-        known_labels: class names in the order of a model that exists already.
-        calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
-        calibration_file: or these rows of their own, with the columns of the other splits.
-        training: False: a model that exists is judged. Train is read for ``calibration_share`` alone; without a
-            validation split the test split is validation, or the only split there is; and one class is enough.
+def load_text_data(request: TextRequest) -> TextData:
+    """Read, check and number the data that a request means.
 
     Raises:
         UserError: for anything that the user can mend; the message is one line.
     """
-    request = check_data(
-        task=task, dataset_name=dataset_name, dataset_config=dataset_config, train_file=train_file,
-        validation_file=validation_file, test_file=test_file, text_columns=text_columns, label_column=label_column,
-        regression=regression, validation_share=validation_share, max_train_samples=max_train_samples,
-        max_eval_samples=max_eval_samples, need_test=need_test, calibration_share=calibration_share,
-        calibration_file=calibration_file, training=training,
-    )  # fmt: skip
-    source = open_source(request, Needs(need_test, training or calibration_share is not None, not training))
-    columns, tables, labels = _read(source, request, tuple(known_labels), training)
+    check_data(request)
+    source, seed = open_source(request), request.seed
+    columns, tables, labels = _read(source, request)
     train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
-    if train is not None and not validation and validation_share > 0:
-        train, held, note = _set_apart(train, labels.problem, validation_share, seed)
+    if train is not None and not validation and request.validation_share > 0:
+        train, held, note = _set_apart(train, labels.problem, request.validation_share, seed)
         validation = {"validation": held}
-    calibration, calibration_note = tables.get("calibration"), f"the file {Path(calibration_file or '').name}"
+    calibration, calibration_note = tables.get("calibration"), f"the file {Path(request.calibration_file or '').name}"
     if train is not None:
-        train = train.take(keep_rows(len(train), max_train_samples, seed))
-        if calibration_share is not None:
-            train, calibration, calibration_note = _set_apart(train, labels.problem, calibration_share, seed)
-    validation = {key: split.take(keep_rows(len(split), max_eval_samples, None)) for key, split in validation.items()}
+        train = train.take(keep_rows(len(train), request.max_train_samples, seed))
+        if request.calibration_share is not None:
+            train, calibration, calibration_note = _set_apart(train, labels.problem, request.calibration_share, seed)
+    most = request.max_eval_samples
+    validation = {key: split.take(keep_rows(len(split), most, None)) for key, split in validation.items()}
     ready = {key: dataset_of(split) for key, split in validation.items()}
     test = {key: dataset_of(tables[key]) for key in source.test}
     train_ready = None if train is None else dataset_of(train)
@@ -239,9 +146,7 @@ def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[
     return train.take(kept), train.take(held), f"{how} {share:.3g} share of train ({len(held)} rows), seed {seed}"
 
 
-def _read(
-    source: Source, request: Request, known: tuple[str, ...], training: bool
-) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels]:
+def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels]:
     """Text columns, splits with their final columns, and labels; "train" first where there is one."""
     splits: dict[str, RawSplit] = {} if source.train is None else {"train": source.train}
     splits |= (
@@ -255,9 +160,10 @@ def _read(
         for key, split in splits.items()
         if key not in source.test or _has_labels(split, label, source.task is not None)
     }
-    names = known or (source.task.label_names if source.task else ())
+    names = request.known_labels or (source.task.label_names if source.task else ())
     regression = request.regression or (source.task is not None and source.task.regression)
-    labels, values = read_labels(labelled, regression=regression, known=() if regression else names, learns=training)
+    known = () if regression else names
+    labels, values = read_labels(labelled, regression=regression, known=known, learns=request.training)
     tables = {}
     for key, split in splits.items():
         made = texts(split, columns)

@@ -5,77 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
 from logitmix_hf.data.hub import is_folder, load_dataset_dict
 from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
-from logitmix_hf.errors import UserError, listed, pick
+from logitmix_hf.errors import UserError, listed
 from logitmix_hf.text.files import RawSplit, check_file, from_features, read_file
+from logitmix_hf.text.request import TextRequest
 from logitmix_hf.text.tasks import TASKS, Task
-
-GLUE = "nyu-mll/glue"
-"""The data set that a task alone means."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What data was asked for; arguments as in :func:`logitmix_hf.text.data.load_text_data`.
-
-    Raises:
-        UserError: when made, for requests that contradict themselves, unknown tasks, and files that are missing,
-            empty, binary or of unknown kind. Nothing is read beyond the first bytes of files.
-    """
-
-    task: str | None
-    dataset_name: str | None
-    dataset_config: str | None
-    files: Mapping[str, str | Path]
-    text_columns: tuple[str, ...] | None
-    label_column: str | None
-    regression: bool
-    calibration_file: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        named = self.dataset_name if self.dataset_name != GLUE else None
-        flags = ", ".join(f"--{key}_file {path}" for key, path in self.files.items())
-        if self.files and self.task:
-            raise UserError(f"--task {self.task} and {flags} were both given: take a GLUE task or your own files.")
-        if self.files and named:
-            raise UserError(f"--dataset_name {named} and {flags} were both given: take one of them.")
-        if self.task:
-            self._check_task(self.task)
-        elif named == "builtin":
-            raise UserError(f"--dataset_name builtin needs a --task: {', '.join(_builtin_tasks())}.")
-        elif not self.files and not named and self.dataset_config is None:
-            raise UserError(
-                "No data was given: take a GLUE task (--task rte), your own file (--train_file data.csv), or any data"
-                " set of the Hub (--dataset_name ORG/NAME)."
-            )
-        for path in (*self.files.values(), *([self.calibration_file] if self.calibration_file else [])):
-            check_file(path)
-        if named and named != "builtin":
-            is_folder(named)
-        if self.text_columns is not None:
-            columns = self.text_columns
-            if len(columns) not in (1, 2) or len(set(columns)) != len(columns) or not all(columns):
-                raise UserError(f"--text_columns takes one column or two joined by a comma, got {','.join(columns)!r}.")
-            if self.label_column in columns:
-                raise UserError(f"--label_column {self.label_column!r} is also one of the text columns.")
-
-    def _check_task(self, name: str) -> None:
-        task = pick(TASKS, name, "task")
-        if self.dataset_name == "builtin":
-            pick(_builtin_tasks(), name, "builtin task")
-        for flag, value in (("text_columns", self.text_columns), ("label_column", self.label_column)):
-            if value:
-                raise UserError(
-                    f"--{flag} and --task {name} were both given: a task has its own columns"
-                    f" ({', '.join(task.columns)}; label); leave out one of the two."
-                )
-        if self.regression and not task.regression:
-            raise UserError(f"--regression does not fit --task {name}, whose labels are {', '.join(task.label_names)}.")
 
 
 @dataclass(frozen=True)
@@ -98,28 +36,35 @@ class Source:
     calibration: RawSplit | None = None
 
 
-def _builtin_tasks() -> Mapping[str, Any]:
-    from logitmix_hf.builtin.tasks import BUILTIN_TASKS
+def check_data(request: TextRequest) -> None:
+    """Require the files and the folder of a request to be there, of a known kind, and neither empty nor binary: what
+    costs nothing, for the first second of a command.
 
-    return BUILTIN_TASKS
+    Raises:
+        UserError: as :func:`logitmix_hf.text.files.check_file`. Nothing is read beyond the first bytes of files.
+    """
+    for path in (*request.files.values(), *([request.calibration_file] if request.calibration_file else [])):
+        check_file(path)
+    if request.dataset_name and request.dataset_name != "builtin":
+        is_folder(request.dataset_name)
 
 
-def open_source(request: Request, needs: Needs) -> Source:
+def open_source(request: TextRequest) -> Source:
     """Read the splits that a request means, of these only what is needed.
 
     Raises:
         UserError: for what cannot be read, a split that is missing, or the Hub out of reach.
     """
-    source = _open_source(request, needs)
+    source = _open_source(request)
     if request.calibration_file is None:
         return source
     return replace(source, calibration=read_file(request.calibration_file))
 
 
-def _open_source(request: Request, needs: Needs) -> Source:
+def _open_source(request: TextRequest) -> Source:
+    needs, name = request.needs, request.place
     if request.files:
         return _from_files(request.files, needs)
-    name = request.dataset_name or GLUE
     if request.task is None:
         return _from_data_set(name, request.dataset_config, needs)
     task = TASKS[request.task]

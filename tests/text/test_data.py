@@ -15,7 +15,7 @@ from logitmix_hf.builtin.tasks import generate
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
 from logitmix_hf.text import sources
-from logitmix_hf.text.data import check_data, load_text_data
+from logitmix_hf.text.data import TextRequest, check_data, load_text_data
 from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.tasks import TASKS
 
@@ -38,7 +38,7 @@ def train_csv(tmp_path):
 
 
 def test_a_share_of_train_is_held_out_and_told(train_csv):
-    data = load_text_data(train_file=train_csv, validation_share=0.2, seed=3)
+    data = load_text_data(TextRequest(train_file=train_csv, validation_share=0.2, seed=3))
     assert (data.problem, data.label_names, data.columns) == (SINGLE, ("no", "yes"), ("text",))
     assert (data.name, data.source, data.kind, data.metrics) == ("train", "train.csv", "file", ("accuracy",))
     assert data.validation_note == "a stratified 0.2 share of train (12 rows), seed 3"
@@ -49,12 +49,12 @@ def test_a_share_of_train_is_held_out_and_told(train_csv):
         assert [f"text {i}" for i in split["idx"]] == split["text"][:]
         assert [["yes", "no", "yes"][i % 3] for i in split["idx"]] == [data.label_names[y] for y in split["labels"]]
     assert sorted([*data.train["idx"], *held["idx"]]) == list(range(60))
-    assert load_text_data(train_file=train_csv, validation_share=0).validation == {}
+    assert load_text_data(TextRequest(train_file=train_csv, validation_share=0)).validation == {}
 
 
 def test_a_validation_file_leaves_train_whole(train_csv, tmp_path):
     dev = write(tmp_path / "dev.csv", label=["no", "yes"], text=["a", "b"])
-    data = load_text_data(train_file=train_csv, validation_file=dev)
+    data = load_text_data(TextRequest(train_file=train_csv, validation_file=dev))
     assert len(data.train) == 60
     assert data.validation["validation"]["labels"][:] == [0, 1]
     assert data.validation_note == "the file dev.csv"
@@ -64,7 +64,7 @@ def test_files_of_different_kinds_go_together(train_csv, tmp_path):
     dev, test = tmp_path / "dev.jsonl", tmp_path / "test.tsv"
     dev.write_text(json.dumps({"text": "a", "label": "yes"}) + "\n")
     test.write_text("text\nb\nc\n")
-    data = load_text_data(train_file=train_csv, validation_file=dev, test_file=test, need_test=True)
+    data = load_text_data(TextRequest(train_file=train_csv, validation_file=dev, test_file=test, need_test=True))
     assert data.test["test"].column_names == ["text", "idx"]  # no labels: they are unknown
     assert data.validation["validation"][0] == {"text": "a", "labels": 1, "idx": 0}
 
@@ -72,7 +72,7 @@ def test_files_of_different_kinds_go_together(train_csv, tmp_path):
 def test_labels_of_a_test_file_are_kept_when_complete(train_csv, tmp_path):
     whole = write(tmp_path / "whole.csv", text=["a", "b"], label=["no", "yes"])
     part = write(tmp_path / "part.csv", text=["a", "b"], label=["no", None])
-    read = lambda path: load_text_data(train_file=train_csv, test_file=path, need_test=True).test["test"]  # noqa: E731
+    read = lambda path: load_text_data(TextRequest(train_file=train_csv, test_file=path, need_test=True)).test["test"]  # noqa: E731
     assert read(whole)["labels"][:] == [0, 1]
     assert "labels" not in read(part).column_names
 
@@ -82,14 +82,16 @@ def test_problems_decide_the_type_of_labels(tmp_path):
     several = tmp_path / "several.jsonl"
     rows = [{"text": text, "labels": ["a", "b"] if i % 2 else ["b"]} for i, text in enumerate(texts)]
     several.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    multi = load_text_data(train_file=several)
+    multi = load_text_data(TextRequest(train_file=several))
     assert (multi.problem, multi.label_names, multi.metrics[0]) == (MULTI, ("a", "b"), "f1_micro")
     assert sorted(map(tuple, multi.train["labels"])) == [(0.0, 1.0)] * 9 + [(1.0, 1.0)] * 9
-    real = load_text_data(train_file=write(tmp_path / "real.csv", text=texts, label=np.arange(20) / 4))
+    real = load_text_data(TextRequest(train_file=write(tmp_path / "real.csv", text=texts, label=np.arange(20) / 4)))
     assert (real.problem, real.label_names) == (REGRESSION, ())
     assert [y * 4 for y in real.train["labels"]] == real.train["idx"][:]
     assert "a random 0.1 share" in real.validation_note
-    forced = load_text_data(train_file=write(tmp_path / "int.csv", text=texts, label=range(20)), regression=True)
+    forced = load_text_data(
+        TextRequest(train_file=write(tmp_path / "int.csv", text=texts, label=range(20)), regression=True)
+    )
     assert forced.problem == REGRESSION
 
 
@@ -97,19 +99,18 @@ def test_columns_are_found_when_one_or_two_hold_texts(tmp_path):
     n = range(20)
     columns = {"id": n, "a": [f"a{i}" for i in n], "y": ["p", "q"] * 10, "b": [f"b{i}" for i in n], "score": [0.5] * 20}
     pair = write(tmp_path / "pair.csv", **columns)
-    assert load_text_data(train_file=pair, label_column="y").columns == ("a", "b")
-    assert load_text_data(train_file=pair, label_column="y", text_columns="b").columns == ("b",)
-    assert load_text_data(train_file=pair, label_column="y", text_columns="b, a").columns == ("b", "a")
-    assert load_text_data(train_file=pair, label_column="y", text_columns=["b", "a"]).columns == ("b", "a")
+    assert load_text_data(TextRequest(train_file=pair, label_column="y")).columns == ("a", "b")
+    assert load_text_data(TextRequest(train_file=pair, label_column="y", text_columns=("b",))).columns == ("b",)
+    assert load_text_data(TextRequest(train_file=pair, label_column="y", text_columns=("b", "a"))).columns == ("b", "a")
     # a column of numbers is a text when it is asked for
-    assert load_text_data(train_file=pair, label_column="y", text_columns="id").train["id"][0] == "0"
+    assert load_text_data(TextRequest(train_file=pair, label_column="y", text_columns=("id",))).train["id"][0] == "0"
     with pytest.raises(UserError, match=r"3 columns of texts beside the label 'score'.*Columns: 'id', 'a', 'y', 'b'"):
-        load_text_data(train_file=pair, label_column="score")
+        load_text_data(TextRequest(train_file=pair, label_column="score"))
 
 
 def test_subsets(train_csv, tmp_path):
     dev = write(tmp_path / "dev.csv", text=[f"d{i}" for i in range(9)], label=["no", "yes", "no"] * 3)
-    read = lambda **kw: load_text_data(train_file=train_csv, validation_file=dev, **kw)  # noqa: E731
+    read = lambda **kw: load_text_data(TextRequest(train_file=train_csv, validation_file=dev, **kw))  # noqa: E731
     some = read(max_train_samples=10, max_eval_samples=4, seed=1)
     assert some.validation["validation"]["text"][:] == ["d0", "d1", "d2", "d3"]
     chosen = some.train["idx"][:]
@@ -126,19 +127,25 @@ def test_the_fingerprint_follows_content_not_place(train_csv, tmp_path):
     frame = pd.read_csv(train_csv)
     (tmp_path / "elsewhere").mkdir()
     frame.to_parquet(tmp_path / "elsewhere" / "other.parquet")
-    first = load_text_data(train_file=train_csv)
-    second = load_text_data(train_file=tmp_path / "elsewhere" / "other.parquet")
+    first = load_text_data(TextRequest(train_file=train_csv))
+    second = load_text_data(TextRequest(train_file=tmp_path / "elsewhere" / "other.parquet"))
     assert first.fingerprint == second.fingerprint
     assert first.train._fingerprint == second.train._fingerprint
     frame.loc[7, "text"] += "!"
     frame.to_csv(train_csv, index=False)
-    assert load_text_data(train_file=train_csv).fingerprint != first.fingerprint
-    assert load_text_data(train_file=tmp_path / "elsewhere" / "other.parquet", seed=1).fingerprint != first.fingerprint
+    assert load_text_data(TextRequest(train_file=train_csv)).fingerprint != first.fingerprint
+    assert (
+        load_text_data(TextRequest(train_file=tmp_path / "elsewhere" / "other.parquet", seed=1)).fingerprint
+        != first.fingerprint
+    )
 
 
 def test_generated_tasks_come_with_their_posterior():
     for name in ("rte", "stsb"):
-        data, raw = load_text_data(task=name, dataset_name="builtin", need_test=True), generate(name, "validation")
+        data, raw = (
+            load_text_data(TextRequest(task=name, dataset_name="builtin", need_test=True)),
+            generate(name, "validation"),
+        )
         assert (data.columns, data.label_names) == (TASKS[name].columns, TASKS[name].label_names)
         assert (data.kind, data.source, data.metrics) == ("builtin", "builtin", TASKS[name].metrics)
         split = data.validation["validation"]
@@ -148,7 +155,7 @@ def test_generated_tasks_come_with_their_posterior():
 
 
 def test_renumbering_keeps_what_is_said(train_csv):
-    data = load_text_data(task="rte", dataset_name="builtin")
+    data = load_text_data(TextRequest(task="rte", dataset_name="builtin"))
     other = data.renumbered(["not_entailment", "entailment"])
     assert data.renumbered(data.label_names) is data
     for row, changed in zip(data.train, other.train, strict=True):
@@ -157,7 +164,7 @@ def test_renumbering_keeps_what_is_said(train_csv):
         assert row["sentence1"] == changed["sentence1"]
     assert other.train._fingerprint != data.train._fingerprint
     with pytest.raises(UserError, match="labels are no, yes, the model's are a, b"):
-        load_text_data(train_file=train_csv).renumbered(["a", "b"])
+        load_text_data(TextRequest(train_file=train_csv)).renumbered(["a", "b"])
 
 
 def test_renumbering_three_classes_and_several_labels(tmp_path):
@@ -165,7 +172,7 @@ def test_renumbering_three_classes_and_several_labels(tmp_path):
     for labels in (["a", "b", "c", "b"] * 5, [["a"], ["b", "c"], ["c"], []] * 5):
         rows = [{"text": "t", "label": label} for label in labels]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        made = load_text_data(train_file=path).renumbered(["c", "a", "b"]).train
+        made = load_text_data(TextRequest(train_file=path)).renumbered(["c", "a", "b"]).train
         for row in made:
             chosen = np.flatnonzero(row["labels"]) if isinstance(row["labels"], list) else [row["labels"]]
             wanted = labels[row["idx"]]
@@ -173,7 +180,7 @@ def test_renumbering_three_classes_and_several_labels(tmp_path):
 
 
 def test_only_a_validation_file(train_csv):
-    data = load_text_data(validation_file=train_csv, known_labels=["yes", "no", "other"])
+    data = load_text_data(TextRequest(validation_file=train_csv, known_labels=["yes", "no", "other"]))
     assert data.train is None
     assert data.label_names == ("yes", "no", "other")
     assert data.validation["validation"]["labels"][:3] == [0, 1, 0]
@@ -197,7 +204,7 @@ def test_every_task_from_a_folder_in_the_layout_of_glue(name, tmp_path):
     task = TASKS[name]
     labels = [1.5, 0.0, 5.0, 2.0] if task.regression else [1, 0, 1, len(task.label_names) - 1]
     fake_glue(tmp_path / "glue", task, [task.train, *task.validation.values(), *task.test.values()], labels)
-    data = load_text_data(task=name, dataset_name=str(tmp_path / "glue"), need_test=True)
+    data = load_text_data(TextRequest(task=name, dataset_name=str(tmp_path / "glue"), need_test=True))
     assert (data.columns, data.label_names, data.metrics) == (task.columns, task.label_names, task.metrics)
     assert (data.name, data.source, data.kind) == (name, "glue", "folder")
     assert str(tmp_path) not in f"{data.source} {data.validation_note}"
@@ -212,9 +219,9 @@ def test_every_task_from_a_folder_in_the_layout_of_glue(name, tmp_path):
 
 def test_a_task_without_its_test_split(tmp_path):
     fake_glue(tmp_path / "glue", TASKS["mnli"], ["train", *TASKS["mnli"].validation.values()], [0, 1, 2, 0])
-    assert load_text_data(task="mnli", dataset_name=str(tmp_path / "glue")).test == {}
+    assert load_text_data(TextRequest(task="mnli", dataset_name=str(tmp_path / "glue"))).test == {}
     with pytest.raises(UserError, match="no split 'test_matched' for the task mnli; it has 'train', 'validation_"):
-        load_text_data(task="mnli", dataset_name=str(tmp_path / "glue"), need_test=True)
+        load_text_data(TextRequest(task="mnli", dataset_name=str(tmp_path / "glue"), need_test=True))
 
 
 @pytest.mark.parametrize(
@@ -234,7 +241,7 @@ def test_a_test_split_is_never_used_for_validation(names, taken, note, tmp_path,
         return RawSplit(f"split {name}", pa.table(rows))
 
     monkeypatch.setattr(sources, "load_splits", lambda *_: {name: raw(name) for name in names.split()})
-    data = load_text_data(dataset_name=str(tmp_path), validation_share=0.2)
+    data = load_text_data(TextRequest(dataset_name=str(tmp_path), validation_share=0.2))
     assert (list(data.validation), data.validation_note) == (taken, note)
     source = {text.split()[0] for split in data.validation.values() for text in split["text"]}
     assert source == {"train"} if "share" in note else source == set(note.split(" ", 2)[2].split(", "))
@@ -250,15 +257,15 @@ MISTAKES = [
     ({"dataset_name": "org/x", "train_file": "CSV"}, "--dataset_name org/x and --train_file .* were both given"),
     ({"dataset_name": "builtin"}, "--dataset_name builtin needs a --task: rte, cola, sst2, stsb"),
     ({"dataset_name": "builtin", "task": "mnli"}, "No builtin task is called 'mnli'"),
-    ({"task": "rte", "text_columns": "a"}, "--text_columns and --task rte were both given"),
+    ({"task": "rte", "text_columns": ("a",)}, "--text_columns and --task rte were both given"),
     ({"task": "rte", "label_column": "a"}, "--label_column and --task rte were both given"),
     ({"task": "rte", "regression": True}, "--regression does not fit --task rte"),
     ({"train_file": "missing.csv"}, "There is no file 'missing.csv'"),
     ({"train_file": "CSV", "validation_file": "missing.csv"}, "There is no file 'missing.csv'"),
-    ({"train_file": "CSV", "text_columns": "a,b,c"}, "takes one column or two joined by a comma, got 'a,b,c'"),
-    ({"train_file": "CSV", "text_columns": "a,"}, "takes one column or two"),
-    ({"train_file": "CSV", "text_columns": "a,a"}, "takes one column or two"),
-    ({"train_file": "CSV", "text_columns": "a", "label_column": "a"}, "'a' is also one of the text columns"),
+    ({"train_file": "CSV", "text_columns": ("a", "b", "c")}, "takes one column or two joined by a comma, got 'a,b,c'"),
+    ({"train_file": "CSV", "text_columns": ("a", "")}, "takes one column or two"),
+    ({"train_file": "CSV", "text_columns": ("a", "a")}, "takes one column or two"),
+    ({"train_file": "CSV", "text_columns": ("a",), "label_column": "a"}, "'a' is also one of the text columns"),
     ({"train_file": "CSV", "validation_share": 1.5}, "validation_share must be a number"),
     ({"train_file": "CSV", "max_train_samples": 0}, "max_train_samples must be a number at least 1, got 0"),
     ({"train_file": "CSV", "max_eval_samples": 2.5}, "max_eval_samples must be a whole number"),
@@ -272,7 +279,7 @@ def test_mistakes_are_told_before_anything_is_read(arguments, message, train_csv
     given = {key: train_csv if value == "CSV" else value for key, value in arguments.items()}
     for function in (check_data, load_text_data):
         with pytest.raises(UserError, match=message) as caught:
-            function(**given)
+            function(TextRequest(**given))
         assert "\n" not in str(caught.value)
 
 
@@ -283,9 +290,9 @@ CONTENT = [
     ("text,label\na,1\nb,x\n", {}, "more than one kind of label"),
     ("text,y\na,1\nb,2\n", {}, "has no column 'label'. Columns: 'text', 'y'. See --label_column"),
     ("text,label\na,1\nb,2\n", {"label_column": "lable"}, "no column 'lable'. Did you mean 'label'"),
-    ("text,label\na,1\nb,2\n", {"text_columns": "txt"}, "no column 'txt'. Did you mean 'text'"),
+    ("text,label\na,1\nb,2\n", {"text_columns": ("txt",)}, "no column 'txt'. Did you mean 'text'"),
     ("n,label\n1,1\n2,2\n", {}, "0 columns of texts beside the label"),
-    ("idx,label\na,1\nb,2\n", {"text_columns": "idx"}, "may not be called 'idx'"),
+    ("idx,label\na,1\nb,2\n", {"text_columns": ("idx",)}, "may not be called 'idx'"),
 ]
 
 
@@ -293,14 +300,14 @@ CONTENT = [
 def test_mistakes_in_a_file(content, arguments, message, tmp_path):
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(UserError, match=message) as caught:
-        load_text_data(train_file=tmp_path / "a.csv", **arguments)
+        load_text_data(TextRequest(train_file=tmp_path / "a.csv", **arguments))
     assert "\n" not in str(caught.value)
 
 
 def test_a_validation_label_that_train_never_had(train_csv, tmp_path):
     dev = write(tmp_path / "dev.csv", text=["a", "b"], label=["no", "maybe"])
     with pytest.raises(UserError, match=r"dev.csv has the label 'maybe' \(row 2\).*labels there: 'no', 'yes'"):
-        load_text_data(train_file=train_csv, validation_file=dev)
+        load_text_data(TextRequest(train_file=train_csv, validation_file=dev))
 
 
 def test_a_text_column_of_numbers_or_of_both(tmp_path):
@@ -308,4 +315,4 @@ def test_a_text_column_of_numbers_or_of_both(tmp_path):
     for values, message in (([1, 2], "holds int64, not texts"), (["a", 2], "more than one kind of value")):
         path.write_text("".join(json.dumps({"text": v, "label": i}) + "\n" for i, v in enumerate(values)))
         with pytest.raises(UserError, match=message):
-            load_text_data(train_file=path, text_columns="text")
+            load_text_data(TextRequest(train_file=path, text_columns=("text",)))

@@ -253,10 +253,12 @@ def test_images(tmp_path):
 
 
 def test_a_split_of_images_is_the_same_in_memory_and_streamed():
-    from logitmix_hf.vision.data import load_image_data
+    from logitmix_hf.vision.data import ImageRequest, load_image_data
 
-    held = load_image_data(dataset="digits", calibration_share=0.1, max_train_samples=100)
-    streamed = load_image_data(dataset="digits", calibration_share=0.1, max_train_samples=100, memory_limit=0)
+    held = load_image_data(ImageRequest(dataset="digits", calibration_share=0.1, max_train_samples=100))
+    streamed = load_image_data(
+        ImageRequest(dataset="digits", calibration_share=0.1, max_train_samples=100, memory_limit=0)
+    )
     for data in (held, streamed):
         assert data.calibration is not None
         assert len(data.calibration) == 10

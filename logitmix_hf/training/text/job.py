@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import DataCollatorWithPadding
 
-from logitmix_hf.errors import UserError, pick
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config, load_tokenizer
-from logitmix_hf.text.data import TextData, check_data, load_text_data, tokenize
+from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data, tokenize
 from logitmix_hf.text.submission import write_submission
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.text import model as load
-from logitmix_hf.training.text.settings import GLUE, DataSettings, ModelSettings
+from logitmix_hf.training.text.settings import DataSettings, ModelSettings
 
 _KNOWN = ("idx", "posterior")
 
@@ -48,9 +47,7 @@ class TextJob(Job):
 
     def check(self) -> None:
         self.mix.filled(self.modality)
-        if self.data.task:
-            pick(TASKS, self.data.task, "task")
-        check_data(**self._data_arguments)
+        check_data(self.request)
         files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
         if self.training.do_train and files:
             raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
@@ -109,7 +106,7 @@ class TextJob(Job):
 
     def read_data(self) -> TextData:
         """The raw rows that the flags mean."""
-        return load_text_data(**self._data_arguments)
+        return load_text_data(self.request)
 
     def aligned(self, data: TextData) -> TextData:
         """The data with labels numbered as a model does that already knows them by name."""
@@ -120,27 +117,28 @@ class TextJob(Job):
         if self.data.task:
             write_submission(self.data.task, name, predictions.predictions, predictions.label_names, folder)
 
-    @cached_property
-    def _data_arguments(self) -> dict[str, Any]:
+    @property
+    def request(self) -> TextRequest:
+        """What rows the flags mean."""
         data = self.data
-        return {
-            "task": data.task,
-            "dataset_name": data.dataset_name or (None if data.train_file or data.validation_file else GLUE),
-            "dataset_config": data.dataset_config,
-            "train_file": data.train_file,
-            "validation_file": data.validation_file,
-            "test_file": data.test_file,
-            "text_columns": data.texts,
-            "label_column": data.label_column,
-            "regression": data.regression,
-            "validation_share": data.validation_share,
-            "seed": self.training.seed,
-            "max_train_samples": data.max_train_samples,
-            "max_eval_samples": data.max_eval_samples,
-            "need_test": self.training.do_predict,
-            "calibration_share": self.run.calibration_split,
-            "calibration_file": self.run.calibration_file,
-        }
+        return TextRequest(
+            task=data.task,
+            dataset_name=data.dataset_name,
+            dataset_config=data.dataset_config,
+            train_file=data.train_file,
+            validation_file=data.validation_file,
+            test_file=data.test_file,
+            text_columns=data.texts,
+            label_column=data.label_column,
+            regression=data.regression,
+            validation_share=data.validation_share,
+            seed=self.training.seed,
+            max_train_samples=data.max_train_samples,
+            max_eval_samples=data.max_eval_samples,
+            need_test=self.training.do_predict,
+            calibration_share=self.run.calibration_split,
+            calibration_file=self.run.calibration_file,
+        )
 
     @property
     def _tokenizer_source(self) -> Pretrained:

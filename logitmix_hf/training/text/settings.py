@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import check_number
 from logitmix_hf.flags import flag
+from logitmix_hf.text.request import GLUE
 
-GLUE = "nyu-mll/glue"
 BERT = "google-bert/bert-base-uncased"
 
 
@@ -41,15 +41,6 @@ class DataSettings:
         for name in ("max_train_samples", "max_eval_samples"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=1)
-        files = [name for name in ("train_file", "validation_file", "test_file") if getattr(self, name)]
-        if self.task and files:
-            raise UserError(f"--task {self.task} and --{files[0]} were both given: take GLUE's data or your own.")
-        if files and self.dataset_name:
-            raise UserError(f"--dataset_name {self.dataset_name} and --{files[0]} were both given: take one of them.")
-        if not self.task and not files and not self.dataset_name:
-            raise UserError(
-                "No data was given: take a GLUE task (--task rte) or your own file (--train_file data.csv)."
-            )
 
     @property
     def texts(self) -> tuple[str, ...] | None:

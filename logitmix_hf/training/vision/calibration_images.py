@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from logitmix_hf.data.hub import is_folder
 from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data import ImageData, check_image_data, load_image_data
+from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
 
-_SHARED = ("skip_corrupt", "cache_dir", "memory_limit")
+_SHARED = ("seed", "skip_corrupt", "cache_dir", "memory_limit")
 
 
 def check_images_apart(place: str, judged: str | None) -> None:
@@ -22,7 +20,7 @@ def check_images_apart(place: str, judged: str | None) -> None:
     Raises:
         UserError: when there is no such folder, or it is the one that is judged.
     """
-    check_image_data(dataset=place)
+    check_image_data(ImageRequest(dataset=place))
     if (judged and place == judged) or (
         is_folder(place) and is_folder(judged or "") and os.path.samefile(place, str(judged))
     ):
@@ -32,19 +30,19 @@ def check_images_apart(place: str, judged: str | None) -> None:
         )
 
 
-def with_images_apart(data: ImageData, place: str, arguments: Mapping[str, Any]) -> ImageData:
+def with_images_apart(data: ImageData, place: str, request: ImageRequest) -> ImageData:
     """The data with all images of ``place`` as its calibration split, sized and labelled as its own are.
 
     Args:
-        place: as ``dataset`` of :func:`load_image_data`; judged by its validation split, else test, else all of it.
-        arguments: those that ``data`` was loaded by.
+        place: as ``dataset`` of a request; judged by its validation split, else test, else all of it.
+        request: the one that ``data`` was loaded by.
 
     Raises:
         UserError: as :func:`load_image_data`, and for labels that the data does not have.
     """
-    own = {name: arguments[name] for name in _SHARED}
+    shared = {name: getattr(request, name) for name in _SHARED}
     found = load_image_data(
-        dataset=place, image_size=data.image_size, channels=data.channels, training=False, seed=arguments["seed"], **own
+        ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
     )
     ((_, split),) = found.validation.items()
     split = split.relabelled(match_labels(data.label_names, found.label_names).numbers)

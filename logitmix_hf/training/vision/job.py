@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from logitmix_hf.training.vision.last_batch import avoid_single_image
 from logitmix_hf.training.vision.preview import draw_preview
 from logitmix_hf.training.vision.settings import DataSettings, ModelSettings, VisionTrainSettings
 from logitmix_hf.training.vision.trainer import ImageTrainer
-from logitmix_hf.vision.data import NAMED, ImageData, TellEpoch, check_image_data, load_image_data
+from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.mixers.puzzle import check_blocks
 
 
@@ -56,7 +55,7 @@ class VisionJob(Job):
 
     def check(self) -> None:
         self.mix.filled(IMAGE)
-        check_image_data(**self._data_arguments)
+        check_image_data(self.request)
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
         named = NAMED.get(self.data.dataset or "")
@@ -68,17 +67,17 @@ class VisionJob(Job):
         load.check_mixing(self._source, self.mix)
 
     def load(self) -> Loaded:
-        arguments = dict(self._data_arguments)
-        if self._source.pretrained is not None:
-            arguments["image_size"] = arguments["image_size"] or self._source.size
-            arguments["channels"] = arguments["channels"] or self._source.channels or 3
+        request, source = self.request, self._source
+        if source.pretrained is not None:
+            size, channels = request.image_size or source.size, request.channels or source.channels or 3
+            request = replace(request, image_size=size, channels=channels)
         with self.training.main_process_first(desc="data"):
-            data = load_image_data(**arguments)
+            data = load_image_data(request)
         self._check_mixers(data.image_size)
         data = self.aligned(data)
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
-                data = with_images_apart(data, self.run.calibration_file, arguments)
+                data = with_images_apart(data, self.run.calibration_file, request)
         data = self._as_the_model_sees(data)
         model, note = load.load_network(self._source, data)
         load.check_dropout(self._source, model, self.mix)
@@ -150,26 +149,27 @@ class VisionJob(Job):
             except Exception as problem:  # a picture is not worth a training
                 print(f"mix_preview.png was not drawn ({type(problem).__name__}: {problem}).", file=sys.stderr)
 
-    @cached_property
-    def _data_arguments(self) -> dict[str, Any]:
+    @property
+    def request(self) -> ImageRequest:
+        """What images the flags mean."""
         data, limit = self.data, self.data.memory_limit
-        return {
-            "dataset": data.dataset,
-            "dataset_config": data.dataset_config,
-            "image_column": data.image_column,
-            "label_column": data.label_column,
-            "validation_share": data.validation_share,
-            "seed": self.training.seed,
-            "max_train_samples": data.max_train_samples,
-            "max_eval_samples": data.max_eval_samples,
-            "need_test": self.training.do_predict,
-            "image_size": data.image_size,
-            "channels": data.channels,
-            "skip_corrupt": data.skip_corrupt,
-            "cache_dir": data.cache_dir,
-            "memory_limit": None if limit is None else int(limit * 2**30),
-            "calibration_share": self.run.calibration_split,
-        }
+        return ImageRequest(
+            dataset=data.dataset or "",
+            dataset_config=data.dataset_config,
+            image_column=data.image_column,
+            label_column=data.label_column,
+            validation_share=data.validation_share,
+            seed=self.training.seed,
+            max_train_samples=data.max_train_samples,
+            max_eval_samples=data.max_eval_samples,
+            need_test=self.training.do_predict,
+            image_size=data.image_size,
+            channels=data.channels,
+            skip_corrupt=data.skip_corrupt,
+            cache_dir=data.cache_dir,
+            memory_limit=None if limit is None else int(limit * 2**30),
+            calibration_share=self.run.calibration_split,
+        )
 
     def _check_mixers(self, size: int) -> None:
         """Require puzzlemix's blocks to divide images of this size."""

@@ -42,11 +42,6 @@ class DataSettings:
     flip: float | None = flag("data", None, "share of training images that are mirrored")
 
     def __post_init__(self) -> None:
-        if not self.dataset:
-            raise UserError(
-                f"No data was given: take a data set by name (--dataset cifar100; known: {', '.join(NAMED)}), one of the"
-                " Hub, or a folder of class folders."
-            )
         if self.memory_limit is not None:
             check_number("memory_limit", self.memory_limit, low=0)
         if self.crop is not None:

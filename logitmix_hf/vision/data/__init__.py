@@ -2,8 +2,10 @@
 
 from logitmix_hf.vision.data.augment import Augment
 from logitmix_hf.vision.data.collate import ImageCollator, TellEpoch
-from logitmix_hf.vision.data.load import ImageData, check_image_data, load_image_data
+from logitmix_hf.vision.data.load import ImageData, load_image_data
 from logitmix_hf.vision.data.named import NAMED
+from logitmix_hf.vision.data.request import ImageRequest
+from logitmix_hf.vision.data.sources import check_image_data
 from logitmix_hf.vision.data.splits import MemorySplit, StreamedSplit
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "Augment",
     "ImageCollator",
     "ImageData",
+    "ImageRequest",
     "MemorySplit",
     "StreamedSplit",
     "TellEpoch",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from logitmix_hf.data.roles import Needs
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import SINGLE
-from logitmix_hf.vision.data.sources import RawSplit, Request, Source, open_source
+from logitmix_hf.vision.data.request import ImageRequest
+from logitmix_hf.vision.data.sources import RawSplit, Source, open_source
 
 _EVAL_SEED = 0  # of max_eval_samples: every run is judged on the same rows
 
@@ -32,69 +32,48 @@ class Choice:
         return [name for name in self.rows if name not in ("train", "calibration", *self.tested)]
 
 
-def choose_rows(
-    source: Source,
-    request: Request,
-    *,
-    training: bool,
-    validation_share: float,
-    seed: int,
-    max_train_samples: int | None,
-    max_eval_samples: int | None,
-    calibration_share: float | None,
-) -> Choice:
-    """Arguments as :func:`logitmix_hf.vision.data.load.load_image_data`."""
-    made = Choice(note=source.note)
+def choose_rows(source: Source, request: ImageRequest) -> Choice:
+    """The rows that a request wants of what it found."""
+    made, most = Choice(note=source.note), request.max_eval_samples
     if source.train is not None:
-        _share_train(
-            made, source, source.train, request,
-            validation_share, seed, max_train_samples, max_eval_samples, calibration_share,
-        )  # fmt: skip
-        if not training:
+        _share_train(made, source, source.train, request)
+        if not request.training:
             del made.rows["train"]
     for key, split in source.validation.items():
-        made.rows[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
+        made.rows[key] = (split, _keep(np.arange(len(split.rows)), most, _EVAL_SEED))
     made.tested = tuple(key for key in source.test if key not in made.rows)
     for key in made.tested:
         made.rows[key] = (source.test[key], np.arange(len(source.test[key].rows)))
     return made
 
 
-def _share_train(
-    made: Choice,
-    source: Source,
-    train: RawSplit,
-    request: Request,
-    validation_share: float,
-    seed: int,
-    max_train_samples: int | None,
-    max_eval_samples: int | None,
-    calibration_share: float | None,
-) -> None:
+def _share_train(made: Choice, source: Source, train: RawSplit, request: ImageRequest) -> None:
     """What of train is trained on, set apart, and held out; without the last, the test split is judged in its place."""
-    labels = train.labels
+    labels, seed, most = train.labels, request.seed, request.max_eval_samples
     assert labels is not None
     kept = np.arange(len(labels))
-    if not source.validation and validation_share == 0:
+    if not source.validation and request.validation_share == 0:
         for key, split in _test_in_its_place(request).items():
-            made.rows[key] = (split, _keep(np.arange(len(split.rows)), max_eval_samples, _EVAL_SEED))
+            made.rows[key] = (split, _keep(np.arange(len(split.rows)), most, _EVAL_SEED))
             made.note = "the test split: nothing was held out of train (validation share 0)"
-    if not source.validation and validation_share > 0:
-        kept, held = hold_out_rows(labels.tolist(), SINGLE, validation_share, seed)
-        made.rows["validation"] = (train, _keep(held, max_eval_samples, _EVAL_SEED))
-        made.note = f"a stratified {validation_share:.3g} share of train ({len(held)} rows), seed {seed}"
-    kept = _keep(kept, max_train_samples, seed)
-    if calibration_share is not None:
-        stay, held = hold_out_rows(labels[kept].tolist(), SINGLE, calibration_share, seed)
-        made.calibration_note = f"a stratified {calibration_share:.3g} share of train ({len(held)} rows), seed {seed}"
+    if not source.validation and request.validation_share > 0:
+        share = request.validation_share
+        kept, held = hold_out_rows(labels.tolist(), SINGLE, share, seed)
+        made.rows["validation"] = (train, _keep(held, most, _EVAL_SEED))
+        made.note = f"a stratified {share:.3g} share of train ({len(held)} rows), seed {seed}"
+    kept = _keep(kept, request.max_train_samples, seed)
+    if request.calibration_share is not None:
+        share = request.calibration_share
+        stay, held = hold_out_rows(labels[kept].tolist(), SINGLE, share, seed)
+        made.calibration_note = f"a stratified {share:.3g} share of train ({len(held)} rows), seed {seed}"
         made.rows["calibration"], kept = (train, kept[held]), kept[stay]
     made.rows["train"] = (train, kept)
 
 
-def _test_in_its_place(request: Request) -> dict[str, RawSplit]:
+def _test_in_its_place(request: ImageRequest) -> dict[str, RawSplit]:
     """The test split, where it has labels: what papers on CIFAR report."""
     try:
-        test = open_source(request, Needs(test=True)).test
+        test = open_source(replace(request, need_test=True, training=True)).test
     except UserError:
         return {}
     return {key: split for key, split in test.items() if split.labels is not None}

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from logitmix_hf.data.roles import Needs
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import SINGLE
 from logitmix_hf.vision.data.augment import Augment
 from logitmix_hf.vision.data.cache import default_folder
@@ -20,8 +19,9 @@ from logitmix_hf.vision.data.decode import scan
 from logitmix_hf.vision.data.memory import free_memory
 from logitmix_hf.vision.data.named import Named
 from logitmix_hf.vision.data.reading import SplitReader
+from logitmix_hf.vision.data.request import ImageRequest
 from logitmix_hf.vision.data.sizes import SCANNED, Shape, choose_shape
-from logitmix_hf.vision.data.sources import RawSplit, Request, open_source
+from logitmix_hf.vision.data.sources import RawSplit, check_image_data, open_source
 from logitmix_hf.vision.data.splits import MemorySplit, Split
 from logitmix_hf.vision.data.statistics import statistics_of
 
@@ -115,113 +115,22 @@ class ImageData:
         return ImageCollator(self.splits, self.mean, self.std, augment, device=device)
 
 
-def check_image_data(
-    *,
-    dataset: str | None = None,
-    dataset_config: str | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    validation_share: float = 0.1,
-    seed: int = 42,
-    max_train_samples: int | None = None,
-    max_eval_samples: int | None = None,
-    need_test: bool = False,
-    image_size: int | None = None,
-    channels: int | None = None,
-    skip_corrupt: bool = False,
-    cache_dir: str | Path | None = None,
-    memory_limit: int | None = None,
-    calibration_share: float | None = None,
-    training: bool = True,
-) -> Request:
-    """The checks of :func:`load_image_data` that cost nothing, for the first second of a command.
-
-    Raises:
-        UserError: as there, as far as arguments and names of files tell.
-    """
-    check_number("validation_share", validation_share, low=0, high=0.9)
-    if calibration_share is not None:
-        check_number("calibration_split", calibration_share, low=0, high=0.9, open_low=True)
-    whole = (
-        ("max_train_samples", max_train_samples, 1),
-        ("max_eval_samples", max_eval_samples, 1),
-        ("image_size", image_size, 4),
-        ("memory_limit", memory_limit, 0),
-    )
-    for name, value, low in whole:
-        if value is not None:
-            check_number(name, value, low=low)
-            if not isinstance(value, int):
-                raise UserError(f"{name} must be a whole number, got {value!r}.")
-    if channels not in (None, 1, 3):
-        raise UserError(f"channels must be 1 (grey) or 3 (colour), got {channels!r}.")
-    return Request(dataset, dataset_config, image_column, label_column)
-
-
-def load_image_data(
-    *,
-    dataset: str | None = None,
-    dataset_config: str | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    validation_share: float = 0.1,
-    seed: int = 42,
-    max_train_samples: int | None = None,
-    max_eval_samples: int | None = None,
-    need_test: bool = False,
-    image_size: int | None = None,
-    channels: int | None = None,
-    skip_corrupt: bool = False,
-    cache_dir: str | Path | None = None,
-    memory_limit: int | None = None,
-    calibration_share: float | None = None,
-    training: bool = True,
-) -> ImageData:
-    """Read, check and decode the images that the arguments mean.
-
-    Args:
-        dataset: a name in ``NAMED`` (before a folder of that name; ``./NAME`` is the folder), a data set of the Hub, a
-            folder in its layout, or a folder of class folders (one level, or below train, val and test).
-        dataset_config: its configuration, where it has several.
-        image_column, label_column: default: those of a known data set, the only column of images, and "label".
-        validation_share: where there is no validation split (``data.roles``) or folder, this share of train is
-            held out, stratified, by ``seed``; 0: none, and the test split is judged where it has labels.
-        max_train_samples: keep so many rows of train, drawn by ``seed``.
-        max_eval_samples: keep so many rows of each validation split, the same whatever the seed: their order often is
-            that of the classes. Test splits are always whole.
-        need_test: read the test split too.
-        image_size: side of the square that images are resized to, see :func:`choose_shape` for the default.
-        channels: 1 or 3; default by the data.
-        skip_corrupt: leave out images that cannot be decoded, and warn how many.
-        cache_dir: where decoded pixels are kept; default beside the data sets that ``datasets`` keeps.
-        memory_limit: bytes that decoded splits may take; more is streamed. Default half of the free memory.
-        calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
-        training: False: a model that exists is judged. Train is read for ``calibration_share`` alone; without a
-            validation split or folder the test split is judged, or the only split there is (a folder of class folders,
-            itself); and one class is enough.
+def load_image_data(request: ImageRequest) -> ImageData:
+    """Read, check and decode the images that a request means.
 
     Raises:
         UserError: for anything that the user can mend; the message is one line.
     """
-    request = check_image_data(
-        dataset=dataset, dataset_config=dataset_config, image_column=image_column, label_column=label_column,
-        validation_share=validation_share, seed=seed, max_train_samples=max_train_samples,
-        max_eval_samples=max_eval_samples, need_test=need_test, image_size=image_size, channels=channels,
-        skip_corrupt=skip_corrupt, cache_dir=cache_dir, memory_limit=memory_limit, calibration_share=calibration_share,
-        training=training,
-    )  # fmt: skip
-    source = open_source(request, Needs(need_test, training or calibration_share is not None, not training))
-    choice = choose_rows(
-        source, request, training=training, validation_share=validation_share, seed=seed,
-        max_train_samples=max_train_samples, max_eval_samples=max_eval_samples, calibration_share=calibration_share,
-    )  # fmt: skip
+    check_image_data(request)
+    source = open_source(request)
+    choice = choose_rows(source, request)
     wanted = choice.rows
     shown = source.train or next(raw for raw, _ in wanted.values())
-    shape = _shape(shown, source.named, image_size, channels)
+    shape = _shape(shown, source.named, request.image_size, request.channels)
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
-    fits = needed <= (free_memory() // 2 if memory_limit is None else memory_limit)
-    folder = Path(cache_dir).expanduser() if cache_dir else default_folder()
-    reader = SplitReader(shape, fits, skip_corrupt, folder)
+    fits = needed <= (free_memory() // 2 if request.memory_limit is None else request.memory_limit)
+    folder = Path(request.cache_dir).expanduser() if request.cache_dir else default_folder()
+    reader = SplitReader(shape, fits, request.skip_corrupt, folder)
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})
     splits = reader.splits
@@ -239,7 +148,7 @@ def load_image_data(
         source=source.origin,
         kind=source.kind,
         fingerprint=reader.fingerprint(source.label_names),
-        augment=replace(shape.augment, seed=seed),
+        augment=replace(shape.augment, seed=request.seed),
         metrics=("accuracy", "top5_accuracy") if len(source.label_names) > 5 else ("accuracy",),
         validation_note=choice.note,
         statistics=statistics,

@@ -17,6 +17,7 @@ from logitmix_hf.vision.data.folders import holds_class_folders, read_class_fold
 from logitmix_hf.vision.data.images import ArrayImages, DatasetImages, FileImages
 from logitmix_hf.vision.data.labels import LabelColumn, number_labels
 from logitmix_hf.vision.data.named import NAMED, Named, find_named, unknown
+from logitmix_hf.vision.data.request import ImageRequest
 
 
 @dataclass(frozen=True)
@@ -48,60 +49,43 @@ class Source:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Request:
-    """What data was asked for; arguments as in :func:`logitmix_hf.vision.data.load.load_image_data`.
+def check_image_data(request: ImageRequest) -> None:
+    """Require a request's data set to look like one: what costs nothing, for the first second of a command.
 
     Raises:
-        UserError: when made, for a data set that can be none: a name near to a known one, a file, a path to nothing,
-            and columns or a configuration for what has none.
+        UserError: for a name near to a known one, a file, a path to nothing, and columns or a configuration for what has
+            none.
     """
-
-    dataset: str | None
-    config: str | None = None
-    image_column: str | None = None
-    label_column: str | None = None
-
-    def __post_init__(self) -> None:
-        if not self.dataset:
-            raise UserError(
-                f"No data was given: take a data set by name (--dataset cifar100; known: {', '.join(sorted(NAMED))}),"
-                " any of the Hub (--dataset ORG/NAME) or a folder (--dataset ./FOLDER)."
-            )
-        if self.dataset not in NAMED:
-            folder = is_folder(self.dataset, if_file="give the folder that it lies in", example="uoft-cs/cifar100")
-            if not folder and "/" not in self.dataset and nearest(self.dataset, NAMED):
-                raise unknown(self.dataset)
-            if not folder or not holds_class_folders(Path(self.dataset).expanduser()):
-                return
-        elif self.dataset != "digits":
+    if request.dataset not in NAMED:
+        folder = is_folder(request.dataset, if_file="give the folder that it lies in", example="uoft-cs/cifar100")
+        if not folder and "/" not in request.dataset and nearest(request.dataset, NAMED):
+            raise unknown(request.dataset)
+        if not folder or not holds_class_folders(Path(request.dataset).expanduser()):
             return
-        for flag, value in (
-            ("dataset_config", self.config),
-            ("image_column", self.image_column),
-            ("label_column", self.label_column),
-        ):
-            if value is not None:
-                raise UserError(
-                    f"--{flag} {value} does not fit --dataset {self.dataset}, which has no columns; leave it out."
-                )
+    elif request.dataset != "digits":
+        return
+    for flag in ("dataset_config", "image_column", "label_column"):
+        if (value := getattr(request, flag)) is not None:
+            raise UserError(
+                f"--{flag} {value} does not fit --dataset {request.dataset}, which has no columns; leave it out."
+            )
 
 
-def open_source(request: Request, needs: Needs) -> Source:
+def open_source(request: ImageRequest) -> Source:
     """Read labels and find images; nothing is decoded. Splits that are not needed are left out.
 
     Raises:
         UserError: for what cannot be read, a split or column that is missing, labels that are none, or the Hub out of
             reach.
     """
-    dataset = request.dataset or ""
+    dataset, needs = request.dataset, request.needs
     if dataset == "digits":
         return _digits(needs)
     if dataset not in NAMED and is_folder(dataset):
         folder = Path(dataset).expanduser()
         if holds_class_folders(folder):
             return _class_folders(folder, needs)
-    return _data_set(request, needs)
+    return _data_set(request)
 
 
 def _digits(needs: Needs) -> Source:
@@ -152,13 +136,13 @@ def _key(judged: str) -> str:
     return judged if judged == "test" else "validation"
 
 
-def _data_set(request: Request, needs: Needs) -> Source:
-    dataset = request.dataset or ""
+def _data_set(request: ImageRequest) -> Source:
+    dataset, needs = request.dataset, request.needs
     name, named = find_named(dataset) or (None, None)
     folder = dataset not in NAMED and is_folder(dataset)
     place = named.hub if named and named.hub and not folder else dataset
     try:
-        found = load_dataset_dict(place, request.config, GO_ON_IMAGES)
+        found = load_dataset_dict(place, request.dataset_config, GO_ON_IMAGES)
     except UserError as error:
         if folder or named:
             raise
@@ -198,7 +182,7 @@ def _data_set(request: Request, needs: Needs) -> Source:
         for role, split in chosen.items()
     }
     origin = named.hub if named and named.hub else Path(dataset).expanduser().resolve().name if folder else dataset
-    word = name or request.config or origin.rpartition("/")[2]
+    word = name or request.dataset_config or origin.rpartition("/")[2]
     return Source(
         kind="folder" if folder else "hub",
         name=word,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from picturefiles import class_folders, encoded, noise, save
 
-from logitmix_hf.vision.data import decode, load_image_data, reading
+from logitmix_hf.vision.data import ImageRequest, decode, load_image_data, reading
 from logitmix_hf.vision.data.cache import cache_file, default_folder, load_decoded, save_decoded
 
 
@@ -25,7 +25,7 @@ def load(root, tmp_path, monkeypatch):
 
     def run(**options):
         counted.clear()
-        data = load_image_data(dataset=str(root), cache_dir=tmp_path / "cache", **options)
+        data = load_image_data(ImageRequest(dataset=str(root), cache_dir=tmp_path / "cache", **options))
         return data, len(counted)
 
     return run
@@ -69,7 +69,7 @@ def test_data_that_changed_is_decoded_anew(load, root, change):
 def test_the_fingerprint_does_not_hang_on_the_place(load, root, tmp_path):
     before = load()[0]
     root.rename(tmp_path / "elsewhere")
-    after = load_image_data(dataset=str(tmp_path / "elsewhere"), cache_dir=tmp_path / "other")
+    after = load_image_data(ImageRequest(dataset=str(tmp_path / "elsewhere"), cache_dir=tmp_path / "other"))
     assert after.fingerprint == before.fingerprint
     assert after.name == "elsewhere"
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from logitmix_hf.vision.data import TellEpoch, load_image_data
+from logitmix_hf.vision.data import ImageRequest, TellEpoch, load_image_data
 
 
 class Network(nn.Module):
@@ -50,7 +50,7 @@ def train(folder, data, *, stop: int | None = None, resume: bool = False, **opti
 
 
 def test_epochs_differ_and_a_resumed_run_sees_the_same(tmp_path):
-    data = load_image_data(dataset="digits", max_train_samples=64)  # 4 batches an epoch
+    data = load_image_data(ImageRequest(dataset="digits", max_train_samples=64))  # 4 batches an epoch
     whole, _ = train(tmp_path / "whole", data)
     assert len(whole.seen) == 12
     epochs = [torch.cat(whole.seen[start : start + 4]) for start in (0, 4, 8)]
@@ -67,7 +67,7 @@ def test_epochs_differ_and_a_resumed_run_sees_the_same(tmp_path):
 
 
 def test_predictions_keep_the_order_of_the_data_without_augmentation(tmp_path):
-    data = load_image_data(dataset="digits", max_train_samples=32, need_test=True, max_eval_samples=30)
+    data = load_image_data(ImageRequest(dataset="digits", max_train_samples=32, need_test=True, max_eval_samples=30))
     network, trainer = train(tmp_path, data)
     for split in (data.validation["validation"], data.test["test"]):
         found = trainer.predict(split)

@@ -9,20 +9,23 @@ import pytest
 from sklearn.datasets import load_digits as original
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data import load_image_data
+from logitmix_hf.vision.data import ImageRequest, load_image_data
 
 
 def test_the_splits_are_these_everywhere():
-    data = load_image_data(dataset="digits", need_test=True, seed=7)
+    data = load_image_data(ImageRequest(dataset="digits", need_test=True, seed=7))
     assert [len(split) for split in data.splits.values()] == [1079, 359, 359]
     rows = b"".join(split.idx.astype("<i8").tobytes() for split in data.splits.values())
     assert hashlib.sha256(rows).hexdigest()[:16] == "dcfc094a9588aa36"
     assert data.fingerprint == "95c149f670481933"
-    assert data.fingerprint == load_image_data(dataset="digits", need_test=True, seed=8, image_size=16).fingerprint
+    assert (
+        data.fingerprint
+        == load_image_data(ImageRequest(dataset="digits", need_test=True, seed=8, image_size=16)).fingerprint
+    )
 
 
 def test_they_are_scikit_learns():
-    data, theirs = load_image_data(dataset="digits", need_test=True), original()
+    data, theirs = load_image_data(ImageRequest(dataset="digits", need_test=True)), original()
     together = np.concatenate([split.idx for split in data.splits.values()])
     assert sorted(together) == list(range(1797))
     for split in data.splits.values():
@@ -34,14 +37,16 @@ def test_they_are_scikit_learns():
     assert (data.kind, data.channels, data.image_size) == ("builtin", 1, 8)
     assert data.augment.flip == 0  # a mirrored digit is none
     assert data.metrics == ("accuracy", "top5_accuracy")
-    assert set(load_image_data(dataset="digits").splits) == {"train", "validation"}
+    assert set(load_image_data(ImageRequest(dataset="digits")).splits) == {"train", "validation"}
 
 
 def test_fewer_rows_and_other_sizes():
-    data = load_image_data(dataset="digits", max_train_samples=100, max_eval_samples=50, image_size=12, channels=3)
+    data = load_image_data(
+        ImageRequest(dataset="digits", max_train_samples=100, max_eval_samples=50, image_size=12, channels=3)
+    )
     assert data.train.pixels.shape == (100, 3, 12, 12)
     assert len(data.validation["validation"]) == 50
-    again = load_image_data(dataset="digits", max_train_samples=100, max_eval_samples=50, seed=1)
+    again = load_image_data(ImageRequest(dataset="digits", max_train_samples=100, max_eval_samples=50, seed=1))
     assert set(again.train.idx) != set(data.train.idx)
     np.testing.assert_array_equal(again.validation["validation"].idx, data.validation["validation"].idx)
     assert len(np.unique(data.validation["validation"].labels)) == 10
@@ -61,4 +66,4 @@ def test_fewer_rows_and_other_sizes():
 )
 def test_mistakes(options, message):
     with pytest.raises(UserError, match=message):
-        load_image_data(dataset="digits", **options)
+        load_image_data(ImageRequest(dataset="digits", **options))

@@ -7,12 +7,14 @@ import pytest
 from picturefiles import class_folders, encoded, noise, save
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data import load_image_data
+from logitmix_hf.vision.data import ImageRequest, load_image_data
 
 
 @pytest.fixture
 def load(tmp_path):
-    return lambda root, **options: load_image_data(dataset=str(root), cache_dir=tmp_path / "cache", **options)
+    return lambda root, **options: load_image_data(
+        ImageRequest(dataset=str(root), cache_dir=tmp_path / "cache", **options)
+    )
 
 
 def test_one_level(tmp_path, load):

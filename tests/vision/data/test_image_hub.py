@@ -9,7 +9,7 @@ from datasets import ClassLabel, Value
 from picturefiles import encoded, noise, parquet, save
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data import NAMED, check_image_data, load_image_data
+from logitmix_hf.vision.data import NAMED, ImageRequest, check_image_data, load_image_data
 from logitmix_hf.vision.data.statistics import pixel_statistics
 
 NAMES = ClassLabel(names=["cat", "ant", "bee"])
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 def test_declared_names_keep_their_order(folder):
     name = folder(("train", 30, 0), ("test", 6, 100))
-    data = load_image_data(dataset=name, need_test=True, validation_share=0.1)
+    data = load_image_data(ImageRequest(dataset=name, need_test=True, validation_share=0.1))
     assert data.label_names == ("cat", "ant", "bee")
     assert {key: len(split) for key, split in data.splits.items()} == {"train": 27, "validation": 3, "test": 6}
     assert data.test["test"].labels.tolist() == [0, 1, 2, 0, 1, 2]
@@ -51,7 +51,7 @@ def test_declared_names_keep_their_order(folder):
 
 @pytest.mark.parametrize("split", ["validation", "valid", "val", "dev"])
 def test_a_validation_split_is_taken_by_its_name(folder, split):
-    data = load_image_data(dataset=folder(("train", 9, 0), (split, 6, 50)))
+    data = load_image_data(ImageRequest(dataset=folder(("train", 9, 0), (split, 6, 50))))
     assert len(data.train) == 9
     assert len(data.validation["validation"]) == 6
     assert data.validation_note in (f"the split {split}", "the split validation")
@@ -65,7 +65,7 @@ def test_known_data_sets_by_the_end_of_their_folder(folder, name):
     if name == "cifar100":
         columns["coarse_label"] = (lambda n: [0] * n, ClassLabel(names=["x", "y"]))
     splits = [("train", 30, 0), *([(row.validation, 6, 50)] if row.validation else [])]
-    data = load_image_data(dataset=folder(*splits, root=row.hub, image=row.image, size=40, **columns))
+    data = load_image_data(ImageRequest(dataset=folder(*splits, root=row.hub, image=row.image, size=40, **columns)))
     assert (data.name, data.source, data.kind) == (name, row.hub, "folder")
     assert (data.image_size, data.channels, data.mean, data.std) == (row.image_size, row.channels, row.mean, row.std)
     assert data.statistics == row.source
@@ -74,12 +74,12 @@ def test_known_data_sets_by_the_end_of_their_folder(folder, name):
 
 def test_labels_as_names_or_numbers(folder):
     rows = {"label": (lambda n: [["b", "c", "a"][i % 3] for i in range(n)], Value("string"))}
-    data = load_image_data(dataset=folder(("train", 12, 0), **rows), validation_share=0)
+    data = load_image_data(ImageRequest(dataset=folder(("train", 12, 0), **rows), validation_share=0))
     assert data.label_names == ("a", "b", "c")
     assert data.train.labels.tolist() == [1, 2, 0] * 4
     assert data.validation == {}
     rows = {"label": (lambda n: [[10, 2][i % 2] for i in range(n)], Value("int32"))}
-    data = load_image_data(dataset=folder(("train", 12, 0), root="o/two", **rows), validation_share=0)
+    data = load_image_data(ImageRequest(dataset=folder(("train", 12, 0), root="o/two", **rows), validation_share=0))
     assert data.label_names == ("2", "10")
     assert data.train.labels.tolist() == [1, 0] * 6
 
@@ -87,9 +87,9 @@ def test_labels_as_names_or_numbers(folder):
 def test_columns_by_their_only_candidate(folder):
     rows = {"kind": (lambda n: [i % 3 for i in range(n)], NAMES), "note": (lambda n: ["x"] * n, Value("string"))}
     name = folder(("train", 12, 0), image="picture", **rows)
-    assert load_image_data(dataset=name).label_names == ("cat", "ant", "bee")
-    named = load_image_data(dataset=name, image_column="picture", label_column="kind")
-    assert named.fingerprint == load_image_data(dataset=name).fingerprint
+    assert load_image_data(ImageRequest(dataset=name)).label_names == ("cat", "ant", "bee")
+    named = load_image_data(ImageRequest(dataset=name, image_column="picture", label_column="kind"))
+    assert named.fingerprint == load_image_data(ImageRequest(dataset=name)).fingerprint
 
 
 def _column(values, feature):
@@ -123,7 +123,7 @@ def _column(values, feature):
 def test_columns_that_do_not_fit(folder, columns, options, message):
     name = folder(("train", 12, 0), **columns)
     with pytest.raises(UserError, match=message) as caught:
-        load_image_data(dataset=name, **options)
+        load_image_data(ImageRequest(dataset=name, **options))
     assert "\n" not in str(caught.value)
 
 
@@ -132,7 +132,7 @@ def test_a_data_set_without_images(tmp_path):
     (tmp_path / "texts").mkdir()
     rows.to_parquet(str(tmp_path / "texts" / "train-00000-of-00001.parquet"))
     with pytest.raises(UserError, match=r"no column of images. Columns: text \((large_)?string\), label \(int64\)"):
-        load_image_data(dataset=str(tmp_path / "texts"))
+        load_image_data(ImageRequest(dataset=str(tmp_path / "texts")))
 
 
 def test_a_label_that_train_never_had(folder, tmp_path):
@@ -140,13 +140,13 @@ def test_a_label_that_train_never_had(folder, tmp_path):
     folder(("train", 12, 0), **words("a", "b"))
     name = folder(("validation", 6, 0), **words("a", "z"))
     with pytest.raises(UserError, match=r"split 'validation' .* labels that train lacks: 'z'; labels there: 'a', 'b'"):
-        load_image_data(dataset=name)
+        load_image_data(ImageRequest(dataset=name))
 
 
 def test_an_unlabelled_test_split(folder):
     folder(("train", 12, 0))
     name = folder(("test", 4, 50), label=(lambda n: [-1] * n, NAMES))
-    test = load_image_data(dataset=name, need_test=True).test["test"]
+    test = load_image_data(ImageRequest(dataset=name, need_test=True)).test["test"]
     assert test.labels is None
     assert len(test) == 4
 
@@ -156,11 +156,11 @@ def test_a_corrupt_row_is_named(tmp_path):
     pictures[5] = pictures[5][:50]
     parquet(tmp_path / "s" / "train-00000-of-00001.parquet", pictures, label=([0, 1, 2] * 4, NAMES))
     with pytest.raises(UserError, match=r"Cannot read row 5 \(from 0\) of split 'train' of .*s \(5\.png\)"):
-        load_image_data(dataset=str(tmp_path / "s"), validation_share=0)
+        load_image_data(ImageRequest(dataset=str(tmp_path / "s"), validation_share=0))
     pictures[5] = None
     parquet(tmp_path / "n" / "train-00000-of-00001.parquet", pictures, label=([0, 1, 2] * 4, NAMES))
     with pytest.raises(UserError, match=r"Cannot read row 5 \(from 0\) .*no image in this row"):
-        load_image_data(dataset=str(tmp_path / "n"), validation_share=0)
+        load_image_data(ImageRequest(dataset=str(tmp_path / "n"), validation_share=0))
 
 
 def test_a_folder_with_metadata_is_read_by_datasets(tmp_path):
@@ -168,7 +168,7 @@ def test_a_folder_with_metadata_is_read_by_datasets(tmp_path):
         save(tmp_path / "m" / "train" / f"{row}.png", encoded(noise(8, 8, seed=row)))
     lines = ["file_name,label", *(f"{row}.png,{'xyz'[row % 3]}" for row in range(9))]
     save(tmp_path / "m" / "train" / "metadata.csv", "\n".join(lines).encode())
-    data = load_image_data(dataset=str(tmp_path / "m"), validation_share=0)
+    data = load_image_data(ImageRequest(dataset=str(tmp_path / "m"), validation_share=0))
     assert data.label_names == ("x", "y", "z")
     for position, idx in enumerate(data.train.idx):
         label = int(data.train.labels[position])
@@ -190,15 +190,15 @@ def test_a_folder_with_metadata_is_read_by_datasets(tmp_path):
 )
 def test_names_that_are_none_are_told_at_once(dataset, message):
     with pytest.raises(UserError, match=message):
-        check_image_data(dataset=dataset)
+        check_image_data(ImageRequest(dataset=dataset))
 
 
 def test_the_hub_out_of_reach_says_how_to_go_on(monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="out of reach for the data set 'uoft-cs/cifar100' .*--dataset digits"):
-        load_image_data(dataset="cifar100")
+        load_image_data(ImageRequest(dataset="cifar100"))
     with pytest.raises(UserError, match="out of reach .*Known by name: cifar10"):
-        load_image_data(dataset="flowers")
+        load_image_data(ImageRequest(dataset="flowers"))
 
 
 def test_several_parts_and_a_copy_for_workers(tmp_path):
@@ -225,7 +225,7 @@ def test_several_parts_and_a_copy_for_workers(tmp_path):
 
 
 def test_statistics_are_those_of_all_pixels_of_train(folder):
-    data = load_image_data(dataset=folder(("train", 30, 0)))
+    data = load_image_data(ImageRequest(dataset=folder(("train", 30, 0))))
     values = data.train.pixels.numpy() / 255
     np.testing.assert_allclose(data.mean, values.mean(axis=(0, 2, 3)))
     np.testing.assert_allclose(data.std, values.std(axis=(0, 2, 3)))

@@ -9,14 +9,16 @@ from picturefiles import class_folders, encoded, noise, save
 from torch.utils.data import DataLoader
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data import Augment, MemorySplit, StreamedSplit, load_image_data
+from logitmix_hf.vision.data import Augment, ImageRequest, MemorySplit, StreamedSplit, load_image_data
 from logitmix_hf.vision.data.decode import CorruptImage
 from logitmix_hf.vision.data.memory import _container, free_memory
 
 
 @pytest.fixture
 def load(tmp_path):
-    return lambda root, **options: load_image_data(dataset=str(root), cache_dir=tmp_path / "cache", **options)
+    return lambda root, **options: load_image_data(
+        ImageRequest(dataset=str(root), cache_dir=tmp_path / "cache", **options)
+    )
 
 
 def mixed(root, sizes, count=4):
@@ -138,7 +140,7 @@ def test_small_images_of_many_sizes_need_a_size(tmp_path, load):
 
 
 def test_a_known_data_set_at_another_size(tmp_path, load):
-    data = load_image_data(dataset="digits", image_size=32)
+    data = load_image_data(ImageRequest(dataset="digits", image_size=32))
     assert (data.image_size, data.augment.padding, data.augment.flip) == (32, 4, 0)
 
 
@@ -176,7 +178,7 @@ def test_free_memory(tmp_path):
 
 def test_pixels_on_another_device_are_the_same():
     """The road of GPUs, on the one device without memory that every machine has, as far as shapes go."""
-    data = load_image_data(dataset="digits")
+    data = load_image_data(ImageRequest(dataset="digits"))
     assert data.to("cpu") is data
     moved = data.train.to("meta")
     assert moved.device.type == "meta"
@@ -188,7 +190,7 @@ def test_pixels_on_another_device_are_the_same():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("crop", ["pad", "none"])
 def test_a_gpu_makes_the_same_batches(crop):
-    data = load_image_data(dataset="digits")
+    data = load_image_data(ImageRequest(dataset="digits"))
     there = data.to("cuda")
     augment = Augment(crop=crop, padding=2)
     items = data.train.__getitems__(list(range(50)))
