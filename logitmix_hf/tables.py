@@ -55,3 +55,9 @@ def markdown_code(text: object) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", words)), default=0))
     pad = " " if words.startswith("`") or words.endswith("`") or not words else ""
     return f"{fence}{pad}{words}{pad}{fence}"
+
+
+def markdown_block(text: str, language: str = "") -> str:
+    """Somebody's lines as a block of code, which nothing in them can end."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return "\n".join([f"{fence}{language}", *map(printable, text.split("\n")), fence])

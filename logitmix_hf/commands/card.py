@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from logitmix_hf.commands.finished import finished_run
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.process import guarded
-from logitmix_hf.training.card import write_eval_results, write_run_card
+from logitmix_hf.reporting.benchmark import write_eval_results
+from logitmix_hf.reporting.card import write_card
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def _card(words: list[str]) -> int:
     folder, (settings,) = finished_run(parser, words, "card")
     if settings.eval_results:
         write_eval_results(folder)
-    kept = write_run_card(folder, overwrite=settings.overwrite)
+    kept = write_card(folder, overwrite=settings.overwrite)
     print(f"wrote {folder.path / 'README.md'}")
     if kept:
         print(f"kept as you changed them: {', '.join(kept)} (--overwrite replaces them)")

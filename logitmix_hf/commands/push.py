@@ -10,7 +10,7 @@ from logitmix_hf.commands.finished import finished_run
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting import hub
-from logitmix_hf.training.card import write_eval_results
+from logitmix_hf.reporting.benchmark import write_eval_results
 from logitmix_hf.training.push import push
 
 

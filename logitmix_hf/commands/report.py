@@ -12,7 +12,7 @@ from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting.pages.columns import SCORE
-from logitmix_hf.reporting.pages.page import FILES, check_libraries, check_target, write_report
+from logitmix_hf.reporting.pages.page import FILES, check_library, check_target, write_report
 from logitmix_hf.reporting.pages.runs import find_runs
 from logitmix_hf.reporting.pages.scores import Options
 from logitmix_hf.reporting.pages.sections import Section
@@ -52,7 +52,7 @@ def _report(words: list[str]) -> int:
     if not paths:
         raise UserError("logitmix report needs the folders of runs: logitmix report runs/* --output_dir report.")
     folder = Path(settings.output_dir)
-    check_libraries()
+    check_library()
     check_target(folder)
     found = find_runs(path for path in paths if Path(path).resolve() != folder.resolve())
     if found.passed:

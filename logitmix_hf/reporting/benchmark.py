@@ -12,8 +12,20 @@ from typing import Any
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.card.facts import hub_data
+from logitmix_hf.reporting.folder import RECORD, RunFolder
 
 FOLDER = ".eval_results"
+
+
+def write_eval_results(folder: RunFolder) -> None:
+    """Write ``.eval_results/*.yaml`` of a judged run, and say so.
+
+    Raises:
+        UserError: see ``benchmark_entries``.
+    """
+    name, text = benchmark_entries(folder.read_json(RECORD), folder.read_json("eval_results.json"))
+    folder.write_text(name, text)
+    print(f"wrote {folder.path / name}")
 
 
 def benchmark_entries(run: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, str]:

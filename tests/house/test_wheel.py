@@ -76,6 +76,7 @@ def test_it_holds_the_package_the_recipes_and_nothing_else(wheel):
     assert {
         "logitmix_hf/py.typed",
         "logitmix_hf/recipes/paper.json",
+        "logitmix_hf/reporting/card/card.md.j2",
         "logitmix_hf/evaluation/modules/calibration/calibration.py",
         "logitmix_hf/evaluation/modules/glue_scores/glue_scores.py",
     } <= set(names)

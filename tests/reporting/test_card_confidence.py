@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from logitmix_hf.evaluation.coverage import coverage_curve
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.reporting.card.confidence import COVERAGES, coverage_rows
+from logitmix_hf.reporting.card.coverage import COVERAGES, coverage_rows
 
 
 def test_each_score_has_its_interval_beside_it():
@@ -144,7 +144,9 @@ def test_multi_label_counts_decisions_and_regression_has_none():
     logits = np.log(np.array([[0.9, 0.2], [0.6, 0.4]]) / (1 - np.array([[0.9, 0.2], [0.6, 0.4]])))
     several = Predictions(logits=logits, labels=np.array([[1, 0], [0, 0]]), problem=MULTI)
     assert [round(accuracy, 4) for *_, accuracy in coverage_rows(several)] == [0.75, 0.75, 0.75, 0.75, 1.0]
-    assert "Each label's yes or no counts as a row." in card(predictions={"eval": several})
+    assert "Each label's yes or no counts as a row." in card(
+        run=record(data={"problem": MULTI}), predictions={"eval": several}
+    )
     value = Predictions(logits=np.zeros((2, 1)), labels=np.zeros(2), problem=REGRESSION)
     assert coverage_rows(value) == []
     assert coverage_rows(four_rows(labels=None)) == []

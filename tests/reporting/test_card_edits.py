@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.reporting.card.edits import is_marked, marked, merged
-from logitmix_hf.reporting.card.use import relocated
+from logitmix_hf.reporting.card.edits import is_marked, marked, merged, relocated
 
 OLD = card()
 NEW = card({**RESULTS, "eval_accuracy": 0.8125})

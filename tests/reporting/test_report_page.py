@@ -189,7 +189,7 @@ def test_the_command_of_the_docs_writes_the_three_files(tmp_path, monkeypatch):
 
 
 def test_a_missing_plotly_is_one_line_with_what_to_install(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(page, "NEEDED", ("plotly_that_is_not_there", "jinja2"))
+    monkeypatch.setattr(page, "NEEDED", "plotly_that_is_not_there")
     assert main(["report", str(write_run(tmp_path / "a")), "--output_dir", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.reporting.card.use import relocated
+from logitmix_hf.reporting.card.facts import quoted
 
 _MARK = re.compile(r"^<!-- written by logitmix_hf: (\{.*\}) -->[ \t]*$", re.MULTILINE)
 _METADATA = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -133,3 +133,9 @@ def _merged_metadata(old: str, new: str) -> str:
     tags = [there.get("tags"), ours.get("tags")]
     result["tags"] = list(dict.fromkeys(tag for one in tags if isinstance(one, list) for tag in one))
     return yaml_dump(result, sort_keys=False).strip()
+
+
+def relocated(card: str, location: str) -> str:
+    """The card with its lines of use loading from ``location``: the folder at home, the repository on the Hub."""
+    call = r'(pipeline\("(?:text|image)-classification", model=|from_pretrained\()"(?:[^"\\]|\\.)*"'
+    return re.sub(call, lambda found: found[1] + quoted(location), card)

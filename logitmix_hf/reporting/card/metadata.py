@@ -2,56 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-from logitmix_hf.reporting.card.facts import Facts, Record, base_model, data_name, hub_data
-from logitmix_hf.reporting.card.training import hardware_name
-from logitmix_hf.reporting.card.words import BINNED, METRIC_IDS, REFERENCES, TASK_NAMES
+from logitmix_hf.errors import printable
+from logitmix_hf.reporting.card.facts import Facts, hub_data
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
+
+TASK_NAMES = {"text-classification": "Text Classification", "image-classification": "Image Classification"}
+
+BINNED = ("ece", "oe", "mce", "ece_mass", "ece_classwise", "rmsce_debiased")
+"""The scores that depend on the number of bins."""
+
+REFERENCES = ("ece_by_chance",)
+"""What stands among the scores to read them by, and is none of the model."""
+
+METRIC_IDS = {
+    "pearson": "pearsonr",
+    "brier": "brier_score",
+    "subset_accuracy": "accuracy",
+    "top5_accuracy": "top_5_accuracy",
+}
+"""Where the Hub calls a metric otherwise than we do."""
 
 
-def metadata(facts: Facts) -> str:
-    """The YAML of the card, written by the Hub's own classes."""
+def metadata(facts: Facts) -> ModelCardData:
+    """The metadata, in the Hub's own classes."""
     from huggingface_hub import ModelCardData
 
-    run, data, base = facts.run, facts.data, base_model(facts.run)
-    source, named = hub_data(data), [str(metric) for metric in data.get("metrics", ())]
-    method = facts.method.get("name")
+    model, source = facts.model, hub_data(facts.data)
+    named = [str(metric) for metric in facts.data.get("metrics", ())]
     # `evaluate` has no module of top-5 accuracy
     headlines = dict.fromkeys(METRIC_IDS.get(metric, metric) for metric in named if metric != "top5_accuracy")
+    mixes = facts.trained and facts.method.get("name") != "vanilla"
     card = ModelCardData(
-        base_model=base,
-        base_model_relation="finetune" if base else None,
+        base_model=facts.base_id,
+        base_model_relation="finetune" if facts.base_id else None,
         datasets=[source] if source else None,
-        eval_results=_results(facts) or None,
-        language=run.get("model", {}).get("language"),
+        eval_results=_results(facts, source) or None,
+        language=model.get("language"),
         library_name="transformers",
-        license="apache-2.0" if run.get("model", {}).get("base") == "builtin" else run.get("model", {}).get("license"),
+        license="apache-2.0" if model.get("base") == "builtin" else model.get("license"),
         metrics=list(headlines) or None,
-        model_name=facts.name,
+        model_name=printable(facts.name),
         pipeline_tag=_task(facts),
-        tags=["logitmix_hf", "calibration", *(["mixup"] if facts.trained and method != "vanilla" else [])],
+        tags=["logitmix_hf", "calibration", *(["mixup"] if mixes else [])],
     )
     if facts.emissions and facts.emissions["grams"] is not None:
-        card["co2_eq_emissions"] = _carbon(facts.emissions, facts)
-    return card.to_yaml()
+        found = {
+            "emissions": float(f"{facts.emissions['grams']:.4g}"),
+            "source": "codecarbon",
+            "training_type": "fine-tuning" if facts.base_id else None,
+            "geographical_location": printable(facts.emissions.get("place") or ""),
+            "hardware_used": printable(facts.device or ""),
+        }
+        card["co2_eq_emissions"] = {key: value for key, value in found.items() if value not in (None, "")}
+    return card
 
 
 def _task(facts: Facts) -> str:
     return facts.model.get("pipeline_tag", "text-classification")
 
 
-def _results(facts: Facts) -> list[Any]:
+def _results(facts: Facts, source: str | None) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
-    data, task, source = facts.data, _task(facts), hub_data(facts.data)
     return [
         EvalResult(
-            task_type=task,
-            task_name=TASK_NAMES.get(task),
-            dataset_type=source or str(data.get("name") or "custom"),
-            dataset_name=data_name(data),
-            dataset_config=data.get("config") if source else None,
-            dataset_split=str(split.get("split", prefix)),
+            task_type=_task(facts),
+            task_name=TASK_NAMES.get(_task(facts)),
+            dataset_type=source or printable(str(facts.data.get("name") or "custom")),
+            dataset_name=printable(facts.data_name),
+            dataset_config=facts.data.get("config") if source else None,
+            dataset_split=printable(str(split.get("split", prefix))),
             metric_type=METRIC_IDS.get(metric, metric),
             metric_name=title,
             metric_value=value,
@@ -61,15 +85,3 @@ def _results(facts: Facts) -> list[Any]:
         for metric, title, value in facts.scores(prefix)
         if metric not in REFERENCES
     ]
-
-
-def _carbon(measured: Record, facts: Facts) -> dict[str, Any]:
-    """The Hub's ``co2_eq_emissions``: grams, and where they are from."""
-    found = {
-        "emissions": float(f"{measured['grams']:.4g}"),
-        "source": "codecarbon",
-        "training_type": "fine-tuning" if base_model(facts.run) else None,
-        "geographical_location": measured.get("place"),
-        "hardware_used": hardware_name(facts),
-    }
-    return {key: value for key, value in found.items() if value not in (None, "")}

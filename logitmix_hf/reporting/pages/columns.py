@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from logitmix_hf.evaluation import REGRESSION
-from logitmix_hf.reporting.card.words import SCORE_NAMES
 from logitmix_hf.reporting.pages.scores import AFTER, ScoredVariant
+from logitmix_hf.reporting.score_names import SCORE_NAMES
 
 LOWER_IS_BETTER = ("mse", "mae")
 

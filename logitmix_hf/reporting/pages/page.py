@@ -24,19 +24,15 @@ from logitmix_hf.tables import markdown_table, markdown_text
 
 GENERATOR = f"logitmix_hf {__version__} report"
 FILES = ("report.html", "report.md", "results.csv")
-NEEDED = {"plotly": "plotly", "jinja2": "jinja2"}
+NEEDED = "plotly"
 
 
-def check_libraries() -> None:
-    """Raises UserError, in one line with the command that mends it, where plotly or jinja2 is missing."""
+def check_library() -> None:
+    """Raises UserError, in one line with the command that mends it, where plotly is missing."""
     from importlib.util import find_spec
 
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"A report needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed: "
-            "pip install 'logitmix_hf[report]'"
-        )
+    if find_spec(NEEDED) is None:
+        raise UserError(f"A report needs {NEEDED}, which is not installed: pip install 'logitmix_hf[report]'")
 
 
 def check_target(folder: Path) -> None:
@@ -67,9 +63,9 @@ def write_report(
     ``say`` is told what is being judged, which takes about a second a run.
 
     Raises:
-        UserError: see ``check_libraries`` and ``check_target``.
+        UserError: see ``check_library`` and ``check_target``.
     """
-    check_libraries()
+    check_library()
     check_target(folder)
     tasks: list[tuple[Task, list[ScoredVariant]]] = []
     sections: list[Section] = []
