@@ -86,6 +86,8 @@ def build_steps(folder: Path, output: Path) -> tuple[dict[str, TrainingStep], in
         "vanilla": (MixTrainer, {"mix": MixArguments(method="vanilla")}),
         "three passes": (ThreePasses, {}),
         **{site: (MixTrainer, {"mix": MixArguments(method="logitmix", site=site)}) for site in sites},
+        # L_mix alone: mixed rows take the place of clean ones, wherever they are mixed.
+        "mixup middle": (MixTrainer, {"mix": MixArguments(method="mixup", site="middle")}),
     }
     for name, (kind, extra) in kinds.items():
         model = _model(folder)

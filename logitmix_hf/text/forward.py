@@ -17,7 +17,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
-from logitmix_hf.text.doubled_batch import first_half, put_hidden, replace_hidden
+from logitmix_hf.text.doubled_batch import first_half, put_hidden, replace_hidden, second_half
 from logitmix_hf.text.sites import Site, find_sites, resolve_site
 
 
@@ -31,6 +31,7 @@ class _Pass:
     tokens: TokenShares
     soft: bool
     last: Tensor | None  # (B,) position of each row's last token, for decoders
+    lean: bool = False  # from the mixture on mixed rows run alone, in a batch that came doubled
     calls: int = 0
     done: bool = False  # mixed rows are in
     entered: Tensor | None = None  # the doubled embeddings that entered layer 1, and what became of them
@@ -78,6 +79,7 @@ class MixedForward:
         self._pad_id = getattr(base.config, "pad_token_id", None)
         self._pass: _Pass | None = None
         self._running = False
+        self._may_be_lean = True  # until a model turns out to look at the whole batch after its layers
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
         self._handles = [base.register_forward_pre_hook(self._on_enter)]
         for index, layer in enumerate(self.sites.layers):
@@ -123,9 +125,10 @@ class MixedForward:
         *,
         clean: bool = True,
     ) -> tuple[Tensor | None, Tensor]:
-        """As a call; with ``clean`` False mixed rows run alone where no layer comes before the mixture, at the price of
-        a plain step, and None stands for the logits of clean rows."""
-        rows, length, device = _shape_of(batch)
+        """As a call; with ``clean`` False mixed rows run alone from the mixture on, at the price of a plain step, and None
+        stands for the logits of clean rows. (A model that looks at its mask after the layers, or has a convolution beside
+        them, runs both all the same.)"""
+        rows, _, device = _shape_of(batch)
         if plan.rows != rows:
             raise UserError(f"the plan speaks of {plan.rows} rows, the batch has {rows}: draw the plan for this batch.")
         depth = -1
@@ -135,18 +138,26 @@ class MixedForward:
                 raise UserError("this site draws a layer each step: pass generator=torch.Generator() to the call.")
             drawn = int(torch.randint(len(depths), (1,), generator=generator)) if len(depths) > 1 else 0
             depth = depths[drawn]
-        plan = plan.to(device)
+        return self._run(batch, plan.to(device), depth, model, clean)
+
+    def _run(
+        self, batch: Mapping[str, Any], plan: MixPlan, depth: int, model: nn.Module | None, clean: bool
+    ) -> tuple[Tensor | None, Tensor]:
+        rows, length, _ = _shape_of(batch)
         tokens = TokenShares.of(batch.get("attention_mask"), plan, length)
         # At the head of an encoder nothing but the head itself runs on mixed rows: one copy of the batch is enough.
         # A convolution beside the layers sees padding, which the embeddings zero by each row's own mask: not by the union.
-        alone = not clean and depth == 0 and not self.sites.siblings
-        double = (self.site.kind != "pooled" or self.sites.causal) and not alone
+        lone = not clean and not self.sites.siblings and not self.sites.causal
+        first = lone and depth == 0
+        lean = lone and not first and self._may_be_lean
+        alone = first or lean
+        double = (self.site.kind != "pooled" or self.sites.causal) and not first
         inputs = {
             name: torch.cat([value, value]) if double and has_rows(value, rows) else value
             for name, value in batch.items()
         }
         tokens = replace(tokens, alone=alone)
-        if alone and tokens.padded:
+        if first and tokens.padded:
             inputs["attention_mask"] = tokens.union.to(inputs["attention_mask"].dtype)
         elif double and not self.sites.causal and tokens.padded:
             own = inputs["attention_mask"]
@@ -154,19 +165,25 @@ class MixedForward:
         last = _last_tokens(batch, self._pad_id) if self.sites.causal else None
         self._kept.clear()
         soft = self.attention == "soft" and tokens.padded and depth >= 0
-        self._pass = _Pass(rows, self.site, depth, tokens, soft, last)
+        self._pass = _Pass(rows, self.site, depth, tokens, soft, last, lean)
         self._running = True
         try:
-            output = (self.model if model is None else model)(**inputs)  # a compiled module has no truth value
+            logits = logits_of((self.model if model is None else model)(**inputs))  # a compiled one has no truth value
+        except RuntimeError as problem:
+            if not lean or isinstance(problem, torch.OutOfMemoryError):
+                raise
+            logits = None  # rows that do not fit the doubled mask, say of a mean over tokens
         finally:
             self._running = False
-        logits = logits_of(output)
-        expected = rows if alone else 2 * rows
-        if not self._pass.done or logits.shape[0] != expected:
+        expected, found = rows if alone else 2 * rows, 0 if logits is None else logits.shape[0]
+        if lean and found != expected:
+            self._may_be_lean = False
+            return self._run(batch, plan, depth, model, clean)
+        if not self._pass.done or logits is None or found != expected:
             # A model may run its layers past their hooks (SqueezeBERT calls layer.forward): never train on that.
             raise UserError(
                 f"{type(unwrap(self.model)).__name__} does not pass its hidden states through the modules found at this"
-                f" site ({logits.shape[0]} rows came back, {expected} were expected): take site 'pooled'."
+                f" site ({found} rows came back, {expected} were expected): take site 'pooled'."
             )
         return (None, logits) if alone else (logits[:rows], logits[rows:])
 
@@ -200,6 +217,8 @@ class MixedForward:
             if now.depth < 0 or number < now.depth:
                 return self._cut(args), self._cut(kwargs)
             hidden = args[0] if args else kwargs["hidden_states"]
+            if now.lean:
+                args, kwargs = (second_half(value, now.rows, now.tokens.length) for value in (args, kwargs))
             if number == now.depth:
                 entered, hidden = hidden, now.tokens.append_blend(hidden[: now.rows])
                 now.done = True
@@ -270,7 +289,7 @@ class MixedForward:
         if again is not None:
             mixed = again.forward(mixed)
         now.done = True
-        return (torch.cat([args[0], mixed]), *args[1:])
+        return (mixed if now.lean else torch.cat([args[0], mixed]), *args[1:])
 
 
 def _shape_of(batch: Mapping[str, Any]) -> tuple[int, int, torch.device]:

@@ -67,25 +67,43 @@ def test_laws_of_the_mixed_pass(family, attention, site):
         assert torch.equal(model(**batch).logits, untouched)
 
 
+def rows_a_layer(layers) -> tuple[list[int], list]:
+    """How many rows each layer hands on, filled as the model runs; and the hooks that watch."""
+    rows: list[int] = []
+
+    def watch(layer, args, output):
+        rows.append(len(output[0] if isinstance(output, tuple) else output))
+
+    return rows, [layer.register_forward_hook(watch) for layer in layers]
+
+
 @pytest.mark.parametrize(("family", "attention"), CASES)
-@torch.no_grad()
-def test_mixed_rows_alone_are_those_of_the_doubled_pass_at_the_price_of_a_plain_one(family, attention):
+@pytest.mark.parametrize("site", ["embeddings", "layer.1", "layer.3", "cls", "pooled"])
+def test_mixed_rows_alone_are_those_of_the_doubled_pass_at_the_price_of_a_plain_one(family, attention, site):
+    """Logits and gradients; and every layer runs as many rows as a plain step has."""
     model, batch = build(CONFIGS[family], attention), batch_of()
-    plan, rows = plan_for(batch), []
-    for forward in passes(model, "embeddings"):
-        handle = forward.sites.layers[0].register_forward_hook(lambda layer, args, output: rows.append(len(args[0])))
+    plan = plan_for(batch)
+    for forward in passes(model, site):
         expected = forward(batch, plan)[1]
+        expected.square().sum().backward()
+        wanted = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        model.zero_grad()
+        forward.run(batch, plan, clean=False)  # a model that looks at its mask after the layers is found out here
+        rows, handles = rows_a_layer(forward.sites.layers)
         clean, mixed = forward.run(batch, plan, clean=False)
-        handle.remove()
+        mixed.square().sum().backward()
+        for handle in handles:
+            handle.remove()
         torch.testing.assert_close(mixed, expected, atol=1e-5, rtol=1e-4)
-        assert rows[0] == 2 * plan.rows
-        alone = not forward.sites.siblings  # DeBERTa's convolution looks at padding
-        assert (clean is None) == alone
-        assert rows[-1] == plan.rows * (1 if alone else 2)
-        # After a layer the clean rows have run already, and come back.
-        deeper = MixedForward(model, "layer.1", forward.attention)
-        assert deeper.run(batch, plan, clean=False)[0] is not None
-        deeper.remove()
+        for got, want in zip([p.grad for p in model.parameters() if p.grad is not None], wanted, strict=True):
+            torch.testing.assert_close(got, want, atol=2e-4, rtol=1e-3)
+        model.zero_grad()
+        # DeBERTa's convolution looks at padding; a mean over tokens needs the mask once more.
+        both = forward.sites.siblings or (family == "modernbert-mean" and site not in ("embeddings", "pooled"))
+        assert (clean is None) == (not both)
+        if not both:
+            assert set(rows) == {plan.rows}
+        forward.remove()
 
 
 @pytest.mark.parametrize("family", [family for family in CONFIGS if family != "roberta"])
