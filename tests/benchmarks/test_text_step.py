@@ -28,6 +28,7 @@ def test_every_row_is_there(tmp_path, capsys):
         *((site, "vanilla") for site in sites),
         ("three passes", "vanilla"),
         ("embeddings", "three passes"),
+        ("mixup middle", "vanilla"),
     }
     # The share of layers that mixed rows run: all, half, none; nothing was added to the bar but the tenth.
     bars = [rows[site, "vanilla"]["bar"] for site in sites]
