@@ -102,6 +102,36 @@ def test_soft_labels_class_weights_and_smoothing_are_torchs():
     torch.testing.assert_close(smooth.terms["cls"].mean(), F.cross_entropy(CLEAN, LABELS, label_smoothing=0.1))
 
 
+def test_class_weights_weigh_mixed_rows_as_they_weigh_clean_ones():
+    """Cross entropy and its weights are linear in the targets, so torch's own of the blended targets is L_mix."""
+    plan, weights = drawn(3), torch.tensor([4.0, 1.0, 0.25], dtype=torch.float64)
+    loss = LogitMixLoss(1, 0, 0, class_weights=weights).double()
+    wanted = F.cross_entropy(MIXED, blend(F.one_hot(LABELS, 3).double(), plan), weight=weights, reduction="none")
+    torch.testing.assert_close(loss(CLEAN, MIXED, LABELS, plan).terms["mix"], wanted)
+    labels = torch.tensor([[1.0, 0, 1], [0, 0, 1], [1, 1, 0]], dtype=torch.float64)
+    wanted = F.binary_cross_entropy_with_logits(MIXED, blend(labels, plan), pos_weight=weights, reduction="none")
+    torch.testing.assert_close(loss(CLEAN, MIXED, labels, plan).terms["mix"], wanted.mean(1))
+
+
+def test_a_class_of_weight_zero_teaches_nothing_mixed_or_clean():
+    plan = MixPlan(torch.tensor([[0, 1], [1, 0]]), torch.tensor([[0.75, 0.25], [0.75, 0.25]]))
+    loss = LogitMixLoss(1, 1, 0, class_weights=[0.0, 1.0, 1.0]).double()
+    terms = loss(CLEAN[:2], MIXED[:2], torch.tensor([0, 0]), plan).terms
+    assert [float(term.abs().max()) for term in terms.values()] == [0, 0]
+    # Of the pair (class 0, class 1) a quarter of class 1's loss is left in row 0, three quarters in row 1.
+    mix = loss(CLEAN[:2], MIXED[:2], torch.tensor([0, 1]), plan).terms["mix"]
+    torch.testing.assert_close(mix, torch.tensor([-0.25, -0.75]) * MIXED[:2].log_softmax(1)[:, 1])
+
+
+def test_smoothing_of_several_labels_is_that_of_two_classes_each():
+    """A decision is a choice among two classes, whose logits are 0 and z: torch smooths that one by e / 2, whatever C."""
+    labels = torch.tensor([[1.0, 0, 1], [0, 0, 1], [1, 1, 0]], dtype=torch.float64)
+    both = torch.stack([torch.zeros_like(CLEAN), CLEAN], 2)
+    each = F.cross_entropy(both.reshape(9, 2), labels.long().reshape(9), label_smoothing=0.3, reduction="none")
+    loss = LogitMixLoss(0, 1, 0, label_smoothing=0.3)(CLEAN, None, labels, None)
+    torch.testing.assert_close(loss.per_example, each.reshape(3, 3).mean(1))
+
+
 def test_smoothing_is_applied_once_to_mixed_targets():
     plan = drawn(3)
     targets = 0.9 * F.one_hot(LABELS, 3).double() + 0.1 / 3

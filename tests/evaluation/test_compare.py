@@ -76,6 +76,18 @@ def test_rows_are_matched_by_their_number():
     assert compare(a, shuffled, resamples=40) == compare(a, b, resamples=40)
 
 
+@pytest.mark.parametrize("resamples", [1, 19, 99])
+def test_no_difference_is_surer_than_the_resamples_can_tell(resamples):
+    """Right in every row against wrong in every row, in each resample: p counts what was seen among the resamples, so
+    with R of them none is below 2 / (R + 1) (Davison and Hinkley 1997, section 4.2.5); 19 are the fewest for .1."""
+    labels = np.arange(50) % 2
+    right, wrong = (Predictions(np.eye(2)[guess] * 3, labels) for guess in (labels, 1 - labels))
+    for pair in ((right, wrong), (wrong, right)):
+        for name in ("accuracy", "nll"):
+            found = compare(*pair, metrics=("accuracy",), resamples=resamples)[name]
+            assert found.p == pytest.approx(2 / (resamples + 1)), name
+
+
 def test_equal_runs_seldom_seem_to_differ():
     """Pairs of calibrated models with noise of their own, equally good by design: p < .1 in no more than 1 of 10, give
     or take (at a true rate of .1, 40 pairs have 6 or fewer alarms in 90 % of cases; mirrored intervals gave 11)."""

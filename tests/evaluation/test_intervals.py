@@ -93,6 +93,21 @@ def test_ece_is_as_uncertain_as_it_is():
     assert boastful["rmsce_debiased"].low > 0
 
 
+def test_an_interval_lies_nearer_the_truth_than_an_inflated_score_does():
+    """A model whose error is known, judged on few rows thirty times over: the scores are too high on average, and the
+    middles of their intervals, which reach further down than up, are off by less than two thirds of that."""
+    rng = np.random.default_rng(0)
+    truth = review(sure_of(rng.uniform(0.5, 0.85, size=400_000), shift=0.1))
+    found = [
+        bootstrap(sure_of(rng.uniform(0.5, 0.85, size=150), seed=seed, shift=0.1), resamples=60) for seed in range(30)
+    ]
+    for name in sorted(intervals.INFLATED):
+        inflation = np.mean([each[name].value for each in found]) - truth[name]
+        middle = np.mean([(each[name].low + each[name].high) / 2 for each in found]) - truth[name]
+        assert inflation > 0.003, name
+        assert abs(middle) < inflation * 2 / 3, name
+
+
 def test_ece_by_chance_has_the_range_of_a_calibrated_model():
     p = make(rows=300)
     chance = ece_by_chance(p.probabilities.max(axis=1))
