@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +26,9 @@ class PredictSettings:
     dtype: str = flag("model", "float32", f"type of the weights: {', '.join(DTYPES)}")
     batch_size: int = flag("model", 32, "rows that the model reads at once")
     input: str | None = flag(
-        "input", None, ".csv, .tsv, .jsonl, .txt or .parquet; a folder of images; - for what comes by a pipe"
+        "input", None, ".csv, .tsv, .json, .jsonl, .txt or .parquet; a folder of images; a pipe, - for standard input"
     )
-    input_format: str | None = flag("input", None, "csv, tsv, jsonl, text or parquet, where the suffix does not say it")
+    input_format: str | None = flag("input", None, "csv, tsv, json, jsonl, text or parquet, where no suffix says it")
     text_columns: str | None = flag("input", None, "column of the text, or two joined by a comma; default the run's")
     image_column: str | None = flag("input", None, "column of the images or their paths")
     max_length: int | None = flag("input", None, "tokens a row is cut to; default the run's, else what the model reads")
@@ -101,11 +102,13 @@ def _predict(settings: PredictSettings) -> int:
         settings.output,
         kind,
         batch_size=settings.batch_size,
-        window=1 if source == "-" else WINDOW,  # who waits at the other end of a pipe sees each batch
+        window=WINDOW if os.path.isfile(source) else 1,  # who waits at the other end of a pipe sees each batch
         stop=settings.on_error == "stop",
     )
     if counts is None:  # nobody reads on
         return 0
+    for note in data.notes():
+        print(note, file=sys.stderr)
     parts = [f"{counts.answered} row{'s' if counts.answered > 1 else ''}"]
     if settings.abstain_below is not None:
         share = counts.abstained / counts.answered

@@ -42,7 +42,8 @@ def is_folder(name: str, if_file: str = "give it as --train_file", example: str 
 def load_dataset_dict(name: str, config: str | None = None, go_on: str = GO_ON_TEXT) -> dict[str, Any]:
     """Every split of a data set by its name, as ``datasets`` loads them; ``go_on`` says how to work without the Hub.
 
-    A folder without configurations may keep each in a sub-folder of its name, or hold the one asked for itself.
+    A folder without configurations may keep each in a sub-folder of its name, or hold the one asked for itself; or it is
+    what ``save_to_disk`` wrote.
 
     Raises:
         UserError: when the Hub is out of reach and nothing is cached, there is no such data set or configuration, or
@@ -54,9 +55,12 @@ def load_dataset_dict(name: str, config: str | None = None, go_on: str = GO_ON_T
 
 
 def _from_folder(folder: Path, config: str | None, go_on: str) -> Any:
-    from datasets import get_dataset_config_names, load_dataset
+    from datasets import Dataset, get_dataset_config_names, load_dataset, load_from_disk
 
     with _told(str(folder), config, go_on):
+        if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():  # of save_to_disk
+            saved = load_from_disk(str(folder))
+            return {"train": saved} if isinstance(saved, Dataset) else saved
         configs = get_dataset_config_names(str(folder))
         if config is None or config in configs:
             return load_dataset(str(folder), config)

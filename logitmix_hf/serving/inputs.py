@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from logitmix_hf.data.rows import LINES, SUFFIXES, Table, is_saved, not_text, open_rows
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.modality import TEXT
-from logitmix_hf.serving.tables import LINES, SUFFIXES, Table, open_table
 from logitmix_hf.text.labels import NUMBER
 from logitmix_hf.vision.data.folders import IMAGE_SUFFIXES
 
@@ -40,12 +40,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Input:
-    """Rows and what is known of them. files: whether they are image files with a name."""
+    """Rows and what is known of them. files: whether they are image files with a name. notes: what was surprising about
+    the rows read so far, one line each."""
 
     name: str
     rows: Iterator[Row]
     total: int | None = None
     files: bool = False
+    notes: Callable[[], list[str]] = list
 
 
 def open_input(
@@ -63,17 +65,17 @@ def open_input(
     """
     path = Path(source)
     if modality == TEXT:
-        if path.is_dir() and source != "-":
+        if path.is_dir() and source != "-" and not is_saved(path):
             raise UserError(
                 f"--input {source!r} is a folder, and {by} reads texts: give a file ({', '.join(SUFFIXES)})."
             )
-        table = open_table(source, kind, asked or trained or TEXT_NAMES[:1])
+        table = open_rows(source, kind, asked or trained or TEXT_NAMES[:1])
         return _texts(table, _text_columns(table, asked, trained, by))
-    if source != "-" and path.is_dir():
+    if source != "-" and path.is_dir() and not is_saved(path):
         return _folder(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and kind is None and path.is_file():
         return Input(source, iter([Row(0, source, path, _shown(path))]), 1, files=True)
-    table = open_table(source, kind, asked or IMAGE_NAMES[:1])
+    table = open_rows(source, kind, asked or IMAGE_NAMES[:1])
     return _images(table, _image_column(table, asked))
 
 
@@ -107,7 +109,7 @@ def _text_columns(table: Table, asked: tuple[str, ...], trained: tuple[str, ...]
 
 def _holds_texts(table: Table, name: str) -> bool:
     """Whether the first rows have a text there that is no number."""
-    values = ((record.values or {}).get(name) for record in table.first)
+    values = ((record.values or {}).get(name) for record in table.look())
     return any(isinstance(value, str) and not NUMBER.fullmatch(value) for value in values)
 
 
@@ -116,7 +118,7 @@ def _texts(table: Table, columns: tuple[str, ...]) -> Input:
         texts = tuple(_text(values, name) for name in columns)
         return texts if len(texts) == 2 else texts[0]
 
-    return Input(table.name, _rows(table, columns, lambda values: (value(values), "")), table.total)
+    return Input(table.name, _rows(table, columns, lambda values: (value(values), "")), table.total, notes=table.told)
 
 
 def _text(values: dict[str, Any], name: str) -> str:
@@ -125,10 +127,8 @@ def _text(values: dict[str, Any], name: str) -> str:
         raise _Unfit(f"no text in column {name!r}")
     if not isinstance(text, str):
         raise _Unfit(f"column {name!r} holds {listed([text])}, no text")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise _Unfit(f"column {name!r} is not UTF-8") from None
+    if wrong := not_text(text):
+        raise _Unfit(f"column {name!r} {wrong}")
     return text
 
 
@@ -184,9 +184,9 @@ def _images(table: Table, column: str) -> Input:
         kind = "no image" if not image else f"a {type(image).__name__}, neither a path nor an encoded image"
         raise _Unfit(f"column {column!r} holds {kind}")
 
-    first = (record.values.get(column) for record in table.first if record.values)
+    first = (record.values.get(column) for record in table.look() if record.values)
     files = any(isinstance(one, str) for one in first)
-    return Input(table.name, _rows(table, (column,), value), table.total, files)
+    return Input(table.name, _rows(table, (column,), value), table.total, files, table.told)
 
 
 def _shown(path: Path) -> str:

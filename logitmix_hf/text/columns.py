@@ -7,15 +7,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.labels import NUMBER, row_numbers
 
 LABEL_COLUMNS = ("label", "labels")
 _OWN = ("labels", "idx", "posterior")  # names that the made splits use themselves
 
 
-def find_label_column(split: RawSplit, asked: str | None) -> str:
+def find_label_column(split: Columns, asked: str | None) -> str:
     """The column asked for, else "label", else "labels".
 
     Raises:
@@ -23,11 +23,11 @@ def find_label_column(split: RawSplit, asked: str | None) -> str:
     """
     if asked is not None:
         return split.require(asked, "label_column")
-    found = [name for name in LABEL_COLUMNS if name in split.columns]
+    found = [name for name in LABEL_COLUMNS if name in split.names]
     return found[0] if found else split.require(LABEL_COLUMNS[0], "label_column")
 
 
-def find_text_columns(split: RawSplit, asked: tuple[str, ...] | None, label: str) -> tuple[str, ...]:
+def find_text_columns(split: Columns, asked: tuple[str, ...] | None, label: str) -> tuple[str, ...]:
     """The columns asked for, else the one or two that hold texts beside the label, in the data's order.
 
     Of CSV and TSV, where every cell is a string, a column of numbers alone holds no texts.
@@ -45,7 +45,7 @@ def find_text_columns(split: RawSplit, asked: tuple[str, ...] | None, label: str
         if len(columns) not in (1, 2):
             raise UserError(
                 f"{split.where} has {len(columns)} columns of texts beside the label {label!r}, so --text_columns must"
-                f" name one or two. Columns: {listed(split.columns)}."
+                f" name one or two. Columns: {listed(split.names)}."
             )
     taken = [name for name in columns if name in _OWN]
     if taken:
@@ -59,14 +59,14 @@ def _is_string(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view()
 
 
-def _holds_texts(split: RawSplit, name: str) -> bool:
+def _holds_texts(split: Columns, name: str) -> bool:
     column = split.table.column(name)
     if not _is_string(column.type):
         return False
     return not (split.cells and all(cell is None or NUMBER.fullmatch(cell) for cell in column.to_pylist()))
 
 
-def texts(split: RawSplit, columns: tuple[str, ...]) -> dict[str, Any]:
+def texts(split: Columns, columns: tuple[str, ...]) -> dict[str, Any]:
     """The text columns as Arrow strings, none missing; an empty text is a text.
 
     Raises:
@@ -76,6 +76,7 @@ def texts(split: RawSplit, columns: tuple[str, ...]) -> dict[str, Any]:
     for name in columns:
         split.require(name, "text_columns")
         if name in split.mixed:
+            split.values(name)
             raise UserError(f"{split.where}: column {name!r} holds more than one kind of value; texts are expected.")
         column = split.table.column(name)
         if not _is_string(column.type):

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
-from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.fingerprints import dataset_of, digest_of, renumbered
 from logitmix_hf.text.labels import Labels, read_labels
 from logitmix_hf.text.request import GLUE, TextRequest
@@ -44,6 +44,7 @@ class TextData:
     fingerprint: SHA-256 (16 hex digits) of all rows and label names as they are here, the same on every machine.
     validation_note: where validation comes from, in words: a split, a file, or the share and seed held out of train.
     calibration: rows that the temperature is fitted on, neither trained nor judged on; ``calibration_note`` likewise.
+    notes: what was surprising about the data, one line each.
     """
 
     train: Dataset | None
@@ -60,6 +61,7 @@ class TextData:
     validation_note: str = ""
     calibration: Dataset | None = None
     calibration_note: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Dataset]:
@@ -104,7 +106,7 @@ def load_text_data(request: TextRequest) -> TextData:
     """
     check_data(request)
     source, seed = open_source(request), request.seed
-    columns, tables, labels = _read(source, request)
+    columns, tables, labels, notes = _read(source, request)
     train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
     if train is not None and not validation and request.validation_share > 0:
         train, held, note = _set_apart(train, labels.problem, request.validation_share, seed)
@@ -136,6 +138,7 @@ def load_text_data(request: TextRequest) -> TextData:
         validation_note=note,
         calibration=calibration_ready,
         calibration_note=calibration_note if calibration is not None else "",
+        notes=notes,
     )
 
 
@@ -146,9 +149,9 @@ def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[
     return train.take(kept), train.take(held), f"{how} {share:.3g} share of train ({len(held)} rows), seed {seed}"
 
 
-def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels]:
-    """Text columns, splits with their final columns, and labels; "train" first where there is one."""
-    splits: dict[str, RawSplit] = {} if source.train is None else {"train": source.train}
+def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels, tuple[str, ...]]:
+    """Text columns, splits with their final columns ("train" first where there is one), labels, and notes."""
+    splits: dict[str, Columns] = {} if source.train is None else {"train": source.train}
     splits |= (
         source.validation | ({} if source.calibration is None else {"calibration": source.calibration}) | source.test
     )
@@ -173,15 +176,15 @@ def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[s
         if source.kind == "builtin" and key != "calibration":
             made["posterior"] = split.table.column("posterior")
         tables[key] = pa.table(made)
-    return columns, tables, labels
+    return columns, tables, labels, tuple(note for split in splits.values() for note in split.notes)
 
 
 _LABEL_TYPES = {SINGLE: pa.int64(), REGRESSION: pa.float64(), MULTI: pa.list_(pa.float32())}
 
 
-def _has_labels(split: RawSplit, column: str, glue: bool) -> bool:
+def _has_labels(split: Columns, column: str, glue: bool) -> bool:
     """Whether a test split tells its labels: it has the column, no row lacks one, and not all are GLUE's -1."""
-    if column not in split.columns:
+    if column not in split.names:
         return False
     values = split.values(column)
     return all(value is not None for value in values) and not (glue and all(value == -1 for value in values))

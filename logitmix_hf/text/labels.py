@@ -10,9 +10,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
-from logitmix_hf.text.files import RawSplit
 
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*")
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -72,7 +72,7 @@ def row_numbers(numbers: Sequence[int], most: int = 5) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {shown}"
 
 
-def label_values(split: RawSplit, column: str) -> tuple[str, list[Any]]:
+def label_values(split: Columns, column: str) -> tuple[str, list[Any]]:
     """The kind of a label column ("name", "boolean", "integer", "real" or "list") and its values, none missing.
 
     Cells of CSV and TSV are integers when all look like integers, real when all look like numbers and one has a
@@ -135,7 +135,7 @@ def _kind(value: Any) -> str:
 
 
 def read_labels(
-    splits: Mapping[str, tuple[RawSplit, str]],
+    splits: Mapping[str, tuple[Columns, str]],
     *,
     regression: bool = False,
     known: Sequence[str] = (),
@@ -185,9 +185,9 @@ def read_labels(
             raise UserError(f"{where} holds real numbers, but classes are expected: {listed(known)}.")
         labels = Labels(REGRESSION)
     elif kind == "list":
-        labels = _several(where, values[first], split.names.get(column, ()), known, learns)
+        labels = _several(where, values[first], split.class_names.get(column, ()), known, learns)
     else:
-        labels = _one(where, kind, values[first], split.names.get(column, ()), known, learns)
+        labels = _one(where, kind, values[first], split.class_names.get(column, ()), known, learns)
     encoded = {}
     for key, (other, _) in splits.items():
         if labels.one_hot:

@@ -25,7 +25,7 @@ class TextRequest:
         dataset_name: without a task, any data set of the Hub or a folder, by name and columns.
         dataset_config: its configuration; default the task, or the only one.
         train_file, validation_file, test_file: own data in place of both; kinds by suffix, see
-            :func:`logitmix_hf.text.files.read_file`.
+            :func:`logitmix_hf.data.rows.read_columns`.
         text_columns: one or two. Default: the columns that hold texts beside the label, when there are one or two.
         label_column: default "label", else "labels".
         regression: take integer labels as values. Real numbers always are, see

@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from logitmix_hf.data.hub import is_folder, load_dataset_dict
 from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
+from logitmix_hf.data.rows import Columns, check_file, columns_of, read_columns
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.text.files import RawSplit, check_file, from_features, read_file
 from logitmix_hf.text.request import TextRequest
 from logitmix_hf.text.tasks import TASKS, Task
 
@@ -28,12 +28,12 @@ class Source:
     kind: str
     name: str
     origin: str
-    train: RawSplit | None
-    validation: dict[str, RawSplit]
-    test: dict[str, RawSplit] = field(default_factory=dict)
+    train: Columns | None
+    validation: dict[str, Columns]
+    test: dict[str, Columns] = field(default_factory=dict)
     task: Task | None = None
     note: str = ""
-    calibration: RawSplit | None = None
+    calibration: Columns | None = None
 
 
 def check_data(request: TextRequest) -> None:
@@ -41,7 +41,7 @@ def check_data(request: TextRequest) -> None:
     costs nothing, for the first second of a command.
 
     Raises:
-        UserError: as :func:`logitmix_hf.text.files.check_file`. Nothing is read beyond the first bytes of files.
+        UserError: as :func:`logitmix_hf.data.rows.check_file`. Nothing is read beyond the first rows of files.
     """
     for path in (*request.files.values(), *([request.calibration_file] if request.calibration_file else [])):
         check_file(path)
@@ -58,7 +58,7 @@ def open_source(request: TextRequest) -> Source:
     source = _open_source(request)
     if request.calibration_file is None:
         return source
-    return replace(source, calibration=read_file(request.calibration_file))
+    return replace(source, calibration=read_columns(request.calibration_file))
 
 
 def _open_source(request: TextRequest) -> Source:
@@ -101,7 +101,7 @@ def _from_files(files: Mapping[str, str | Path], needs: Needs) -> Source:
     if needs.judged and "validation" not in files:
         raise UserError("There are no rows to judge the model on beside --train_file: give some as --eval_file.")
     unread = {"test": not needs.test, "train": not needs.train}
-    read = {key: read_file(path) for key, path in files.items() if not unread.get(key)}
+    read = {key: read_columns(path) for key, path in files.items() if not unread.get(key)}
     first = Path(next(files[key] for key in ("train", "validation") if key in read))
     validation = {"validation": read["validation"]} if "validation" in read else {}
     test = {"test": read["test"]} if "test" in read else {}
@@ -128,9 +128,9 @@ def _from_data_set(name: str, config: str | None, needs: Needs) -> Source:
 def _from_builtin(task: Task, needs: Needs) -> Source:
     from logitmix_hf.builtin.tasks import generate
 
-    def split(name: str) -> RawSplit:
+    def split(name: str) -> Columns:
         table = pa.table(generate(task.name, name))
-        return RawSplit(f"split {name!r} of builtin {task.name}", table)
+        return Columns(f"split {name!r} of builtin {task.name}", table)
 
     validation = {key: split(name) for key, name in task.validation.items()}
     test = {key: split(name) for key, name in task.test.items()} if needs.test else {}
@@ -138,13 +138,13 @@ def _from_builtin(task: Task, needs: Needs) -> Source:
     return Source("builtin", task.name, "builtin", train, validation, test, task, note)
 
 
-def load_splits(name: str, config: str | None) -> dict[str, RawSplit]:
+def load_splits(name: str, config: str | None) -> dict[str, Columns]:
     """Every split of a data set of the Hub, or of a folder in its layout, by its name.
 
     Raises:
         UserError: as :func:`logitmix_hf.data.hub.load_dataset_dict`.
     """
     return {
-        key: from_features(f"split {key!r} of {name}", split.with_format("arrow")[:], split.features)
+        key: columns_of(f"split {key!r} of {name}", split.with_format("arrow")[:], split.features)
         for key, split in load_dataset_dict(name, config).items()
     }

@@ -12,11 +12,11 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from logitmix_hf.builtin.tasks import generate
+from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
 from logitmix_hf.text import sources
 from logitmix_hf.text.data import TextRequest, check_data, load_text_data
-from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.tasks import TASKS
 
 
@@ -238,7 +238,7 @@ def test_a_task_without_its_test_split(tmp_path):
 def test_a_test_split_is_never_used_for_validation(names, taken, note, tmp_path, monkeypatch):
     def raw(name):
         rows = {"text": [f"{name} {i}" for i in range(20)], "label": ["a", "b"] * 10}
-        return RawSplit(f"split {name}", pa.table(rows))
+        return Columns(f"split {name}", pa.table(rows))
 
     monkeypatch.setattr(sources, "load_splits", lambda *_: {name: raw(name) for name in names.split()})
     data = load_text_data(TextRequest(dataset_name=str(tmp_path), validation_share=0.2))

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
-from logitmix_hf.text.files import RawSplit
 from logitmix_hf.text.labels import read_labels
 
 
@@ -27,12 +27,12 @@ def typed(values, where="train.json", names=()):
             raise pa.ArrowInvalid
     except pa.ArrowException:
         table, mixed = pa.table({"n": pa.array(range(len(values)))}), {"label": list(values)}
-    return RawSplit(where, table, mixed, {"label": tuple(names)} if names else {})
+    return Columns(where, table, mixed, {"label": tuple(names)} if names else {})
 
 
 def cells(values, where="train.csv"):
     """A split of CSV: strings only."""
-    return RawSplit(where, pa.table({"label": pa.array(values, pa.string())}), cells=True)
+    return Columns(where, pa.table({"label": pa.array(values, pa.string())}), cells=True)
 
 
 def read(train, *others, **options):
@@ -134,7 +134,7 @@ MISTAKES = [
     ([typed(["a", "a"])], {}, "a single class, 'a'"),
     ([typed([["a"], ["a"]])], {}, "a single label, 'a'"),
     ([typed([[], []])], {}, "only empty lists"),
-    ([RawSplit("t", pa.table({"label": pa.array([["a"], ["b", None]])}))], {}, "lists of the kinds NoneType, name"),
+    ([Columns("t", pa.table({"label": pa.array([["a"], ["b", None]])}))], {}, "lists of the kinds NoneType, name"),
     ([typed([{"a": 1}, {"a": 2}])], {}, "labels of type dict"),
     ([typed([1.0, float("inf")])], {}, r"infinite labels \(row 2\)"),
     ([typed(["a", "b"])], {"regression": True}, "a regression needs numbers .* kind name"),

@@ -79,6 +79,8 @@ class TextJob(Job):
     def load(self) -> Loaded:
         with self.training.main_process_first(desc="data"):
             data = self.read_data()
+        if self.training.process_index == 0:
+            print(*data.notes, sep="\n", end="\n" * bool(data.notes), file=sys.stderr)
         data = self.aligned(data)
         config = load.fit_config(self._config, data, self.model, self.data.max_length)
         tokenizer = load_tokenizer(self._tokenizer_source)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
 
+from logitmix_hf.data.rows import SUFFIXES, read_columns
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.text.files import KINDS, read_file
 
 
 def write_cells(delimiter):
@@ -35,7 +35,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters
 
 
 def test_every_kind_has_a_writer_here():
-    assert WRITERS.keys() == KINDS.keys()
+    assert WRITERS.keys() == SUFFIXES.keys() - {".txt"}
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -46,8 +46,8 @@ def test_texts_come_back_as_other_libraries_wrote_them(tmp_path_factory, suffix,
     path = tmp_path_factory.mktemp("f") / f"data{suffix}"
     frame = pd.DataFrame({"text": texts, "label": ["NA", "None", "null", "a,b", '"', "x"][: len(texts)]})
     WRITERS[suffix](frame, path)
-    split = read_file(path)
-    assert split.columns == ["text", "label"]
+    split = read_columns(path)
+    assert split.names == ["text", "label"]
     assert split.values("text") == texts
     assert split.values("label") == list(frame["label"])
 
@@ -56,7 +56,7 @@ def test_texts_come_back_as_other_libraries_wrote_them(tmp_path_factory, suffix,
 def test_missing_values_come_back_as_none_and_empty_texts_as_texts(tmp_path, suffix):
     path = tmp_path / f"data{suffix}"
     WRITERS[suffix](pd.DataFrame({"text": ["a", None, ""], "label": ["x", "y", None]}), path)
-    split = read_file(path)
+    split = read_columns(path)
     assert split.values("text") == ["a", None, ""]
     assert split.values("label") == ["x", "y", None]
 
@@ -66,7 +66,7 @@ def test_types_are_kept_where_the_format_has_them(tmp_path, suffix):
     path = tmp_path / f"data{suffix}"
     frame = pd.DataFrame({"n": [1, 2], "x": [0.5, 2.25], "b": [True, False], "several": [["u", "v"], []]})
     WRITERS[suffix](frame, path)
-    split = read_file(path)
+    split = read_columns(path)
     assert [split.values(name) for name in ("n", "x", "b")] == [[1, 2], [0.5, 2.25], [True, False]]
     assert split.values("several") == [["u", "v"], []]
     assert isinstance(split.values("b")[0], bool)
@@ -75,36 +75,36 @@ def test_types_are_kept_where_the_format_has_them(tmp_path, suffix):
 def test_json_lines_under_the_name_json(tmp_path):
     path = tmp_path / "data.json"
     path.write_text('{"text": "a", "label": 1}\n\n{"text": "b", "label": 2}\n')
-    assert read_file(path).values("text") == ["a", "b"]
+    assert read_columns(path).values("text") == ["a", "b"]
 
 
 def test_a_json_column_of_several_kinds_is_kept_as_it_is(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text("".join(json.dumps({"text": "t", "label": label}) + "\n" for label in (1, "a", True, None)))
-    split = read_file(path)
+    split = read_columns(path)
     assert split.values("label") == [1, "a", True, None]
-    assert split.columns == ["text", "label"]
+    assert split.names == ["text", "label"]
 
 
 def test_a_key_that_a_row_leaves_out_is_missing_there(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_text('{"text": "a"}\n{"text": "b", "label": "x"}\n')
-    assert read_file(path).values("label") == [None, "x"]
+    assert read_columns(path).values("label") == [None, "x"]
 
 
 def test_class_names_of_a_parquet_file_of_datasets(tmp_path):
     path = tmp_path / "data.parquet"
     features = Features({"text": Value("string"), "label": ClassLabel(names=["zebra", "ant"])})
     Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features=features).to_parquet(str(path))
-    split = read_file(path)
-    assert split.names == {"label": ("zebra", "ant")}
+    split = read_columns(path)
+    assert split.class_names == {"label": ("zebra", "ant")}
     assert split.values("label") == ["ant", "zebra", None]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     for name, text in (("a.csv", "text,label\nx,y\n"), ("a.jsonl", '{"text": "x", "label": "y"}\n')):
         (tmp_path / name).write_text(text, encoding="utf-8-sig")
-        assert read_file(tmp_path / name).columns == ["text", "label"]
+        assert read_columns(tmp_path / name).names == ["text", "label"]
 
 
 MISTAKES = {
@@ -113,18 +113,23 @@ MISTAKES = {
     "empty.parquet": (b"", "is empty"),
     "header.csv": (b"text,label\n", "columns but no rows"),
     "header.tsv": (b"text\tlabel\n", "columns but no rows"),
-    "none.json": (b"[]", "columns but no rows"),
+    "none.json": (b"[]", "is empty"),
     "binary.csv": (b"\x89PNG\r\n\0\0\0", "is binary"),
-    "utf16.csv": ("text,label\na,b\n".encode("utf-16"), "is binary.*UTF-16"),
-    "latin.csv": ("text,label\ncaf\xe9,b\n".encode("latin-1"), "is not UTF-8"),
+    "utf16.csv": ("text,label\na,b\n".encode("utf-16-le"), "is binary.*UTF-16 without the mark"),
+    "latin.csv": (
+        "text,label\ncaf\xe9,b\n".encode("latin-1"),
+        r"row 1: column 'text' is not UTF-8 \(byte 0xe9; .*iconv",
+    ),
     "latin.jsonl": ('{"text": "caf\xe9"}\n'.encode("latin-1"), "is not UTF-8"),
     "data.xlsx": (b"PK\3\4", "no known kind.*[.]csv.*[.]parquet"),
-    "rows.csv.gz": (b"\x1f\x8b", r"is packed; unpack it first \(gunzip rows.csv.gz\)"),
+    "excel.csv": (b"PK\3\4", "a zip archive or an Excel workbook"),
+    "lines.txt": (b"a\nb\n", "without labels"),
+    "rows.csv.gz": (b"\x1f\x8b", "is damaged: Compressed file ended"),
     "noext": (b"a", "no known kind"),
-    "ragged.csv": (b"text,label\na,b\nc\n", "cannot be read as csv.*2 columns"),
+    "ragged.csv": (b"text,label\na,b\nc\n", r"row 2 \(line 3\): 1 cells where the header has 2"),
     "twice.csv": (b"text,text\na,b\n", "more than one column called 'text'"),
-    "broken.json": (b'[{"text": 1},', "cannot be read as json"),
-    "broken.jsonl": (b'{"text": "a"}\n{"text": \n', "line 2, is no JSON"),
+    "broken.json": (b'[{"text": 1},', "is no JSON: Expecting value: line 1"),
+    "broken.jsonl": (b'{"text": "a"}\n{"text": \n', r"row 2 \(line 2\): no JSON"),
     "scalars.json": (b"[1, 2]", "must hold objects"),
     "broken.parquet": (b"not parquet", "cannot be read as parquet"),
 }
@@ -135,7 +140,7 @@ def test_files_that_cannot_be_used(tmp_path, name):
     content, message = MISTAKES[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
-        read_file(tmp_path / name)
+        read_columns(tmp_path / name).values("text")
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
 
@@ -143,21 +148,21 @@ def test_files_that_cannot_be_used(tmp_path, name):
 def test_a_missing_file_names_its_neighbour(tmp_path):
     (tmp_path / "train.csv").write_text("a\n1\n")
     with pytest.raises(UserError, match=r"no file .*trian\.csv'\. Did you mean 'train\.csv'"):
-        read_file(tmp_path / "trian.csv")
+        read_columns(tmp_path / "trian.csv")
     with pytest.raises(UserError, match="is a folder"):
-        read_file(tmp_path)
+        read_columns(tmp_path)
 
 
 def test_a_missing_column_names_those_that_exist(tmp_path):
     (tmp_path / "a.csv").write_text("sentence,label\nx,y\n")
-    split = read_file(tmp_path / "a.csv")
+    split = read_columns(tmp_path / "a.csv")
     with pytest.raises(
         UserError, match=r"no column 'sentense'\. Did you mean 'sentence'\? Columns: 'sentence', 'label'"
     ):
         split.require("sentense", "text_columns")
-    (tmp_path / "b.csv").write_text("sentence;label\nx;y\n")
+    (tmp_path / "b.csv").write_text("sentence;label|stars\nx;y\n")
     with pytest.raises(UserError, match="separated by something else"):
-        read_file(tmp_path / "b.csv").require("label", "label_column")
+        read_columns(tmp_path / "b.csv").require("label", "label_column")
 
 
 def test_lists_in_messages_stay_short():

@@ -1,0 +1,173 @@
+"""One split of a data set whole, by its columns: what training reads, where prediction goes row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from logitmix_hf.data.rows.records import DELIMITERS, LINES, Record
+from logitmix_hf.data.rows.stream import not_text
+from logitmix_hf.data.rows.table import Table, no_column, open_rows
+from logitmix_hf.errors import UserError, one_line
+
+_CHUNK = 10_000  # rows of strings that are handed to Arrow at once
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One split as it was read, before any judgement of its columns.
+
+    where: how a message calls it: a file's path, or "split 'train' of nyu-mll/glue".
+    table: the columns that Arrow can hold; CSV and TSV cells are strings.
+    mixed: those that it cannot, as Python values: with more than one kind of value (JSON), or with what is no text.
+    class_names: in order, of columns whose numbers stand for them (``ClassLabel`` of datasets).
+    cells: True where every value is a string because the format knows nothing else (CSV, TSV).
+    notes: what was surprising, one line each.
+    """
+
+    where: str
+    table: pa.Table
+    mixed: Mapping[str, list[Any]] = field(default_factory=dict)
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    cells: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @property
+    def names(self) -> list[str]:
+        """All column names, in the data's order as far as Arrow holds them."""
+        return [*self.table.column_names, *self.mixed]
+
+    def require(self, name: str, flag: str) -> str:
+        """``name``, when such a column exists.
+
+        Raises:
+            UserError: naming the columns that exist and the flag to change.
+        """
+        if name in self.names:
+            return name
+        raise no_column(self.where, name, self.names, flag)
+
+    def values(self, name: str) -> list[Any]:
+        """The column as Python values, missing ones as None; numbers that stand for class names become the names.
+
+        Raises:
+            UserError: for strings that are no text, and numbers beyond the names.
+        """
+        if name in self.mixed:
+            for row, value in enumerate(self.mixed[name], start=1):
+                if isinstance(value, str) and (wrong := not_text(value)):
+                    raise UserError(f"{self.where}, row {row}: column {name!r} {wrong}.")
+            return self.mixed[name]
+        values = self.table.column(name).to_pylist()
+        names = self.class_names.get(name)
+        if names is None:
+            return [None if value != value else value for value in values]  # NaN is the one value unequal to itself
+        return [self._named(name, row, value, names) for row, value in enumerate(values, start=1)]
+
+    def _named(self, column: str, row: int, value: Any, names: tuple[str, ...]) -> Any:
+        if isinstance(value, list):
+            return [self._named(column, row, one, names) for one in value]
+        if value is None or value < 0:  # datasets writes -1 where there is no label
+            return None
+        if value >= len(names):
+            raise UserError(
+                f"{self.where}, row {row}: column {column!r} has the number {value}, and declares {len(names)} names,"
+                f" 0 to {len(names) - 1}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}."
+            )
+        return names[value]
+
+
+def check_file(path: str | Path) -> None:
+    """The checks of :func:`read_columns` that cost little: that the file is there, and its first rows can be read.
+
+    Raises:
+        UserError: as there.
+    """
+    if Path(path).is_dir():
+        raise UserError(f"{str(path)!r} is a folder; give one file, or the folder as --dataset_name.")
+    if open_rows(path, again=True).kind == LINES:
+        raise UserError(f"{str(path)!r} is a file of lines without labels: give .csv, .tsv, .json, .jsonl or .parquet.")
+
+
+def read_columns(path: str | Path) -> Columns:
+    """Read one file of a kind that :data:`logitmix_hf.data.rows.SUFFIXES` knows, all of it.
+
+    CSV and TSV cells are strings: "1", "NA" and "2020-01-01" may be texts, and labels are judged later. Of JSON, a key
+    that a row leaves out is missing there.
+
+    Raises:
+        UserError: as :func:`logitmix_hf.data.rows.open_rows`, and for rows that cannot be read, counted, with the first.
+    """
+    check_file(path)
+    if (table := open_rows(path, again=True)).kind == "parquet":
+        return _parquet(table)
+    cells, bad = table.kind in DELIMITERS, list[Record]()
+    good = _good(table, bad)
+    chunks = iter(lambda: list(islice(good, _CHUNK if cells else None)), [])
+    made: dict[str, list[Any]] = {}
+    for some in chunks:
+        for name in table.columns if cells else dict.fromkeys(key for row in some for key in row):
+            made.setdefault(name, []).append(_array([row.get(name) for row in some], pa.string() if cells else None))
+    if bad:
+        more = f" ({len(bad)} rows cannot be read, this is the first)" if len(bad) > 1 else ""
+        raise UserError(f"{table.name}, {bad[0].where}: {bad[0].wrong}{more}. Mend or remove what is broken.")
+    arrow = {name: pa.chunked_array(parts) for name, parts in made.items() if list not in map(type, parts)}
+    mixed = {
+        name: [value for part in parts for value in (part if isinstance(part, list) else part.to_pylist())]
+        for name, parts in made.items()
+        if name not in arrow
+    }
+    count = len(next(iter(mixed.values()), next(iter(arrow.values()), [])))
+    whole = pa.table(arrow) if arrow else pa.table({"": pa.nulls(count)})
+    return Columns(table.name, whole, mixed, cells=cells, notes=tuple(table.told()))
+
+
+def _good(table: Table, bad: list[Record]) -> Iterator[dict[str, Any]]:
+    for record in table.read():
+        if record.values is None:
+            bad.append(record)
+        else:
+            yield record.values
+
+
+def _array(values: list[Any], kind: pa.DataType | None) -> Any:
+    """An Arrow array, or the values themselves where they are of several kinds or no texts."""
+    kinds = {type(value) for value in values} - {type(None)} if kind is None else set()
+    if bool in kinds and len(kinds) > 1:  # Arrow would read true as 1
+        return values
+    try:
+        return pa.array(values, kind)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError, RecursionError):
+        return values
+
+
+def _parquet(table: Table) -> Columns:
+    from pyarrow import parquet
+
+    try:
+        whole = parquet.ParquetFile(table.name).read()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{table.name} is damaged: {one_line(error)}.") from error
+    if b"huggingface" not in (whole.schema.metadata or {}):
+        return Columns(table.name, whole)
+    from datasets import Features
+
+    return columns_of(table.name, whole, Features.from_arrow_schema(whole.schema))
+
+
+def columns_of(where: str, table: pa.Table, features: Mapping[str, Any]) -> Columns:
+    """A table of ``datasets`` with the class names that its features declare, also inside lists."""
+    names = {}
+    for column, feature in features.items():
+        inner = getattr(feature, "feature", feature)
+        if getattr(inner, "names", None):
+            names[column] = tuple(inner.names)
+    return Columns(where, table, class_names=names)
