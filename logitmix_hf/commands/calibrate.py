@@ -23,6 +23,7 @@ from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.process import guarded
 from logitmix_hf.serving.classifier import Found, find_classifier
 from logitmix_hf.text.data import TextData, TextRequest
+from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.run import fine_tune
 from logitmix_hf.training.settings import RunSettings, TrainSettings
@@ -182,7 +183,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
     job = kind(data, network, MixArguments(method="vanilla"), run, training, [*prog.split(), *argv])
     job.found = found
     if training.output_dir in (None, "trainer_output"):
-        training.output_dir = f"runs/{job.name}-{job.label}-calibrated-s{training.seed}"
+        job.training = resolved(training, output_dir=f"runs/{job.name}-{job.label}-calibrated-s{training.seed}")
     return job
 
 

@@ -9,7 +9,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.plots import compare_reliability
-from logitmix_hf.reporting.record import check_same_arguments
+from logitmix_hf.reporting.record import asked_arguments, check_same_arguments
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.run import fine_tune
@@ -58,7 +58,7 @@ def _is_there(folder: RunFolder, job: Job) -> bool:
     if not folder.holds_run() or folder.read_json("run.json").get("status") != "done":
         return False
     try:
-        check_same_arguments(folder.read_json("run.json")["arguments"], job.arguments())
+        check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
     except UserError:
         return False  # another demo was here: train anew
     print(f"{folder.path} holds this run already; delete it to train again.")

@@ -5,7 +5,8 @@
 | ``format`` | the mark of a run folder |
 | ``status`` | ``running``, ``done``, ``interrupted`` or ``failed`` |
 | ``command`` | what to type to repeat it, tokens hidden |
-| ``arguments`` | every argument as resolved |
+| ``arguments`` | every argument as the run took it |
+| ``changed`` | those of them that could not stay as they were asked for: ``asked``, ``taken`` and ``why`` by name |
 | ``seeds`` | name to number |
 | ``model`` | ``base`` (id or path it started from), ``local`` (a path), ``type``, ``parameters`` … |
 | ``data`` | ``name``, ``source``, ``fingerprint``, ``problem``, ``label_names``, ``columns``, ``metrics`` (first = headline), ``train_rows``, ``splits``, ``subset`` |
@@ -82,7 +83,8 @@ MAY_DIFFER = (
 def new_record(
     *,
     argv: Sequence[str],
-    arguments: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    changed: Mapping[str, tuple[Any, str]],
     seeds: Mapping[str, int],
     model: Mapping[str, Any],
     data: Mapping[str, Any],
@@ -90,14 +92,18 @@ def new_record(
 ) -> dict[str, Any]:
     """The content of ``run.json`` at the start of a run (status ``running``); the table above says what goes where.
 
-    ``argv``: the words of the command. ``arguments``: all of them, resolved; tokens are left out.
+    ``argv``: the words of the command. ``asked``: all arguments, as they were asked for; tokens are left out. ``changed``:
+    what some of them had to become, and why.
     """
     return plain(
         {
             "format": FORMAT,
             "status": "running",
             "command": command_line(argv),
-            "arguments": arguments,
+            "arguments": {**asked, **{name: value for name, (value, _) in changed.items()}},
+            "changed": {
+                name: {"asked": asked[name], "taken": value, "why": why} for name, (value, why) in changed.items()
+            },
             "seeds": seeds,
             "model": model,
             "data": data,
@@ -110,6 +116,13 @@ def new_record(
             "peak_memory": None,
         }
     )
+
+
+def asked_arguments(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a run as they were asked for, from the content of its ``run.json``: what makes two runs the same.
+    An older record does not tell them apart from those that the run took."""
+    asked = {name: change["asked"] for name, change in record.get("changed", {}).items()}
+    return {**record.get("arguments", {}), **asked}
 
 
 def now() -> str:
@@ -172,7 +185,7 @@ def check_same_arguments(
 ) -> None:
     """Require that a run goes on with the arguments it began with.
 
-    ``old`` is ``arguments`` of ``run.json``, ``new`` the resolved arguments now; only names that both have are
+    ``old`` is what :func:`asked_arguments` finds in ``run.json``, ``new`` the arguments now; only names that both have are
     compared (a newer library may have added one), and names that match a pattern of ``may_differ`` are not.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any
 from torch.utils.data import SequentialSampler
 
 from logitmix_hf.trainer.checkpoints import AtomicCheckpoints
+from logitmix_hf.trainer.resolved import resolved
 
 
 class WholeEvaluation(AtomicCheckpoints):
@@ -26,11 +27,11 @@ class WholeEvaluation(AtomicCheckpoints):
 
     @contextmanager
     def _all_rows(self) -> Iterator[None]:
-        kept, self.args.dataloader_drop_last = self.args.dataloader_drop_last, False
+        asked, self.args = self.args, resolved(self.args, dataloader_drop_last=False)
         try:
             yield
         finally:
-            self.args.dataloader_drop_last = kept
+            self.args = asked
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         # Stock sorts evaluation by length too when training does; predictions must keep the order of the data.

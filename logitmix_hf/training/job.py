@@ -14,7 +14,8 @@ from transformers import PreTrainedModel
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.trainer import MixTrainer
-from logitmix_hf.training.settings import RunSettings, TrainSettings
+from logitmix_hf.trainer.resolved import resolved
+from logitmix_hf.training.settings import Change, RunSettings, TrainSettings
 
 
 class TaskData(Protocol):
@@ -55,6 +56,7 @@ class Loaded:
         processor: tokenizer or image processor, saved beside the model.
         known: what a split knows of its rows beside the labels (``idx``, ``posterior``), by its name.
         model_record, data_record: what ``run.json`` says of them beyond what every run says.
+        changed: arguments of the training, by flag, that could not stay as they were asked.
     """
 
     data: TaskData
@@ -65,6 +67,7 @@ class Loaded:
     known: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     model_record: Mapping[str, Any] = field(default_factory=dict)
     data_record: Mapping[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, Change] = field(default_factory=dict)
 
 
 @dataclass
@@ -137,7 +140,7 @@ class Job(ABC):
         return False
 
     def arguments(self) -> dict[str, Any]:
-        """All of them, resolved, by flag."""
+        """All of them by flag, as they were asked for: with defaults, and with what the method implies."""
         own = {**asdict(self.data), **asdict(self.model), **asdict(self.mix.filled(self.modality)), **asdict(self.run)}
         return {**self.training.to_dict(), **own}
 
@@ -145,4 +148,5 @@ class Job(ABC):
         """Name the run folder after the run, where the user did not; ``detail`` follows the method."""
         if self.training.output_dir in (None, "trainer_output"):  # the second is TrainingArguments' word for None
             model = network.rstrip("/").rpartition("/")[2]
-            self.training.output_dir = f"runs/{self.name}-{model}-{self.mix.row.name}{detail}-s{self.training.seed}"
+            name = f"{self.name}-{model}-{self.mix.row.name}{detail}-s{self.training.seed}"
+            self.training = resolved(self.training, output_dir=f"runs/{name}")

@@ -131,7 +131,8 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
     prefixes = zip(PREFIXES, data.validation, strict=False)
     return new_record(
         argv=["python", *job.argv] if job.argv[0].endswith(".py") else job.argv,
-        arguments=job.arguments(),
+        asked=job.arguments(),
+        changed={name: (change.value, change.why) for name, change in loaded.changed.items()},
         seeds={"seed": job.training.seed, "data_seed": job.training.data_seed or job.training.seed},
         model={
             "base": job.model.model,

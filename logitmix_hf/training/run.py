@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,13 +23,14 @@ from logitmix_hf.models.folding import forget
 from logitmix_hf.process import is_main_process, use_all_cores
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.record import check_same_arguments, now
+from logitmix_hf.reporting.record import asked_arguments, check_same_arguments, now
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal
+from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training import calibration as protocols
-from logitmix_hf.training.job import Job, TaskData
+from logitmix_hf.training.job import Job, Loaded, TaskData
 from logitmix_hf.training.judge import finish, judge, predictions_of, record_of
-from logitmix_hf.training.settings import TrainSettings
+from logitmix_hf.training.settings import Change, TrainSettings
 
 
 def fine_tune(job: Job) -> int:
@@ -48,7 +50,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     # Every check that costs little comes before anything that takes long.
     folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
     if job.run.resume:
-        check_same_arguments(folder.read_json("run.json").get("arguments", {}), job.arguments())
+        check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
     stopping = _early_stopping(job)
     _check_reports(training)
     job.check()
@@ -58,21 +60,19 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         )
     protocols.check_flags(job)
     target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
-    token = training.hub_token
-    # The run folder is pushed whole at the end; and what training saves is pickled with its arguments.
-    training.push_to_hub, training.hub_token = False, None
-    job.check_model(token)
+    job.check_model(training.hub_token)
 
     set_seed(training.seed)
     loaded = job.load()
     data = loaded.data
     _check_loss(job, data)
+    _check_batches(job, loaded)
     protocols.check_rows(job, data)
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be
     trainer = job.trainer_class(
         model=loaded.model,
-        args=training,
+        args=_arguments(training, loaded.changed),
         mix=job.mix,
         train_dataset=loaded.splits.get("train"),
         eval_dataset=loaded.splits.get(next(iter(data.validation), "")),
@@ -103,6 +103,31 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     if not trainer.is_world_process_zero():
         return 0
     return finish(folder, job, data, began, target)
+
+
+def _arguments(asked: TrainSettings, changed: Mapping[str, Change]) -> TrainSettings:
+    """What the trainer gets, each change told. It pushes nothing, since the run folder goes whole and last, and knows no
+    token, since what it saves is pickled with its arguments."""
+    for name, change in changed.items():
+        if is_main_process():
+            was, now = (str(value).lower() for value in (getattr(asked, name), change.value))
+            print(f"--{name} {now} in place of {was}: {change.why}.", file=sys.stderr)
+    values = {name: change.value for name, change in changed.items()}
+    return resolved(asked, push_to_hub=False, hub_token=None, **values)
+
+
+def _check_batches(job: Job, loaded: Loaded) -> None:
+    """Require a whole batch, where the ragged last one is left out: a run that trains on nothing says nothing of it."""
+    training = job.training
+    if not (training.do_train and training.dataloader_drop_last):
+        return
+    rows, batch, processes = len(loaded.splits["train"]), training.train_batch_size, training.world_size
+    if rows < batch * processes:
+        shared = f" in each of {processes} processes" if processes > 1 else ""
+        raise UserError(
+            f"--dataloader_drop_last true leaves nothing to train on: the {rows} training rows give no whole batch of"
+            f" {batch}{shared}. Leave it out, or take at most --per_device_train_batch_size {max(rows // processes, 1)}."
+        )
 
 
 def _check_loss(job: Job, data: TaskData) -> None:

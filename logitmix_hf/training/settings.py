@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from transformers import TrainingArguments
@@ -104,3 +105,11 @@ class TrainSettings(TrainingArguments):
         if not math.isfinite(self.weight_decay):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         super().__post_init__()
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a flag had to become, given data, model and machine, and ``why``, in words that end a sentence."""
+
+    value: Any
+    why: str

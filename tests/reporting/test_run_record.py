@@ -7,7 +7,13 @@ import re
 import pytest
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.reporting.record import check_same_arguments, describe_environment, new_record, peak_memory
+from logitmix_hf.reporting.record import (
+    asked_arguments,
+    check_same_arguments,
+    describe_environment,
+    new_record,
+    peak_memory,
+)
 from logitmix_hf.reporting.redact import command_line, scrub
 
 
@@ -33,7 +39,8 @@ def test_peak_memory_is_that_of_this_process():
 def test_a_record_starts_running_and_keeps_no_token():
     record = new_record(
         argv=["run_glue.py", "--task", "rte", "--hub_token", "hf_short", "--text_columns", "a b"],
-        arguments={"alpha": 3.0, "hub_token": "hf_short"},
+        asked={"alpha": 3.0, "hub_token": "hf_short", "workers": 0},
+        changed={"workers": (2, "files are slow")},
         seeds={"seed": 42},
         model={"base": "bert"},
         data={"name": "rte"},
@@ -42,6 +49,9 @@ def test_a_record_starts_running_and_keeps_no_token():
     assert record["status"] == "running"
     assert record["command"] == "run_glue.py --task rte --hub_token *** --text_columns 'a b'"
     assert "hf_short" not in str(record)
+    assert record["arguments"] == {"alpha": 3.0, "workers": 2}
+    assert record["changed"] == {"workers": {"asked": 0, "taken": 2, "why": "files are slow"}}
+    assert asked_arguments(record) == {"alpha": 3.0, "workers": 0}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", record["started"])
 
 
@@ -71,6 +81,10 @@ def test_resume_with_the_same_arguments_is_fine_and_may_change_what_moves_no_wei
     old = {"alpha": 3.0, "output_dir": "a", "resume": False, "logging_steps": 5, "hub_model_id": None, "site": "middle"}
     new = {**old, "output_dir": "b", "resume": True, "logging_steps": 50, "hub_model_id": "x", "new_option": 1}
     check_same_arguments(old, new)
+
+
+def test_a_record_of_an_older_version_was_asked_what_it_took():
+    assert asked_arguments({"arguments": {"alpha": 3.0}}) == {"alpha": 3.0}
 
 
 def test_resume_with_other_arguments_names_each_with_both_values():

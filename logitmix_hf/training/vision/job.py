@@ -15,6 +15,7 @@ from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import own_cores
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.settings import Change
 from logitmix_hf.training.vision import model as load
 from logitmix_hf.training.vision.calibration_images import check_images_apart, with_images_apart
 from logitmix_hf.training.vision.last_batch import avoid_single_image
@@ -86,15 +87,7 @@ class VisionJob(Job):
             print(note, file=sys.stderr)
         if self.training.memory_format == "channels_last":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if self.training.do_train and self.training.world_size == 1:  # of several processes each has whole batches
-            avoid_single_image(model, data, self.training)
         data = data.to(self.training.device)
-        if not data.in_memory and not self.training.dataloader_num_workers:
-            self.training.dataloader_num_workers = max(1, own_cores() - 1)
-        if data.in_memory:
-            self.training.dataloader_pin_memory = False  # batches are made where they are used
-        if data.in_memory and any(split.device.type != "cpu" for split in data.splits.values()):
-            self.training.dataloader_num_workers = 0  # a process of its own cannot see these pixels
         return Loaded(
             data=data,
             splits=data.splits,
@@ -118,7 +111,23 @@ class VisionJob(Job):
                 "skipped": dict(data.skipped),
                 "synthetic": False,  # the digits of scikit-learn were written by people
             },
+            changed=self._changes(model, data),
         )
+
+    def _changes(self, model: Any, data: ImageData) -> dict[str, Change]:
+        """What of the training's arguments these images, this network and this machine leave no choice."""
+        training, changes = self.training, {}
+        if training.do_train and training.world_size == 1:  # of several processes each has whole batches
+            changes |= avoid_single_image(model, data, training)
+        if not data.in_memory and not training.dataloader_num_workers:
+            why = "these images are decoded from their files, batch by batch"
+            changes["dataloader_num_workers"] = Change(max(1, own_cores() - 1), why)
+        if data.in_memory:
+            changes["dataloader_pin_memory"] = Change(False, "batches are made where they are used")
+        if data.in_memory and any(split.device.type != "cpu" for split in data.splits.values()):
+            why = "another process cannot see pixels that lie on the device"
+            changes["dataloader_num_workers"] = Change(0, why)
+        return {name: change for name, change in changes.items() if getattr(training, name) != change.value}
 
     def aligned(self, data: ImageData) -> ImageData:
         """The data with labels numbered as the model has them; in training the model follows the data."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from typing import Any
 
 import torch
@@ -11,36 +10,36 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.training.settings import Change
 from logitmix_hf.vision.data import ImageData
 
 
-def avoid_single_image(model: nn.Module, data: ImageData, training: Any) -> None:
-    """Leave such a batch out of every epoch, and say so in one line.
+def avoid_single_image(model: nn.Module, data: ImageData, training: Any) -> dict[str, Change]:
+    """What leaves such a batch out of every epoch: the change of ``dataloader_drop_last`` where one is needed.
 
     Args:
         data: whose split ``"train"`` is trained on, in one process.
-        training: ``TrainingArguments``, of which ``dataloader_drop_last`` is set where needed.
+        training: ``TrainingArguments``.
 
     Raises:
         UserError: when no batch would be left, or every batch is one image.
     """
     rows, batch = len(data.splits["train"]), training.per_device_train_batch_size
     if (training.dataloader_drop_last and rows >= batch > 1) or (rows % batch != 1 and batch > 1):
-        return
+        return {}
     if trains_on_one(model, data.channels, data.image_size):
-        return
+        return {}
     if batch == 1 or rows == 1:
         what = "--per_device_train_batch_size 1" if batch == 1 else "one training image"
         raise UserError(
             f"{what}: BatchNorm of this network sees a single value a channel and cannot train on it: take batches of 2"
             " or more, larger images (--image_size), or a network that halves less."
         )
-    training.dataloader_drop_last = True
-    print(
-        f"The last batch of an epoch would be one image ({rows} images, batches of {batch}), which BatchNorm of this"
-        " network cannot train on: one image an epoch is left out.",
-        file=sys.stderr,
+    why = (
+        f"the last batch of an epoch would be one image ({rows} images, batches of {batch}), which BatchNorm of this"
+        " network cannot train on; one image an epoch is left out"
     )
+    return {"dataloader_drop_last": Change(True, why)}
 
 
 def trains_on_one(model: nn.Module, channels: int, size: int) -> bool:
