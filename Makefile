@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
-.PHONY: help setup demo demo-vision test lint docs format clean distclean
+.PHONY: help setup demo demo-vision test lint wheel docs format clean distclean
 .NOTPARALLEL:
 
 help: ## List these commands
@@ -28,6 +28,9 @@ lint: setup ## Check style and types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright --pythonpath $(PY)
+
+wheel: setup ## Build the wheel and try it in an empty environment
+	sh scripts/check_wheel.sh
 
 docs: setup ## Build the site of docs/ into build/docs; a warning is an error
 	$(PY) -m sphinx -q -W --keep-going -b html -d build/doctrees docs build/docs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,25 @@ def test_it_says_who_it_is(wheel, installed):
     assert "logitmix = logitmix_hf.cli:main" in wheel.read(name.replace("METADATA", "entry_points.txt")).decode()
     told = logitmix(installed, installed, "--version")
     assert told.stdout == f"logitmix {metadata['Version']}\n"
+
+
+def test_an_index_shows_its_readme_whole(wheel, tmp_path):
+    """No link starts from nowhere, and what uploads it finds nothing to complain of."""
+    pytest.importorskip("twine", reason="the check before an upload is twine's, of the extra dev")
+    (name,) = [name for name in wheel.namelist() if name.endswith("METADATA")]
+    metadata = Parser().parsestr(wheel.read(name).decode())
+    homes = dict(entry.split(", ") for entry in metadata.get_all("Project-URL", []))
+    links = re.findall(r"\]\(([^)]+)\)", str(metadata.get_payload()))
+    assert len(links) > 15
+    assert all(link.startswith(("https://", "#")) for link in links)
+    own = [link for link in links if link.startswith(homes["Homepage"])]
+    assert len(own) > 15
+    missing = [link for link in own if not (ROOT / link.split("/HEAD/")[1].partition("#")[0]).exists()]
+    assert missing == []
+    checked = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", str(wheel.filename)], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_its_commands_explain_themselves_without_a_checkout(installed, tmp_path):
