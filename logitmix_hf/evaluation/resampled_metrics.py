@@ -106,6 +106,26 @@ def _correlation(x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray, x
     return np.where(varies, np.clip((xy - x * y) / scale, -1.0, 1.0), np.nan)
 
 
+def _rmse(p: Predictions, name: str) -> Measure:
+    squares = _mean(lambda p: (p.predictions - np.asarray(p.labels)) ** 2)(p, name)
+    return lambda weights: {name: np.sqrt(squares(weights)[name])}
+
+
+def _r2(p: Predictions, name: str) -> Measure:
+    """1 less the squared error over that of the mean of the resample's labels; NaN where these are constant."""
+    labels = np.asarray(p.labels, dtype=float)
+    y = labels - labels.mean()
+    moments = np.stack([(p.predictions - labels) ** 2, y, y * y])
+
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        error, mean, square = moments @ weights / len(weights)
+        variance = square - mean * mean
+        varies = variance > 1e-12 * square
+        return {name: np.where(varies, 1 - error / np.where(varies, variance, 1.0), np.nan)}
+
+    return measure
+
+
 def _right(p: Predictions) -> np.ndarray:
     return (p.predictions == p.labels).reshape(len(p), -1).all(axis=1)
 
@@ -128,6 +148,8 @@ MEASURES: dict[str, dict[str, Callable[[Predictions, str], Measure]]] = {
     REGRESSION: {
         "pearson": _pearson,
         "spearmanr": _spearman,
+        "r2": _r2,
+        "rmse": _rmse,
         "mse": _mean(lambda p: (p.predictions - np.asarray(p.labels)) ** 2),
         "mae": _mean(lambda p: np.abs(p.predictions - np.asarray(p.labels))),
     },

@@ -73,6 +73,16 @@ def _mse(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean((predictions - labels) ** 2))
 
 
+def _rmse(predictions: np.ndarray, labels: np.ndarray) -> float:
+    return math.sqrt(_mse(predictions, labels))
+
+
+def _r2(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from sklearn.metrics import r2_score
+
+    return math.nan if np.ptp(labels) == 0 else r2_score(labels, predictions)  # of a constant nothing can be explained
+
+
 def _mae(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(np.abs(predictions - labels)))
 
@@ -90,7 +100,14 @@ METRICS: dict[str, dict[str, Metric]] = {
         "f1_macro": _f1("macro"),
         "subset_accuracy": _accuracy,  # a row counts when all of its labels are right
     },
-    REGRESSION: {"pearson": _correlation("pearsonr"), "spearmanr": _correlation("spearmanr"), "mse": _mse, "mae": _mae},
+    REGRESSION: {
+        "pearson": _correlation("pearsonr"),
+        "spearmanr": _correlation("spearmanr"),
+        "r2": _r2,
+        "rmse": _rmse,
+        "mae": _mae,
+        "mse": _mse,
+    },
 }
 """The task scores of each problem by name: (predictions, labels) -> float, both as in :class:`Predictions`."""
 
@@ -100,7 +117,7 @@ RANKED_METRICS: dict[str, Metric] = {"top5_accuracy": _top5_accuracy}
 DEFAULT_METRICS: dict[str, tuple[str, ...]] = {
     SINGLE: ("accuracy",),
     MULTI: ("f1_micro", "f1_macro", "subset_accuracy"),
-    REGRESSION: ("pearson", "spearmanr", "mse"),
+    REGRESSION: ("pearson", "spearmanr", "r2", "rmse", "mae", "mse"),
 }
 """What is scored when no metric is named; the first is the headline."""
 

@@ -14,6 +14,8 @@ SCORE_NAMES = {
     "spearmanr": "Spearman correlation",
     "mse": "Mean squared error",
     "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+    "r2": "R² (share of variance explained)",
     "ece": "Expected calibration error (ECE)",
     "oe": "Over-confidence error (OE)",
     "confidence_gap": "Confidence gap",

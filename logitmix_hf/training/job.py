@@ -55,6 +55,7 @@ class Loaded:
             of ``data.validation`` and ``data.test`` by its name, as ``Trainer`` takes them.
         processor: tokenizer or image processor, saved beside the model.
         known: what a split knows of its rows beside the labels (``idx``, ``posterior``), by its name.
+        has_head: whether the model's head comes with weights, and is not new.
         model_record, data_record: what ``run.json`` says of them beyond what every run says.
         changed: arguments of the training, by flag, that could not stay as they were asked.
     """
@@ -65,6 +66,7 @@ class Loaded:
     processor: Any
     collator: Callable[[list[Any]], Mapping[str, Any]]
     known: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    has_head: bool = False
     model_record: Mapping[str, Any] = field(default_factory=dict)
     data_record: Mapping[str, Any] = field(default_factory=dict)
     changed: Mapping[str, Change] = field(default_factory=dict)

@@ -31,6 +31,7 @@ from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.job import Job, Loaded, TaskData
 from logitmix_hf.training.judge import finish, judge, predictions_of, record_of
 from logitmix_hf.training.settings import Change, TrainSettings
+from logitmix_hf.training.targets import in_own_unit, target_scale
 
 
 def fine_tune(job: Job) -> int:
@@ -70,15 +71,20 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     protocols.check_rows(job, data)
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be
+    scale = target_scale(job, loaded)
+    if scale is not None:
+        scale.begin(loaded.model, answers=loaded.has_head)
     trainer = job.trainer_class(
         model=loaded.model,
         args=_arguments(training, loaded.changed),
         mix=job.mix,
         train_dataset=loaded.splits.get("train"),
         eval_dataset=loaded.splits.get(next(iter(data.validation), "")),
-        data_collator=loaded.collator,  # type: ignore[arg-type]
+        data_collator=loaded.collator if scale is None else scale.collator(loaded.collator),  # type: ignore[arg-type]
         processing_class=loaded.processor,
-        compute_metrics=lambda output: evaluate_predictions(predictions_of(output, data), data.metrics, job.run.bins),
+        compute_metrics=lambda output: evaluate_predictions(
+            in_own_unit(predictions_of(output, data), scale), data.metrics, job.run.bins
+        ),
         callbacks=[signals, *stopping, *job.callbacks()],
         **job.trainer_options(),
     )
@@ -93,6 +99,9 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
             _train(trainer, folder, job)
         if signals.received is not None:
             raise Interrupted(128 + signals.received)
+        if scale is not None:  # from here on the model answers in the data's unit, and is judged by its labels
+            scale.put_into(trainer.model)  # type: ignore[arg-type]
+            trainer.data_collator = loaded.collator  # type: ignore[assignment]
         judge(trainer, folder, job, loaded)
     except Exception as problem:
         if trainer.is_world_process_zero():

@@ -82,6 +82,7 @@ class TextJob(Job):
         if self.training.process_index == 0:
             print(*data.notes, sep="\n", end="\n" * bool(data.notes), file=sys.stderr)
         data = self.aligned(data)
+        has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config = load.fit_config(self._config, data, self.model, self.data.max_length)
         tokenizer = load_tokenizer(self._tokenizer_source)
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
@@ -99,6 +100,7 @@ class TextJob(Job):
             processor=tokenizer,
             collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple),
             known={name: _known(split) for name, split in given.items() if name != "train"},
+            has_head=has_head,
             model_record={
                 "revision": self.model.model_revision,
                 "layers": getattr(model.config, "num_hidden_layers", None),

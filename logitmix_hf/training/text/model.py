@@ -20,6 +20,11 @@ def check_depth(config: Any, site: str | None) -> None:
         resolve_site(site, layers)
 
 
+def has_head(config: Any) -> bool:
+    """Whether the configuration is that of a classifier, whose head comes with weights."""
+    return any("ForSequenceClassification" in name for name in getattr(config, "architectures", None) or ())
+
+
 def fit_config(config: Any, data: TextData, settings: ModelSettings, max_length: int) -> Any:
     """Give the configuration the data's labels.
 
@@ -30,8 +35,7 @@ def fit_config(config: Any, data: TextData, settings: ModelSettings, max_length:
     if positions and positions > 0 and max_length > positions:
         raise UserError(f"--max_length {max_length} is more than the {positions} tokens that {settings.model} reads.")
     outputs = max(len(data.label_names), 1)
-    has_head = any("ForSequenceClassification" in name for name in getattr(config, "architectures", None) or ())
-    if has_head and config.num_labels != outputs and not settings.ignore_mismatched_sizes:
+    if has_head(config) and config.num_labels != outputs and not settings.ignore_mismatched_sizes:
         names = ", ".join(str(name) for name in config.id2label.values())
         raise UserError(
             f"--model {settings.model} has a head for {config.num_labels} labels ({names}), the data has {outputs}"
