@@ -10,7 +10,7 @@ from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.reporting.pages.scores import AFTER, ScoredVariant
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 
-LOWER_IS_BETTER = ("mse", "mae")
+LOWER_IS_BETTER = ("mse", "rmse", "mae")
 
 
 @dataclass(frozen=True)
