@@ -54,7 +54,7 @@ class TargetScale:
     def put_into(self, model: nn.Module) -> None:
         """Let a model that was trained on standardised targets answer in the data's unit."""
         self._change(model, self.deviation, self.mean)
-        unwrap(model).config.logitmix_targets = self.record(inside=True)  # type: ignore[union-attr]
+        setattr(unwrap(model).config, RECORD, self.record(inside=True))
 
     def take_out(self, model: nn.Module) -> None:
         """The inverse: a model that answers in the data's unit then answers in standardised values."""
@@ -64,11 +64,12 @@ class TargetScale:
         """Before training: ``answers`` tells whether the head has learnt this or another scale already, or is new."""
         if answers:
             self.take_out(model)
-        unwrap(model).config.logitmix_targets = self.record(inside=False)  # type: ignore[union-attr]
+        setattr(unwrap(model).config, RECORD, self.record(inside=False))
 
     @torch.no_grad()
     def _change(self, model: nn.Module, factor: float, offset: float) -> None:
-        for head in last_linear_layers(model):
+        heads: Any = last_linear_layers(model)
+        for head in heads:
             for parameter, plus in ((head.weight, 0.0), (head.bias, offset)):
                 parameter.copy_((parameter.double() * factor + plus).to(parameter.dtype))  # rounded once
 

@@ -26,9 +26,8 @@ def target_scale(job: Job, loaded: Loaded) -> TargetScale | None:
     reason = why_not(loaded.model)
     about = f"mean {scale.mean:.6g}, deviation {scale.deviation:.6g}"
     far = abs(scale.mean) > _FAR * max(scale.deviation, 1.0) or not 1 / _FAR < scale.deviation < _FAR
-    if not reason:
-        line = f"targets are standardised for training ({about}); the saved model answers in the data's own unit."
-    elif far:
+    line = f"targets are standardised for training ({about}); the saved model answers in the data's own unit."
+    if reason:
         line = (
             f"targets are trained on as they are ({about}), because {reason}: a head that begins near 0 hardly reaches"
             " them. Scale them in the data, or take a model whose last layer is a linear one with a bias."
