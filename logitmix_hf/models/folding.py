@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import logits_of, unwrap
 
 RECORD = "logitmix"
@@ -43,7 +44,7 @@ def fold(model: nn.Module, temperature: float, batch: Mapping[str, Tensor] | Non
     check_number("temperature", temperature, low=0, open_low=True)
     network: Any = unwrap(model)
     before = recorded(network.config)
-    heads = last_linear_layers(network)
+    heads = tuple(find_heads(network).values())
     reason = _why_not(network, heads)
     if not reason:
         reason = _divide(network, heads, temperature, batch)
@@ -79,7 +80,7 @@ def unfold(model: nn.Module) -> float:
         raise UserError(f"{type(network).__name__} has no temperature in its configuration: there is nothing to undo.")
     inside = _inside(record)
     if inside != 1.0:
-        heads = last_linear_layers(network)
+        heads = tuple(find_heads(network).values())
         reason = _why_not(network, heads)
         if reason:
             raise UserError(f"The temperature {inside:.4g} cannot be taken out of {type(network).__name__}: {reason}.")
@@ -118,38 +119,6 @@ def forget(config: Any) -> None:
     """Remove the record: training goes on from the weights as they are, and the old temperature is not theirs."""
     if recorded(config):
         delattr(config, RECORD)
-
-
-def last_linear_layers(model: nn.Module) -> tuple[nn.Module, ...]:
-    """The last layer with as many outputs as there are labels, and its equals beside it (DeiT has two); () for none.
-
-    Found by structure: linear, 1x1 convolution, or what looks like one and may be none (quantised, adapted).
-    """
-    network: Any = unwrap(model)
-    labels = getattr(getattr(network, "config", None), "num_labels", None)
-    found: list[tuple[str, nn.Module]] = []
-    for name, module in network.named_modules():
-        within = any(name.startswith(f"{outer}.") for outer, _ in found)
-        if not within and not hasattr(module, "modules_to_save") and _width(module) == labels:
-            found.append((name, module))
-    if not found:
-        return ()
-    last, head = found[-1]
-    return tuple(
-        module
-        for name, module in found
-        if name.rpartition(".")[0] == last.rpartition(".")[0]
-        and type(module) is type(head)
-        and module.weight.shape == head.weight.shape
-    )
-
-
-def _width(module: nn.Module) -> int | None:
-    if not isinstance(getattr(module, "weight", None), Tensor):
-        return None
-    if isinstance(module, nn.Conv2d):
-        return module.out_channels if module.kernel_size == (1, 1) else None
-    return getattr(module, "out_features", getattr(module, "nf", None))
 
 
 def _why_not(model: nn.Module, heads: tuple[nn.Module, ...]) -> str:

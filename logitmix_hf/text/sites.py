@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.models.heads import find_heads
 
 SITE_HELP = (
     "embeddings, layer.K (after the K-th layer), middle (after half of the layers), layers or layers:1,3,5 (one of "
@@ -75,7 +76,7 @@ class TextSites:
         depth: N, how many layers a forward pass runs (more than ``len(layers)`` where layers are shared, as in ALBERT).
         siblings: modules beside the stack that may see hidden states before a layer does (DeBERTa-v2's convolution).
         end: the module whose output is the last hidden state; None where that is the last layer.
-        heads: the final linear layer; several candidates where an adapter keeps copies, of which one is called.
+        heads: the last linear layer; several where an adapter keeps copies, of which one is called.
         dropouts: dropout modules outside the stack: the one right before the head is run again for mixed rows.
         causal: a decoder, whose last token stands for the sentence.
     """
@@ -166,18 +167,11 @@ def _is_stack(modules: nn.ModuleList) -> bool:
 
 
 def _find_heads(model: Any, backbone: nn.Module) -> tuple[nn.Module, ...]:
-    """The outermost modules outside the backbone that give ``num_labels`` outputs."""
-    labels: int = model.config.num_labels
-    skip = {id(module) for module in backbone.modules()} if backbone is not model else set()
-    found: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        width = getattr(module, "out_features", getattr(module, "nf", None))
-        if width == labels and id(module) not in skip and not any(name.startswith(f"{outer}.") for outer in found):
-            found[name] = module
-    if not found:
+    heads = find_heads(model, copies=True)
+    if not heads:
         names = ", ".join(name for name, _ in model.named_children())
         raise UserError(
-            f"{type(model).__name__} has no final linear layer with {labels} outputs outside {type(backbone).__name__};"
-            f" parts that exist: {names}. Load it with AutoModelForSequenceClassification."
+            f"{type(model).__name__} has no final linear layer with {model.config.num_labels} outputs outside"
+            f" {type(backbone).__name__}; parts that exist: {names}. Load it with AutoModelForSequenceClassification."
         )
-    return tuple(found.values())
+    return tuple(heads.values())

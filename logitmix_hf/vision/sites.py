@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.vision.networks.table import NETWORKS
 
@@ -97,8 +98,8 @@ class ImageSites:
 
     Attributes:
         stages: the module after which each stage ends, in order of use; none where the structure is not recognised.
-        heads: the last linear layer (or 1x1 convolution). DeiT with a distillation token has two that see different
-            tokens, and ``pooled`` mixes the inputs of both by one plan.
+        heads: the last linear layer, with the copies that an adapter keeps. DeiT with a distillation token has two that
+            see different tokens, and ``pooled`` mixes the inputs of both by one plan.
         channels: of the images, None where nothing tells.
         name: of the model, for messages.
         modules: which modules the model has, for messages.
@@ -161,59 +162,29 @@ def with_tensor(output: Any, hidden: Tensor) -> Any:
 def find_sites(model: nn.Module) -> ImageSites:
     """Find the stages and the head of an image classifier, also inside DDP, ``torch.compile`` or PEFT.
 
-    The head is the last linear layer or 1x1 convolution with as many outputs as there are labels. The stages are the
-    outermost list of modules (``ModuleList``, ``Sequential``), or family of siblings named alike with numbers (``layer1``
-    to ``layer4``), that holds most parameters of what is not the head; a list of lists ends a stage with each inner one.
-    A model without such stages is left with ``input`` and ``pooled``.
+    The head is what :func:`logitmix_hf.models.heads.find_heads` finds. The stages are the outermost list of modules
+    (``ModuleList``, ``Sequential``), or family of siblings named alike with numbers (``layer1`` to ``layer4``), that holds
+    most parameters of what is not the head; a list of lists ends a stage with each inner one. A model without such stages
+    is left with ``input`` and ``pooled``.
     """
     base: Any = unwrap(model)
-    heads = _find_heads(base)
+    heads = tuple(find_heads(base, copies=True).values())
     stages = _find_stages(base, heads)
     config = getattr(base, "config", None)
     kinds = Counter(type(module).__name__ for module in base.modules() if module is not base)
     shown = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
     return ImageSites(
         stages=stages,
-        heads=tuple(module for _, module in heads),
+        heads=heads,
         channels=_channels(base, config),
         name=str(getattr(config, "architecture", None) or type(base).__name__),
         modules=shown,
     )
 
 
-def _find_heads(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The last module that gives ``num_labels`` outputs, and its equals beside it."""
-    labels = getattr(getattr(model, "config", None), "num_labels", None)
-    found: dict[str, nn.Module] = {}
-    for name, module in model.named_modules():
-        fits = labels is not None and _width(module) == labels
-        if fits and not any(name.startswith(f"{outer}.") for outer in found):
-            found[name] = module
-    if not found:
-        return []
-    last, head = list(found.items())[-1]
-    parent = last.rpartition(".")[0]
-    return [
-        (name, module)
-        for name, module in found.items()
-        if name.rpartition(".")[0] == parent and type(module) is type(head) and _inputs(module) == _inputs(head)
-    ]
-
-
-def _width(module: nn.Module) -> int | None:
-    """How many outputs a linear layer or a 1x1 convolution has; also one that an adapter wraps."""
-    if isinstance(module, nn.Conv2d):
-        return module.out_channels if module.kernel_size == (1, 1) else None
-    return getattr(module, "out_features", None)
-
-
-def _inputs(module: nn.Module) -> int | None:
-    return getattr(module, "in_features", getattr(module, "in_channels", None))
-
-
-def _find_stages(model: nn.Module, heads: list[tuple[str, nn.Module]]) -> tuple[nn.Module, ...]:
+def _find_stages(model: nn.Module, heads: tuple[nn.Module, ...]) -> tuple[nn.Module, ...]:
     """Of the candidates the one with most parameters; of equals the outermost."""
-    inside_head = {id(module) for _, head in heads for module in head.modules()}
+    inside_head = {id(module) for head in heads for module in head.modules()}
     best, _ = max(_candidates(model, inside_head), key=lambda candidate: candidate[1], default=((), 0))
     return tuple(_end(module) for module in best)
 

@@ -19,11 +19,11 @@ from logitmix_hf.models.folding import (
     fold,
     forget,
     keep_in_config,
-    last_linear_layers,
     recorded,
     temperature_left,
     unfold,
 )
+from logitmix_hf.models.heads import find_heads
 from logitmix_hf.text.sites import find_sites
 from logitmix_hf.vision import sites as image_sites
 
@@ -64,8 +64,9 @@ def test_folded_logits_are_divided_and_unfolding_gives_the_weights_back(name):
 def test_the_layer_is_the_one_that_mixing_finds(name):
     model, _ = made(name)
     sites: Any = (image_sites.find_sites if name in IMAGES else find_sites)(model)
-    assert set(last_linear_layers(model)) <= set(sites.heads)
-    assert last_linear_layers(model)
+    heads = tuple(find_heads(model).values())
+    assert heads
+    assert heads == sites.heads
 
 
 @given(st.integers(-6, 6), st.integers(0, 3))

@@ -13,6 +13,7 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, Pr
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError, nearest
 from logitmix_hf.modality import IMAGE
+from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.vision.settings import ModelSettings
@@ -233,7 +234,7 @@ def _tell_timm(config: Any, data: ImageData) -> None:
 
 
 def _new_head(model: PreTrainedModel) -> None:
-    for head in find_sites(model).heads:
+    for head in find_heads(model).values():
         model._init_weights(head)
 
 

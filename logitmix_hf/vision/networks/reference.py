@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from logitmix_hf.errors import UserError, listed
+from logitmix_hf.models.heads import find_heads
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification, chosen_stem, is_torchvision, label_count
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
 from logitmix_hf.vision.networks.table import read_name
@@ -102,7 +103,7 @@ def load_reference_weights(
     names = reference_names(model)
     given = {key.removeprefix("module."): tensor for key, tensor in state_dict.items()}
     own = model.state_dict()
-    last = f"{list(own)[-1].rpartition('.')[0]}."  # the layer that gives the logits comes last
+    last = tuple(f"{head}." for head in find_heads(model))
     if not head:
         given = {key: tensor for key, tensor in given.items() if not names.get(key, "").startswith(last)}
         names = {theirs: ours for theirs, ours in names.items() if not ours.startswith(last)}

@@ -68,7 +68,8 @@ def test_large_images_take_torchvisions_network(name: str) -> None:
     images = torch.randn(2, 3, 48, 48, generator=generator)
     with torch.no_grad():
         logits = reference(images)
-        assert torch.equal(model(images).logits, logits)
+        # Not to the last bit: which kernel runs depends on where the weights lie in memory.
+        torch.testing.assert_close(model(images).logits, logits, rtol=1e-5, atol=1e-6)
     assert not torch.equal(logits[0], logits[1])
 
 
