@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from logitmix_hf.models.folding import last_linear_layers
+from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import unwrap
 
 RECORD = "logitmix_targets"
@@ -68,7 +68,7 @@ class TargetScale:
 
     @torch.no_grad()
     def _change(self, model: nn.Module, factor: float, offset: float) -> None:
-        heads: Any = last_linear_layers(model)
+        heads: Any = tuple(find_heads(model).values())
         for head in heads:
             for parameter, plus in ((head.weight, 0.0), (head.bias, offset)):
                 parameter.copy_((parameter.double() * factor + plus).to(parameter.dtype))  # rounded once
@@ -88,7 +88,7 @@ class _Standardising:  # a class, so that worker processes can be handed it
 def why_not(model: nn.Module) -> str:
     """Why a scale cannot be taken into the last layer, in words after a colon; "" where it can."""
     network: Any = unwrap(model)
-    heads = last_linear_layers(network)
+    heads = tuple(find_heads(network).values())
     if not heads:
         return f"{type(network).__name__} has no last linear layer"
     for head in heads:
