@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 from pathlib import Path
@@ -9,11 +10,14 @@ from types import FrameType
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import nn
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import rotate_checkpoints
 
 from logitmix_hf.disk import sync_folder, sync_tree
+from logitmix_hf.errors import UserError
 
 # Below the output folder; not a name that a search for checkpoints finds.
 STAGING = ".saving"
@@ -21,6 +25,37 @@ STAGING = ".saving"
 
 class CheckpointError(RuntimeError):
     """A checkpoint could not be written; the message names the last good one."""
+
+
+def check_checkpoint(folder: str | Path) -> None:
+    """Require what a checkpoint holds to be readable, as far as that is quick to see.
+
+    Raises:
+        UserError: naming the file that is damaged.
+    """
+    kinds = (".pt", ".pth", ".safetensors", ".json")
+    for path in sorted(path for path in Path(folder).iterdir() if path.suffix in kinds):
+        if problem := _trouble(path):
+            raise UserError(
+                f"{path} is damaged ({type(problem).__name__}): training cannot go on from this checkpoint. Remove"
+                f" {path.parent} to go on from the one before, or begin again with --overwrite."
+            ) from problem
+
+
+def _trouble(path: Path) -> Exception | None:
+    """What reading a file of a checkpoint raises."""
+    try:
+        if path.suffix == ".json":
+            json.loads(path.read_text(encoding="utf-8"))
+        elif path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                file.keys()
+        else:
+            with safe_globals():
+                torch.load(path, map_location="cpu", weights_only=True, mmap=path.suffix == ".pt")
+    except Exception as problem:  # torch, zipfile, pickle and json raise half a dozen classes
+        return problem
+    return None
 
 
 class AtomicCheckpoints(Trainer):

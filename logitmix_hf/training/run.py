@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from transformers import EarlyStoppingCallback, set_seed
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.trainer_utils import get_last_checkpoint
 
-from logitmix_hf.errors import UserError, one_line, pick
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.folding import forget
@@ -25,11 +24,12 @@ from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import asked_arguments, check_same_arguments, now
 from logitmix_hf.trainer import MixTrainer
-from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal
+from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal, check_checkpoint
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.job import Job, Loaded, TaskData
 from logitmix_hf.training.judge import finish, judge, predictions_of, record_of
+from logitmix_hf.training.library_flags import check_library_flags
 from logitmix_hf.training.settings import Change, TrainSettings
 from logitmix_hf.training.targets import in_own_unit, target_scale
 
@@ -52,8 +52,10 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
     if job.run.resume:
         check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
+        if last := get_last_checkpoint(str(folder.path)):
+            check_checkpoint(last)
     stopping = _early_stopping(job)
-    _check_reports(training)
+    check_library_flags(training)
     job.check()
     if job.mix.row.name != job.mix.method and is_main_process():
         print(
@@ -164,17 +166,6 @@ def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
         print(note, file=sys.stderr)
     repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
     return replace(options, repo_id=repo_id)
-
-
-def _check_reports(training: TrainSettings) -> None:
-    """Require what ``--report_to`` names to be there."""
-    asked = [name for name in training.report_to or () if name != "none"]
-    for name in sorted(set(asked) - set(get_available_reporting_integrations())):
-        make = pick(INTEGRATION_TO_CALLBACK, name, "report_to")
-        try:
-            make()
-        except (RuntimeError, ImportError) as error:
-            raise UserError(f"--report_to {name} cannot be used here: {one_line(error)}") from None
 
 
 def _early_stopping(job: Job) -> list[Any]:

@@ -98,8 +98,10 @@ class TrainSettings(TrainingArguments):
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
             check_number(name, getattr(self, name), low=1)
         check_number("learning_rate", self.learning_rate, low=0, open_low=True)
-        if self.max_steps <= 0:
-            check_number("num_train_epochs", self.num_train_epochs, low=0, high=1e6, open_low=True)
+        check_number("num_train_epochs", self.num_train_epochs, low=0, high=1e6, open_low=True)
+        for name in ("seed", "data_seed"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), low=0, high=2**32 - 1)  # NumPy's generators take no more
         if self.label_smoothing_factor:
             check_number("label_smoothing_factor", self.label_smoothing_factor, low=0, high=1)
         if not math.isfinite(self.weight_decay):

@@ -60,6 +60,16 @@ def ends_in_one_line(argv, capfd, *words, command=main) -> str:
         ({"early_stopping": "2"}, ["--load_best_model_at_end"]),
         ({"do_predict": "true"}, ["--test_file"]),
         ({"resume": "true"}, ["nothing to resume"]),
+        ({"seed": "-1"}, ["seed", "-1", "at least 0"]),
+        ({"data_seed": "4294967296"}, ["data_seed", "4294967296"]),
+        ({"num_train_epochs": "-1", "max_steps": "2"}, ["num_train_epochs", "-1"]),
+        ({"batch_eval_metrics": "true"}, ["--batch_eval_metrics", "all rows"]),
+        ({"prediction_loss_only": "true"}, ["--prediction_loss_only", "Leave it out"]),
+        ({"label_names": "stars"}, ["--label_names", "--label_column"]),
+        ({"optim": "adamw_bnb_8bit"}, ["--optim adamw_bnb_8bit", "bitsandbytes"]),
+        ({"use_liger_kernel": "true"}, ["--use_liger_kernel", "liger-kernel"]),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, ["--lr_scheduler_type cosine_with_min_lr", "min_lr"]),
+        ({"lr_scheduler_kwargs": '{"power_of": 3}', "lr_scheduler_type": "polynomial"}, ["polynomial", "power_of"]),
     ],
 )
 def test_a_mistake_in_the_flags(tiny_model, files, tmp_path, capfd, changes, words):
@@ -125,6 +135,20 @@ def test_folders_that_hold_something(tiny_model, files, tmp_path, capfd):
     assert (mine / "thesis.tex").read_text() == "years of work"
     (tmp_path / "file").write_text("x")
     ends_in_one_line(flags(tiny_model, files, tmp_path / "file"), capfd, "is a file")
+
+
+@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_named_before_training_goes_on(tiny_model, files, tmp_path, capfd, name):
+    argv = flags(tiny_model, files, tmp_path / "out", method="vanilla", num_train_epochs=2, save_total_limit=3)
+    assert main(argv) == 0
+    last = max((tmp_path / "out").glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
+    capfd.readouterr()
+    content = (last / name).read_bytes()
+    for damaged in (content[: len(content) // 2], b"", b"\0" * 64):
+        (last / name).write_bytes(damaged)
+        ends_in_one_line([*argv, "--resume"], capfd, name, "is damaged", "--overwrite")
+    (last / name).write_bytes(content)
+    assert main([*argv, "--resume"]) == 0
 
 
 def test_a_folder_with_another_run(tiny_model, files, tmp_path, capfd):
