@@ -17,6 +17,7 @@ from logitmix_hf.evaluation.calibration import (
 from logitmix_hf.evaluation.chance import Chance, ece_by_chance
 from logitmix_hf.evaluation.classwise import BrierParts, brier_parts, class_bins, ece_classwise
 from logitmix_hf.evaluation.coverage import Coverage, accuracy_at, aurc, coverage_curve
+from logitmix_hf.evaluation.directions import BETTER, better
 from logitmix_hf.evaluation.intervals import Difference, Interval, bin_intervals, bootstrap, compare
 from logitmix_hf.evaluation.modules import module_path
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
@@ -38,6 +39,7 @@ from logitmix_hf.evaluation.temperature import (
 )
 
 __all__ = [
+    "BETTER",
     "DEFAULT_METRICS",
     "GLUE_METRICS",
     "METRICS",
@@ -56,6 +58,7 @@ __all__ = [
     "accuracy_at",
     "aurc",
     "bayes_accuracy",
+    "better",
     "bin_confidences",
     "bin_intervals",
     "bin_predictions",

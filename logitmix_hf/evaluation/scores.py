@@ -190,6 +190,13 @@ def evaluate_predictions(p: Predictions, metrics: Sequence[str] = (), bins: int 
     return scores
 
 
+def score_names(problem: str, metrics: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of what :func:`evaluate_predictions` gives where no posterior is known. Arguments as there."""
+    labels = {SINGLE: np.arange(2), MULTI: np.eye(2, dtype=int), REGRESSION: np.arange(2.0)}
+    rows = Predictions(np.eye(2)[:, : 1 if problem == REGRESSION else 2], labels[problem], problem=problem)
+    return tuple(evaluate_predictions(rows, metrics))
+
+
 def review(p: Predictions, metrics: Sequence[str] = (), bins: int = 15) -> dict[str, float]:
     """Every number of a final report: those of ``evaluate_predictions``, then what takes longer. Arguments as there.
 

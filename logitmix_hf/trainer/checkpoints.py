@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
-from transformers import Trainer, TrainerCallback
+from transformers import TrainerCallback
 from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import rotate_checkpoints
 
 from logitmix_hf.disk import sync_folder, sync_tree
 from logitmix_hf.errors import UserError
+from logitmix_hf.trainer.best_model import BestModel
 
 # Below the output folder; not a name that a search for checkpoints finds.
 STAGING = ".saving"
@@ -58,7 +59,7 @@ def _trouble(path: Path) -> Exception | None:
     return None
 
 
-class AtomicCheckpoints(Trainer):
+class AtomicCheckpoints(BestModel):
     """A ``Trainer`` whose ``checkpoint-N`` folders appear whole: written aside, flushed, then renamed.
 
     A process killed at any moment, or a full disk, leaves the last good checkpoint as it was.
@@ -73,6 +74,7 @@ class AtomicCheckpoints(Trainer):
         if self.args.push_to_hub:
             # Trainer's own push reads the checkpoint while it saves it, under its final name.
             return super()._save_checkpoint(model, trial)
+        self._point_at_best(trial)  # stock looks for it beside what it saves, where only this checkpoint will be
         folder = Path(super()._get_output_dir(trial))
         name = f"checkpoint-{self.state.global_step}"
         final, staged = folder / name, folder / STAGING / name

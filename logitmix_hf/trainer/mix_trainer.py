@@ -6,6 +6,7 @@ It overrides what is computed (the loss) and what is counted (examples), and not
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
 from logitmix_hf.steps.task_loss import TaskLoss
+from logitmix_hf.trainer.best_model import settle_direction
 from logitmix_hf.trainer.terms import TermLog
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
 
@@ -43,6 +45,8 @@ class MixTrainer(WholeEvaluation):
           BERT-like head counts the loss once per accumulation step.)
         * ``loss_mix``, ``loss_cls``, ``loss_sim`` and ``lam`` are logged beside ``loss``.
         * Evaluation runs the untouched model, in the order of the data also with length grouping.
+        * ``greater_is_better`` follows from the score (``ece`` is better when lower), and with
+          ``load_best_model_at_end`` the best model is saved even where it lies between two checkpoints.
         * Labels are called ``labels``; ``TrainingArguments.label_names`` cannot rename them.
         * A loss that is not finite ends the training (:class:`TrainingDiverged`).
         * Rows of an image data set may be pairs (image, label), as torchvision's data sets give them.
@@ -68,6 +72,9 @@ class MixTrainer(WholeEvaluation):
             self.data_collator = collate_images
         if self.args.gradient_checkpointing:
             check_checkpointing(self.model)  # type: ignore[arg-type]
+        told = settle_direction(self.args)
+        if told:
+            warnings.warn(told, stacklevel=2)
         self.mix = mix or MixArguments()
         self.model_accepts_loss_kwargs = True
         if self.compute_loss_func is not None:

@@ -17,6 +17,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
+from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.folding import forget
 from logitmix_hf.process import is_main_process, use_all_cores
@@ -70,6 +71,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     data = loaded.data
     _check_loss(job, data)
     _check_batches(job, loaded)
+    _check_best_score(job, data)
     protocols.check_rows(job, data)
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be
@@ -156,6 +158,14 @@ def _check_loss(job: Job, data: TaskData) -> None:
     for name, value in given.items():
         if value and data.problem == REGRESSION:
             raise UserError(f"--{name} {value:g} needs classes, but {data.name} is a regression: leave it out.")
+
+
+def _check_best_score(job: Job, data: TaskData) -> None:
+    """Require ``--metric_for_best_model`` to be something that the evaluations of this task give."""
+    name = job.training.metric_for_best_model
+    known = {"loss": 0, **dict.fromkeys(score_names(data.problem, data.metrics), 0)}
+    if name is not None and job.training.do_train:
+        pick(known, name.removeprefix("eval_"), f"score of {data.name} for --metric_for_best_model")
 
 
 def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:

@@ -11,7 +11,9 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from logitmix_hf.errors import UserError, check_number, pick
+from logitmix_hf.evaluation import better
 from logitmix_hf.flags import flag
+from logitmix_hf.trainer.best_model import settle_direction
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,27 @@ class TrainSettings(TrainingArguments):
             check_number("label_smoothing_factor", self.label_smoothing_factor, low=0, high=1)
         if not math.isfinite(self.weight_decay):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
+        self._check_best()
         super().__post_init__()
+        settle_direction(self)
+
+    def _check_best(self) -> None:
+        """Require a score that is better at one end, and a direction that is the score's own."""
+        name = self.metric_for_best_model
+        direction = None if name is None else better(name)
+        if direction == 0 and self.greater_is_better is None:
+            raise UserError(
+                f"--metric_for_best_model {name} is no score to choose by: neither the largest nor the smallest is the best"
+                " one. Take ece, nll or the task's own score."
+            )
+        if direction == -1 and self.greater_is_better:
+            raise UserError(
+                f"--greater_is_better true would keep the worst {name}: lower is better, leave the flag out."
+            )
+        if direction == 1 and self.greater_is_better is False:
+            raise UserError(
+                f"--greater_is_better false would keep the worst {name}: higher is better, leave the flag out."
+            )
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from logitmix_hf.evaluation import REGRESSION
+from logitmix_hf.evaluation import REGRESSION, better
 from logitmix_hf.reporting.pages.scores import AFTER, ScoredVariant
 from logitmix_hf.reporting.score_names import SCORE_NAMES
-
-LOWER_IS_BETTER = ("mse", "rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -46,10 +44,10 @@ SCORE = "score"
 _BEFORE, _AFTER, _PARTIAL, _COST = "as trained", "after temperature", "answering the surest", "cost"
 
 
-def _score(key: str, head: str, group: str, better: int = -1) -> Column:
+def _score(key: str, head: str, group: str) -> Column:
     # A bootstrap that holds T fixed finds two fits of one model different: T's own chance is not in it.
-    after = key.endswith(AFTER)
-    return Column(key, head, group, better, hint=SCORE_NAMES.get(key.removesuffix(AFTER), ""), tested=not after)
+    name = key.removesuffix(AFTER)
+    return Column(key, head, group, better(name) or 0, hint=SCORE_NAMES.get(name, ""), tested=name == key)
 
 
 _MAIN = (
@@ -60,7 +58,7 @@ _MAIN = (
     _score(f"ece{AFTER}", "ECE", _AFTER),
     _score(f"nll{AFTER}", "NLL", _AFTER),
     _score("aurc", "AURC", _PARTIAL),
-    _score("accuracy_at_80", "acc. 80 %", _PARTIAL, 1),
+    _score("accuracy_at_80", "acc. 80 %", _PARTIAL),
 )
 _COSTS = (
     Column("seconds", "seconds", _COST, -1, ",.0f", "of the whole run, as the machine was at that time", tested=False),
@@ -71,34 +69,28 @@ _COSTS = (
 )
 _FURTHER = (
     Column("confidence_gap", "gap", _BEFORE, 0, "+.3f", "mean confidence minus accuracy"),
-    _score("ece_by_chance", "by chance", _BEFORE, 0),
+    _score("ece_by_chance", "by chance", _BEFORE),
     _score("ece_mass", "equal mass", _BEFORE),
     _score("ece_classwise", "class-wise", _BEFORE),
     _score("mce", "MCE", _BEFORE),
     _score("rmsce_debiased", "debiased", _BEFORE),
     _score("brier", "Brier", _BEFORE),
     _score("brier_reliability", "reliability", _BEFORE),
-    _score("brier_resolution", "resolution", _BEFORE, 1),
+    _score("brier_resolution", "resolution", _BEFORE),
     Column(f"confidence_gap{AFTER}", "gap", _AFTER, 0, "+.3f", "mean confidence minus accuracy"),
-    _score(f"ece_by_chance{AFTER}", "by chance", _AFTER, 0),
+    _score(f"ece_by_chance{AFTER}", "by chance", _AFTER),
     _score(f"oe{AFTER}", "OE", _AFTER),
     _score(f"ece_mass{AFTER}", "equal mass", _AFTER),
     _score(f"brier{AFTER}", "Brier", _AFTER),
     _score("true_calibration_error", "true error", "known truth"),
-    _score("bayes_accuracy", "Bayes acc.", "known truth", 0),
+    _score("bayes_accuracy", "Bayes acc.", "known truth"),
 )
 
 
 def score_columns(problem: str, metrics: Iterable[str]) -> list[Column]:
     """Of the first table: the task's scores, calibration before and after, cost."""
     own = [
-        Column(
-            name,
-            name.replace("_", " "),
-            SCORE,
-            -1 if name in LOWER_IS_BETTER else 1,
-            hint=SCORE_NAMES.get(name, ""),
-        )
+        Column(name, name.replace("_", " "), SCORE, better(name) or 0, hint=SCORE_NAMES.get(name, ""))
         for name in metrics
     ]
     return [*own, *(() if problem == REGRESSION else _MAIN), *_COSTS]
