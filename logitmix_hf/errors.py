@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from logitmix_hf.redact import scrub
+
 T = TypeVar("T")
 
 
@@ -90,6 +92,6 @@ def _escaped(letter: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message on one line of at most 300 characters."""
-    text = " ".join(str(error).split())
+    """An exception's message on one line of at most 300 characters, without secrets."""
+    text = printable(scrub(" ".join(str(error).split())))
     return text if len(text) <= 300 else text[:297] + "…"

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, printable
+from logitmix_hf.redact import scrub
 
 
 def is_main_process() -> bool:
@@ -35,7 +36,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
                 traceback.print_exc()
-            print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr, flush=True)
+            print(f"error: {printable(scrub(' '.join(str(mistake).split())))}", file=sys.stderr, flush=True)
         return 2
     except KeyboardInterrupt:
         if is_main_process():

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi
 from transformers import AutoConfig, AutoTokenizer
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.redact import scrub
 
 PROBE_SECONDS = 10.0
 """How long the Hub may take to answer the first question."""
@@ -127,9 +128,9 @@ def explained(source: Pretrained, problem: Exception) -> UserError:
         "Max retries",
     )
     if any(word in text for word in unreachable) or "cached files" in text:
-        where = os.environ.get("HF_ENDPOINT", "the Hub")
+        where = scrub(os.environ.get("HF_ENDPOINT", "the Hub"))
         return UserError(f"--model {name!r} is not in the local cache and {where} is out of reach: {source.go_on}.")
     if any(word in text for word in ("RemoteProtocolError", "ReadError", "ReadTimeout", "IncompleteRead")):
-        where = os.environ.get("HF_ENDPOINT", "the Hub")
+        where = scrub(os.environ.get("HF_ENDPOINT", "the Hub"))
         return UserError(f"--model {name!r}: the download from {where} broke off again and again; try again later.")
     return UserError(f"--model {name!r} cannot be loaded as {source.what}: {reason}")

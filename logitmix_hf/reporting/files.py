@@ -9,7 +9,7 @@ from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import Any
 
-from logitmix_hf.reporting.redact import is_secret_key, scrub
+from logitmix_hf.redact import is_secret_key, scrub
 
 
 def to_json(values: Mapping[str, Any]) -> str:

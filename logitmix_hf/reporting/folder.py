@@ -14,8 +14,8 @@ from typing import Any
 
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable, write_atomic
 from logitmix_hf.errors import UserError
+from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.files import to_json
-from logitmix_hf.reporting.redact import scrub
 
 RECORD = "run.json"
 FORMAT = "logitmix_hf run 1"

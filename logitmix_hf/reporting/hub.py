@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.card import relocated
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.redact import scrub
-from logitmix_hf.reporting.retry import BRIEF, PATIENT, Patience, brief_client, is_passing, reason
-from logitmix_hf.reporting.upload import commit, there_already
+from logitmix_hf.reporting.retry import T, brief_client, is_passing, reason, retried
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -58,8 +57,15 @@ class HubOptions:
         ``hub_strategy`` and ``hub_always_push`` ask for pushes during training. They change nothing here: a run is
         pushed once, when it is finished, and checkpoints stay at home, because they hold pickles (the optimizer, and
         the arguments with the token). See ``strategy_note``.
+
+        Raises:
+            UserError: one of them is empty, which is no wish for its default.
         """
-        return cls(args.hub_model_id, args.hub_token, args.hub_private_repo, getattr(args, "hub_revision", None))
+        given = {name: getattr(args, name, None) for name in ("hub_model_id", "hub_token", "hub_revision")}
+        for name, value in given.items():
+            if value is not None and not value.strip():
+                raise UserError(f"--{name} is empty (a variable that is not set?): give it a value, or leave it out.")
+        return cls(given["hub_model_id"], given["hub_token"], args.hub_private_repo, given["hub_revision"])
 
 
 def strategy_note(args: Any) -> str | None:
@@ -84,7 +90,6 @@ def check_access(
     private: bool | None = None,
     endpoint: str | None = None,
     undone: str = UNTRAINED,
-    patience: Patience = BRIEF,
 ) -> str:
     """Prove, before training, that the token may write to the repository; make the repository if it is missing.
 
@@ -110,6 +115,9 @@ def check_access(
     except HFValidationError as error:
         raise UserError(f"--hub_model_id {repo_id!r} cannot be the name of a repository: {error}") from None
 
+    def asked(call: Callable[[], T]) -> T:
+        return retried(call, tries=3)
+
     def refused(error: Exception, what: str) -> UserError:
         if not isinstance(error, HfHubHTTPError) or is_passing(error):
             text = f"The Hub at {api.endpoint} cannot be reached or does not work ({reason(error)}). {undone}."
@@ -119,7 +127,7 @@ def check_access(
         return UserError(scrub(f"The Hub refused {repo_id!r} on {api.endpoint}: {reason(error)}. {undone}.", [token]))
 
     try:
-        user = patience.call(lambda: api.whoami(token=token))
+        user = asked(lambda: api.whoami(token=token))
     except Exception as error:
         not_known = f"{api.endpoint} does not accept the token (--hub_token, HF_TOKEN or `hf auth login`)"
         raise refused(error, not_known) from None
@@ -129,9 +137,9 @@ def check_access(
         raise UserError(f"The token of {name!r} may only read; pushing to {repo_id!r} needs one that may write.")
     full = repo_id if "/" in repo_id else f"{name}/{repo_id}"
     try:
-        _make(api, full, private, token, patience)
+        _make(api, full, private, token, asked)
         # A repository that exists may be somebody else's: ask for the right itself.
-        patience.call(lambda: api.auth_check(full, token=token, write=True))
+        asked(lambda: api.auth_check(full, token=token, write=True))
     except Exception as error:
         where = f"{repo_id!r} on {api.endpoint}"
         what = f"The token of {name!r} may not write to {where}: give a --hub_model_id that it may, or another token"
@@ -146,16 +154,14 @@ def push_run(
     private: bool | None = None,
     revision: str | None = None,
     endpoint: str | None = None,
-    message: str = "Add the model, its card and its results",
-    patience: Patience = PATIENT,
     say: Callable[[str], None] = lambda line: None,
 ) -> str:
     """Upload a finished run in one commit: exactly the files of ``folder.PUBLIC_FILES`` that are there.
 
-    The repository and the branch are made if missing. A file that is there already with the same content is not sent
-    again; of a push that was cut off, neither is a large file whose upload had ended (its commit is still to come). A
-    server's error (5xx, 429) and a lost connection are tried again within ``patience``; nothing is changed by a try
-    that failed. ``say`` gets one line for each try, and one on what is there already.
+    The repository and the branch are made if missing. The client sends no file that is there already with the same
+    content, and, of a push that was cut off, no large file whose upload had ended (its commit is still to come). A
+    server's error (5xx, 429) and a lost connection are tried again a few times; nothing is changed by a try that failed,
+    and nothing is done twice. ``say`` gets one line for each try.
 
     Returns:
         The address of the repository.
@@ -170,25 +176,22 @@ def push_run(
     if token is None:
         raise UserError(_NO_TOKEN)
 
-    def told(line: str) -> None:
+    def tell(line: str) -> None:
         say(scrub(line, [token]))
+
+    def asked(call: Callable[[], T]) -> T:
+        return retried(call, tell)
 
     full = repo_id
     try:
-        with brief_client(told), _without_notes():
+        with brief_client(tell), _without_notes():
             if "/" not in full:
-                full = f"{patience.call(lambda: api.whoami(token=token), told)['name']}/{repo_id}"
-            _make(api, full, private, token, patience, told)
+                full = f"{asked(lambda: api.whoami(token=token))['name']}/{repo_id}"
+            _make(api, full, private, token, asked)
             if revision not in (None, "main"):
-                branch = {"branch": str(revision), "exist_ok": True, "token": token}
-                patience.call(lambda: api.create_branch(full, **branch), told)
+                asked(lambda: api.create_branch(full, branch=str(revision), exist_ok=True, token=token))
             contents = {name: _content(run.path / name, full) for name in names}
-            access = {"token": token, "revision": revision}
-            there = patience.call(lambda: there_already(api, full, contents, access), told)
-            if there:
-                told(f"{len(there)} of {len(names)} files are there already")
-            if missing := {name: content for name, content in contents.items() if name not in there}:
-                commit(api, full, missing, access, message, patience, told)
+            asked(lambda: _commit(api, full, contents, token, revision))
         return f"{api.endpoint}/{full}"
     except Exception as error:
         command = push_command(run.path, full, revision)
@@ -200,6 +203,16 @@ def push_run(
             ),
             command,
         ) from None
+
+
+def _commit(api: HfApi, repo_id: str, contents: dict[str, str | bytes], token: str, revision: str | None) -> None:
+    from huggingface_hub import CommitOperationAdd
+
+    # Made anew for each try: an operation remembers what the Hub held before it, and where the commit arrived and its
+    # answer did not, there is nothing left to commit.
+    files = [CommitOperationAdd(name, content) for name, content in contents.items()]
+    message = "Add the model, its card and its results"
+    api.create_commit(repo_id, files, commit_message=message, token=token, revision=revision)
 
 
 @contextlib.contextmanager
@@ -242,14 +255,9 @@ def _api(endpoint: str | None, token: str | None) -> tuple[HfApi, str | None]:
 
 
 def _make(
-    api: HfApi,
-    repo_id: str,
-    private: bool | None,
-    token: str,
-    patience: Patience,
-    say: Callable[[str], None] = lambda line: None,
+    api: HfApi, repo_id: str, private: bool | None, token: str, asked: Callable[[Callable[[], Any]], Any]
 ) -> None:
     # Asked first, because create_repo(exist_ok=True) hides a refusal where the repository exists, and then trips over
     # the address of a Hub other than HF_ENDPOINT.
-    if not patience.call(lambda: api.repo_exists(repo_id, token=token), say):
-        patience.call(lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token), say)
+    if not asked(lambda: api.repo_exists(repo_id, token=token)):
+        asked(lambda: api.create_repo(repo_id, private=private, exist_ok=True, token=token))

@@ -30,9 +30,9 @@ from importlib import metadata
 from typing import Any
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.redact import command_line
 from logitmix_hf.reporting.files import plain
 from logitmix_hf.reporting.folder import FORMAT
-from logitmix_hf.reporting.redact import command_line
 
 STATUSES = ("running", "done", "interrupted", "failed")
 

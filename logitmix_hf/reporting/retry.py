@@ -1,4 +1,8 @@
-"""Trying a call to the Hub again: only what may pass by itself, within a bound, with one line for each try."""
+"""Trying a call to the Hub again: only what may pass by itself, a few times, with one line for each try.
+
+The client tries requests that carry a file again by itself; those that ask, that make a repository and that commit it
+does not.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +12,26 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long to go on.
-
-    tries:   calls at most.
-    wait:    seconds before the second; twice as long before each further one, or what the server asks for.
-    seconds: no try begins later than this after the first. The client tries an upload six times over some 24 s
-             itself, so that a Hub that takes nothing is given up after about a minute and a quarter.
-    """
-
-    tries: int = 5
-    wait: float = 1.0
-    seconds: float = 60.0
-
-    def call(self, call: Callable[[], T], say: Callable[[str], None] = lambda line: None) -> T:
-        """What ``call()`` returns, called again while its failure may pass; ``say`` gets one line for each try."""
-        began, pause = time.monotonic(), self.wait
-        for number in range(2, self.tries + 1):
-            try:
-                return call()
-            except Exception as error:
-                pause = max(pause, _asked_wait(error))
-                if not is_passing(error) or time.monotonic() + pause > began + self.seconds:
-                    raise
-                say(f"{reason(error)}; try {number} of {self.tries} in {pause:g} s")
-            time.sleep(pause)
-            pause *= 2
-        return call()
-
-
-PATIENT = Patience()
-"""For a push after hours of training."""
-
-BRIEF = Patience(tries=3)
-"""For a question before it."""
+def retried(call: Callable[[], T], say: Callable[[str], None] = lambda line: None, tries: int = 5) -> T:
+    """What ``call()`` returns, called again while its failure may pass: after 1 s, after twice as long each time, or after
+    what the server asks for. ``say`` gets one line for each try."""
+    pause = 1.0
+    for number in range(2, tries + 1):
+        try:
+            return call()
+        except Exception as error:
+            pause = max(pause, _asked_wait(error))
+            if not is_passing(error):
+                raise
+            say(f"{reason(error)}; try {number} of {tries} in {pause:g} s")
+        time.sleep(pause)
+        pause *= 2
+    return call()
 
 
 def is_passing(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
+from logitmix_hf.redact import scrub
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
 
@@ -21,7 +22,7 @@ def push(folder: RunFolder, target: hub.HubOptions) -> int:
         again = hub.push_command(folder.path, target.repo_id, target.revision)
         line, code = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}", 130
     else:
-        print(f"pushed to {address}")
+        print(f"pushed to {scrub(address)}")
         return 0
     return _failed(line, code)
 

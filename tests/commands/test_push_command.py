@@ -39,7 +39,7 @@ def test_benchmark_scores_go_along_when_they_are_asked_for(run, to, capsys):
         assert ".eval_results/glue.yaml" not in hub.repos["ada/rte-logitmix"]["main"]
         assert pushed(run, "--eval_results") == 0
         assert b"nyu-mll/glue" in hub.repos["ada/rte-logitmix"]["main"][".eval_results/glue.yaml"]
-    assert "files are there already" in capsys.readouterr().err
+        assert hub.committed[1] == [".eval_results/glue.yaml"]  # and nothing twice
 
 
 def test_scores_of_no_benchmark_are_refused_before_anything_is_asked(tmp_path, to, capsys):
@@ -88,8 +88,30 @@ def test_an_interrupted_push_says_how_it_goes_on(run, to, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(hub_module, "commit", interrupted)
+    monkeypatch.setattr(hub_module, "_commit", interrupted)
     with LoopbackHub() as hub:
         to(hub)
         assert pushed(run) == 130
     assert last_line(capsys).endswith(f"Go on with: logitmix push {run} --hub_model_id ada/rte-logitmix")
+
+
+@pytest.mark.parametrize("flag", ["--hub_model_id", "--hub_token", "--hub_revision"])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_unset_variable_is_no_wish_for_the_default(run, to, capsys, flag, empty):
+    with LoopbackHub() as hub:
+        to(hub)
+        assert pushed(run, flag, empty) == 2
+        assert hub.requests == []
+    assert last_line(capsys).startswith(f"error: {flag} is empty")
+
+
+@pytest.mark.parametrize("who", ["me:s3cret", "s3cret", "me:p@s3cret"])
+@pytest.mark.parametrize("faults", [{}, {"whoami": [503] * 9}, {"/commit/": [503] * 9}, {"PUT": [503, "drop"]}])
+def test_what_stands_before_the_hub_in_its_address_is_never_said(run, monkeypatch, capfd, who, faults):
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    with LoopbackHub(faults=faults) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint.replace("://", f"://{who}@"))
+        assert pushed(run) in (0, 2, 3)
+    said = capfd.readouterr()
+    assert "s3cret" not in said.out + said.err
+    assert "***@127.0.0.1" in said.out + said.err

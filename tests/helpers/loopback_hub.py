@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 LARGE = (".safetensors", ".parquet", ".png")
 
@@ -33,6 +33,7 @@ class LoopbackHub:
         self.private: dict[str, bool] = {}
         self.blobs: dict[str, bytes] = {}
         self.requests: list[str] = []
+        self.committed: list[list[str]] = []  # the files of each commit
         self.lock = threading.Lock()
         hub = self
 
@@ -139,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
                     self.answer(200, {"name": "ada", "type": "user", "auth": {"accessToken": {"role": hub.role}}})
                 case ("POST", "api", "repos", "create"):
                     self.create(json.loads(data))
-                case ("GET", "api", "models", owner, name):
+                case ("GET", "api", "models", owner, name) | ("GET", "api", "models", owner, name, "revision", _):
                     if f"{owner}/{name}" not in hub.repos:
                         self.refuse(404, "Repository not found", "RepoNotFound")
                     self.answer(200, {"id": f"{owner}/{name}", "sha": "0" * 40, "siblings": [], "tags": []})
@@ -152,8 +153,6 @@ class _Handler(BaseHTTPRequestHandler):
                     self.answer(200, {})
                 case ("POST", "api", "validate-yaml"):
                     self.answer(200, {"errors": [], "warnings": []})
-                case ("POST", "api", "models", owner, name, "paths-info", revision):
-                    self.paths_info(parse_qs(data.decode()), hub.repos[f"{owner}/{name}"].get(revision))
                 case ("POST", "api", "models", owner, name, "preupload", revision):
                     self.need_right(f"{owner}/{name}")
                     self.preupload(json.loads(data), hub.repos[f"{owner}/{name}"].get(revision))
@@ -190,24 +189,21 @@ class _Handler(BaseHTTPRequestHandler):
         hub.private[repo] = asked.get("visibility") == "private" or asked.get("private") is True
         self.answer(200, {"url": f"{hub.endpoint}/{repo}", "name": repo})
 
-    def paths_info(self, asked, files):
-        if files is None:
-            self.refuse(404, "Revision not found", "RevisionNotFound")
-        found = []
-        for path in set(asked["paths"]) & files.keys():
-            data = files[path]
-            git = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-            sha = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
-            large = {"lfs": sha} if path.endswith(LARGE) else {}
-            found.append({"type": "file", "path": path, "size": len(data), "oid": git, **large})
-        self.answer(200, found)
-
     def preupload(self, asked, files):
         if files is None:
             self.refuse(404, "Revision not found", "RevisionNotFound")
-        modes = {file["path"]: "lfs" if file["path"].endswith(LARGE) else "regular" for file in asked["files"]}
-        found = [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in modes.items()]
-        self.answer(200, {"files": found})
+        paths = [file["path"] for file in asked["files"]]
+        found = [{"path": path, "uploadMode": "lfs" if path.endswith(LARGE) else "regular"} for path in paths]
+        # As the Hub does, it says of a file that is there what it holds: SHA-256 of a large one, git's mark of another.
+        there = {path: files[path] for path in paths if path in files}
+        oids = {
+            path: hashlib.sha256(data) if path.endswith(LARGE) else hashlib.sha1(b"blob %d\0" % len(data) + data)
+            for path, data in there.items()
+        }
+        known = [
+            {**file, **({"oid": oids[file["path"]].hexdigest()} if file["path"] in oids else {})} for file in found
+        ]
+        self.answer(200, {"files": [{**file, "shouldIgnore": False} for file in known]})
 
     def batch(self, asked):
         hub = self.hub()
@@ -218,8 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.answer(200, {"transfer": "basic", "objects": objects})
 
     def commit(self, data, files, repo):
-        for line in data.splitlines():
-            entry = json.loads(line)
+        entries = [json.loads(line) for line in data.splitlines()]
+        self.hub().committed.append([one["value"]["path"] for one in entries if one["key"] in ("file", "lfsFile")])
+        for entry in entries:
             value = entry["value"]
             if entry["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])

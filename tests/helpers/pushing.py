@@ -7,10 +7,8 @@ import json
 import pytest
 
 from logitmix_hf.reporting.folder import FORMAT
-from logitmix_hf.reporting.retry import Patience
 
 TOKEN = "hf_loopback"
-HASTY = Patience(tries=5, wait=0.001)
 PUBLIC = {
     "config.json": b"{}",
     "model.safetensors": b"weights",

@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 # From the ground up. A folder (or a file that stands alone) knows what lies below it; two on one floor know nothing of
 # each other.
 FLOORS = (
+    ("redact",),
     ("errors",),
     ("disk", "process", "tables"),
     ("plan", "methods", "flags", "evaluation", "builtin"),

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from loopback_hub import LoopbackHub
-from pushing import HASTY, PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
+from pushing import PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.folder import RunFolder
@@ -75,7 +75,8 @@ def test_a_revision_gets_its_own_branch(run):
         assert hub.repos["ada/rte"]["try/2"].keys() == PUBLIC.keys()
 
 
-def test_a_commit_that_the_server_fails_is_tried_again(run):
+def test_a_commit_that_the_server_fails_is_tried_again(run, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda _: None)
     for path in run.rglob("*"):  # large files the client tries again itself, seconds apart
         if path.suffix in (".parquet", ".png"):
             path.unlink()
@@ -83,7 +84,7 @@ def test_a_commit_that_the_server_fails_is_tried_again(run):
         digest = hashlib.sha256(b"weights").hexdigest()
         hub.blobs[digest] = b"weights"
         hub.fail_uploads = 3
-        push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint, patience=HASTY)
+        push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint)
         assert hub.fail_uploads == 0
         assert "model.safetensors" in hub.repos["ada/rte"]["main"]
         assert sum("/commit/" in request for request in hub.requests) == 4
@@ -98,7 +99,7 @@ def test_a_push_that_fails_says_how_to_push_later(run, large, monkeypatch):
                 hub.blobs[hashlib.sha256(data).hexdigest()] = data
         hub.fail_uploads = 1000
         with pytest.raises(PushFailed) as caught:
-            push_run(run, "ada/rte", TOKEN, revision="two", endpoint=hub.endpoint, patience=HASTY)
+            push_run(run, "ada/rte", TOKEN, revision="two", endpoint=hub.endpoint)
         assert hub.repos["ada/rte"]["two"] == {}
     assert caught.value.command == f"logitmix push {run} --hub_model_id ada/rte --hub_revision two"
     assert caught.value.command in str(caught.value)
@@ -108,7 +109,7 @@ def test_a_push_that_fails_says_how_to_push_later(run, large, monkeypatch):
 
 def test_a_token_refused_at_the_end_is_not_repeated_in_the_message(run):
     with LoopbackHub() as hub, pytest.raises(PushFailed) as caught:
-        push_run(run, "ada/rte", "hf_other", endpoint=hub.endpoint, patience=HASTY)
+        push_run(run, "ada/rte", "hf_other", endpoint=hub.endpoint)
     assert "401" in str(caught.value)
     assert "hf_other" not in str(caught.value)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 import pytest
 from hubclient import httpx
 from loopback_hub import LoopbackHub
-from pushing import HASTY, PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
+from pushing import PUBLIC, TOKEN, plain_client, run_folder  # noqa: F401  (fixtures)
 
 from logitmix_hf.reporting.hub import OutOfReach, PushFailed, check_access, push_run
-from logitmix_hf.reporting.retry import Patience
+from logitmix_hf.reporting.retry import retried
 
 BLOBS = {
     hashlib.sha256(PUBLIC[name]).hexdigest() for name in PUBLIC if name.endswith((".safetensors", ".parquet", ".png"))
@@ -26,7 +25,7 @@ def no_waiting(monkeypatch):
 
 def pushed(run, hub, said=None, **options):
     say = (lambda line: None) if said is None else said.append
-    return push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint, patience=HASTY, say=say, **options)
+    return push_run(run, "ada/rte", TOKEN, endpoint=hub.endpoint, say=say, **options)
 
 
 def puts(hub):
@@ -51,12 +50,12 @@ def test_a_second_push_sends_only_what_changed(run):
         pushed(run, hub)
         hub.requests.clear()
         pushed(run, hub, said)
-        assert said == [f"{len(PUBLIC)} of {len(PUBLIC)} files are there already"]
+        assert said == []
         assert not any("/commit/" in request or request.startswith("PUT") for request in hub.requests)
         (run / "eval_results.json").write_bytes(b'{"eval_accuracy": 1.0}')
         (run / "model.safetensors").write_bytes(b"WEIGHTS")  # as long as before
         pushed(run, hub, said)
-        assert said[1:] == [f"{len(PUBLIC) - 2} of {len(PUBLIC)} files are there already"]
+        assert sorted(hub.committed[-1]) == ["eval_results.json", "model.safetensors"]
         assert puts(hub) == [hashlib.sha256(b"WEIGHTS").hexdigest()]
         assert hub.repos["ada/rte"]["main"]["eval_results.json"] == b'{"eval_accuracy": 1.0}'
 
@@ -67,7 +66,6 @@ def test_a_second_push_sends_only_what_changed(run):
         ("/commit/", [500, 429, 504], ["HTTP 500", "HTTP 429", "HTTP 504"]),
         ("/commit/", ["drop", 503], ["disconnected", "HTTP 503"]),
         ("validate-yaml", ["page"], ["not JSON"]),
-        ("/paths-info/", [503, "drop"], ["HTTP 503", "disconnected"]),
         ("PUT", [503, 503, 503, 503], ["an upload: HTTP 503"] * 4),
         ("PUT", ["drop"], ["an upload: "]),
         ("/preupload/", [503], ["a request: HTTP 503"]),
@@ -101,26 +99,11 @@ def test_a_refusal_is_not_tried_again(run, status):
         assert sum("/commit/" in request for request in hub.requests) == 1
 
 
-def test_patience_ends_by_number(run):
+def test_it_is_given_up(run):
     with LoopbackHub(faults={"/commit/": [503] * 9}) as hub:
         with pytest.raises(PushFailed, match="HTTP 503"):
             pushed(run, hub)
-        assert sum("/commit/" in request for request in hub.requests) == HASTY.tries
-
-
-def test_patience_ends_by_the_clock_too(monkeypatch):
-    now, began = [0.0], []
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-
-    def slow():
-        began.append(now[0])
-        now[0] += 24
-        raise httpx.ConnectError("no route")
-
-    with pytest.raises(httpx.ConnectError):
-        Patience().call(slow)
-    # By hand: tries of 24 s (the pauses take no time here) begin at 0, 24 and 48 s; a fourth would after the sixty.
-    assert began == [0, 24, 48]
+        assert sum("/commit/" in request for request in hub.requests) == 5
 
 
 def test_what_the_server_asks_for_is_waited(monkeypatch):
@@ -136,11 +119,11 @@ def test_what_the_server_asks_for_is_waited(monkeypatch):
             raise HfHubHTTPError("too many", response=answer)
         return "done"
 
-    assert Patience(wait=1).call(call) == "done"
+    assert retried(call) == "done"
     assert waited == [7, 14]
 
 
 def test_a_hub_with_trouble_is_no_mistake_of_the_user():
     with LoopbackHub(faults={"auth-check": [503] * 9}) as hub, pytest.raises(OutOfReach, match="HTTP 503") as caught:
-        check_access("mine", TOKEN, endpoint=hub.endpoint, undone="Nothing was pushed", patience=HASTY)
+        check_access("mine", TOKEN, endpoint=hub.endpoint, undone="Nothing was pushed")
     assert str(caught.value).endswith("Nothing was pushed.")

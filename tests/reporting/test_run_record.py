@@ -7,6 +7,7 @@ import re
 import pytest
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.redact import command_line, scrub
 from logitmix_hf.reporting.record import (
     asked_arguments,
     check_same_arguments,
@@ -14,7 +15,6 @@ from logitmix_hf.reporting.record import (
     new_record,
     peak_memory,
 )
-from logitmix_hf.reporting.redact import command_line, scrub
 
 
 def test_environment_names_versions_device_and_threads():
@@ -70,6 +70,10 @@ def test_a_flag_after_a_secret_flag_is_no_value():
 def test_scrub_hides_tokens_by_shape_and_by_value():
     text = "Bearer abc, http://me:word@host/x, hf_AbCdEfGhIjKlMnOpQr, my-own"
     assert scrub(text, ["my-own", None, ""]) == "Bearer ***, http://***@host/x, ***, ***"
+    assert (
+        scrub("at https://word@host:80/x, https://me:a@b:c@host and a@b")
+        == "at https://***@host:80/x, https://***@host and a@b"
+    )
     assert scrub("hf_xet and hf_hub are packages") == "hf_xet and hf_hub are packages"
 
 

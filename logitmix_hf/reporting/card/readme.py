@@ -8,12 +8,12 @@ from typing import Any
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import Predictions
 from logitmix_hf.methods import METHODS
+from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.card.edits import is_marked, marked, merged
 from logitmix_hf.reporting.card.facts import Facts, Json
 from logitmix_hf.reporting.card.metadata import metadata
 from logitmix_hf.reporting.emissions import FILE, read_emissions
 from logitmix_hf.reporting.folder import RECORD, RunFolder
-from logitmix_hf.reporting.redact import scrub
 
 CARD = "README.md"
 

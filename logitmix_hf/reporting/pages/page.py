@@ -12,6 +12,7 @@ from typing import Any
 from logitmix_hf import __version__
 from logitmix_hf.disk import why_not_writable, write_atomic
 from logitmix_hf.errors import UserError
+from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.runs import Found
 from logitmix_hf.reporting.pages.scores import Options, ScoredVariant, score
@@ -19,7 +20,6 @@ from logitmix_hf.reporting.pages.sections import Section, section, several
 from logitmix_hf.reporting.pages.tables import Cell, Table, results_csv
 from logitmix_hf.reporting.pages.tasks import Task, group
 from logitmix_hf.reporting.record import now
-from logitmix_hf.reporting.redact import scrub
 from logitmix_hf.tables import markdown_table, markdown_text
 
 GENERATOR = f"logitmix_hf {__version__} report"

@@ -11,7 +11,7 @@ HIDDEN = "***"
 
 # ``hub_token``, ``HF_TOKEN``, ``api_key`` … hold secrets; ``tokenizer_name``, ``num_input_tokens_seen`` do not.
 _SECRET_KEY = re.compile(r"(^|[_-])(token|secret|password|passwd|api_?key)$", re.IGNORECASE)
-_TOKEN_SHAPES = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=[Bb]earer )[^\s'\",]+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_TOKEN_SHAPES = re.compile(r"\bhf_[A-Za-z0-9]{16,}|(?<=[Bb]earer )[^\s'\",]+|(?<=://)[^/\s]+(?=@)")
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
@@ -24,7 +24,7 @@ def scrub(text: str, secrets: Iterable[str | None] = ()) -> str:
     """``text`` with every known secret replaced by ``***``.
 
     Known are ``secrets``, the tokens of the environment (``HF_TOKEN`` …), and what has the shape of one: ``hf_…``,
-    ``Bearer …``, ``user:password@`` in an address.
+    ``Bearer …``, and what stands before ``@`` in an address.
     """
     known = {value.strip() for value in (*secrets, *(os.environ.get(name) for name in _TOKEN_VARIABLES)) if value}
     # The longest first, so that a token that contains another does not leave its tail. Two letters are no secret,
