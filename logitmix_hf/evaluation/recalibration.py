@@ -8,7 +8,7 @@ likeliest, and so accuracy; they have a number or more for each class and need m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -149,7 +149,7 @@ def fit_isotonic(logits: ArrayLike, labels: ArrayLike) -> OneByOne:
     return _one_by_one(logits, labels, fit)
 
 
-FITS: Mapping[str, Callable[[np.ndarray, np.ndarray], Calibrator]] = {
+FITS: dict[str, Callable[[np.ndarray, np.ndarray], Calibrator]] = {
     "temperature": fit_temperature,
     "vector": fit_vector_scaling,
     "platt": fit_platt,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -15,8 +16,11 @@ from logitmix_hf.steps.step import MixStep
 from logitmix_hf.steps.stochastic import StochasticStep
 from logitmix_hf.steps.task_loss import TaskLoss
 
-STEPS: dict[str, type[MixedStep] | type[StochasticStep]] = {"mixed": MixedStep, "stochastic": StochasticStep}
-"""The steps that a row of ``METHODS`` names."""
+STEPS: dict[str, Callable[[nn.Module, MixArguments, Any, TaskLoss], MixStep]] = {
+    "mixed": MixedStep,
+    "stochastic": StochasticStep,
+}
+"""The steps that a row of ``METHODS`` names: (model, mix as filled, processor, loss) -> step."""
 
 
 def build_step(

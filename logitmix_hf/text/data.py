@@ -18,14 +18,14 @@ from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.fingerprints import dataset_of, digest_of, renumbered
 from logitmix_hf.text.labels import Labels, read_labels
-from logitmix_hf.text.request import GLUE, TextRequest
+from logitmix_hf.text.request import TextRequest
 from logitmix_hf.text.sources import Source, check_data, open_source
 from logitmix_hf.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["GLUE", "TextData", "TextRequest", "check_data", "load_text_data", "tokenize"]
+__all__ = ["TextData", "TextRequest", "check_data", "load_text_data", "tokenize"]
 
 
 @dataclass(frozen=True)

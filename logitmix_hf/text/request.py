@@ -9,10 +9,7 @@ from typing import Any
 
 from logitmix_hf.data.roles import Needs
 from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.text.tasks import TASKS, Task
-
-GLUE = "nyu-mll/glue"
-"""The data set that a task alone means."""
+from logitmix_hf.text.tasks import GLUE, TASKS, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +17,8 @@ class TextRequest:
     """Which rows to read, and what for. One that differs in a field is made by ``dataclasses.replace``.
 
     Attributes:
-        task: a name in ``TASKS``, read from ``dataset_name``: default the Hub's :data:`GLUE`, else a local folder in
-            its layout, or "builtin".
+        task: a name in ``TASKS``, read from ``dataset_name``: default the task's own data set, else one or a local
+            folder in its layout, or "builtin".
         dataset_name: without a task, any data set of the Hub or a folder, by name and columns.
         dataset_config: its configuration; default the task, or the only one.
         train_file, validation_file, test_file: own data in place of both; kinds by suffix, see
@@ -90,7 +87,13 @@ class TextRequest:
     @property
     def place(self) -> str:
         """The data set that is read where there are no files."""
-        return self.dataset_name or GLUE
+        return self.dataset_name or (TASKS[self.task].dataset if self.task else GLUE)
+
+    @property
+    def config(self) -> str | None:
+        """The configuration of :attr:`place` that is read; None: the only one."""
+        task = TASKS[self.task] if self.task else None
+        return self.dataset_config or (None if task is None else task.config or task.name)
 
     @property
     def needs(self) -> Needs:

@@ -66,11 +66,11 @@ def _open_source(request: TextRequest) -> Source:
     if request.files:
         return _from_files(request.files, needs)
     if request.task is None:
-        return _from_data_set(name, request.dataset_config, needs)
+        return _from_data_set(name, request.config, needs)
     task = TASKS[request.task]
     if name == "builtin":
         return _from_builtin(task, needs)
-    found = load_splits(name, request.dataset_config or task.name)
+    found = load_splits(name, request.config)
     kind, origin = _origin(name)
     wanted = {**({"train": task.train} if needs.train else {}), **task.validation, **(task.test if needs.test else {})}
     for split in wanted.values():

@@ -1,4 +1,5 @@
-"""The tasks of GLUE (Wang et al. 2019, arXiv:1804.07461): columns, label names, splits, scores, leaderboard files."""
+"""Text tasks known by name, those of GLUE (Wang et al. 2019, arXiv:1804.07461): columns, label names, splits, scores,
+leaderboard files."""
 
 from __future__ import annotations
 
@@ -6,35 +7,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+GLUE = "nyu-mll/glue"
+"""The data set on the Hub that GLUE's tasks are configurations of."""
+
 _DEV: Mapping[str, str] = {"validation": "validation"}
 _TEST: Mapping[str, str] = {"test": "test"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """One GLUE task as ``nyu-mll/glue`` lays it out.
+    """One task as its data set lays it out; what is not given is as in GLUE.
 
-    name:        the configuration's name on the Hub.
-    columns:     the text column, or the two of a pair, in the order the model reads them.
+    name:        what ``--task`` takes.
+    columns:     the text column, or the two of a pair, in the order the model reads them. The label's is ``label``.
     label_names: in the order of the label numbers; empty for a regression.
     metrics:     what is reported beside calibration, by the names of ``evaluate``'s "glue"; the first is the headline.
     validation:  name of a predictions file -> split of the data set. MNLI has two.
     test:        likewise; labels of test splits are not public (those of MRPC are).
-    submission:  key of ``test`` -> file of the leaderboard.
+    submission:  key of ``test`` -> file of the leaderboard, where there is one.
     written:     what the leaderboard wants in a row: the label's name, its number, or a value.
     test_rows:   key of ``test`` -> rows of the official split.
+    dataset:     where it is read when no flag says so: an id on the Hub, or a folder in its layout.
+    config:      its configuration there (the Hub's word for the only one is "default"); "": the task's name.
     """
 
     name: str
     columns: tuple[str, ...]
     label_names: tuple[str, ...]
     metrics: tuple[str, ...]
-    submission: Mapping[str, str]
-    test_rows: Mapping[str, int]
+    submission: Mapping[str, str] = field(default_factory=dict)
+    test_rows: Mapping[str, int] = field(default_factory=dict)
     written: Literal["name", "number", "value"] = "number"
     train: str = "train"
     validation: Mapping[str, str] = field(default_factory=lambda: _DEV)
     test: Mapping[str, str] = field(default_factory=lambda: _TEST)
+    dataset: str = GLUE
+    config: str = ""
 
     @property
     def regression(self) -> bool:

@@ -12,6 +12,8 @@ from torch.distributed.run import get_args_parser
 ROOT = Path(__file__).parents[2]
 README, BENCHMARKS, DATA = ROOT / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "docs" / "data.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", BENCHMARKS, *sorted((ROOT / "docs").glob("*.md"))]
+# Its blocks build on each other: tests/docs/test_extending.py takes them in their order.
+WALKED = ROOT / "docs" / "extending.md"
 # Commands of the results are experiments of hours on data that is not here: they are parsed, not run.
 RUN = [page for page in PAGES if page.name != "RESULTS.md"]
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from shown import ALL, FENCED, PAGES, ROOT, SHOWN_ONLY, TRAININGS, blocks_of, flags_of_run
+from shown import ALL, FENCED, PAGES, ROOT, SHOWN_ONLY, TRAININGS, WALKED, blocks_of, flags_of_run
 from test_trainer import Rows, no_dropout
 from transformers import AutoTokenizer, TrainingArguments
 
@@ -28,7 +28,7 @@ SHOWN = {
     text: f"{page.name}-{number}"
     for page in PAGES
     for number, (kind, text) in enumerate(blocks_of(page))
-    if kind == "python"
+    if kind == "python" and page != WALKED
 }
 PYTHON = [pytest.param(text, id=name) for text, name in SHOWN.items()]
 

@@ -105,7 +105,7 @@ class TextJob(Job):
                 "revision": self.model.model_revision,
                 "layers": getattr(model.config, "num_hidden_layers", None),
             },
-            data_record={"columns": data.columns, "config": self.data.task or self.data.dataset_config},
+            data_record={"columns": data.columns, "config": self.request.config},
         )
 
     def read_data(self) -> TextData:
@@ -118,7 +118,7 @@ class TextJob(Job):
         return data.renumbered(known) if set(known) == set(data.label_names) else data
 
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:
-        if self.data.task:
+        if self.data.task and TASKS[self.data.task].submission:
             write_submission(self.data.task, name, predictions.predictions, predictions.label_names, folder)
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.flags import flag
-from logitmix_hf.text.request import GLUE
+from logitmix_hf.text.tasks import GLUE
 
 BERT = "google-bert/bert-base-uncased"
 

@@ -3,7 +3,7 @@
 from logitmix_hf.vision.data.augment import Augment
 from logitmix_hf.vision.data.collate import ImageCollator, TellEpoch
 from logitmix_hf.vision.data.load import ImageData, load_image_data
-from logitmix_hf.vision.data.named import NAMED
+from logitmix_hf.vision.data.named import NAMED, Named
 from logitmix_hf.vision.data.request import ImageRequest
 from logitmix_hf.vision.data.sources import check_image_data
 from logitmix_hf.vision.data.splits import MemorySplit, StreamedSplit
@@ -15,6 +15,7 @@ __all__ = [
     "ImageData",
     "ImageRequest",
     "MemorySplit",
+    "Named",
     "StreamedSplit",
     "TellEpoch",
     "check_image_data",

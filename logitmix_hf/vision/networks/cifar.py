@@ -6,7 +6,6 @@ Every definition is followed to the last bias; where it differs from the paper o
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -176,15 +175,15 @@ def _digits(channels: int, labels: int) -> Parts:
     return Parts(stem, stages, nn.Identity(), average(), nn.Linear(64, labels), torch_default)
 
 
-def cifar_parts(name: str, channels: int, labels: int, dropout: float | None = None) -> Parts:
-    """The parts of the network called ``name`` with a CIFAR stem."""
-    builders: dict[str, Callable[[], Parts]] = {
-        "resnet18": partial(_resnet, channels, labels, basic, 1, (2, 2, 2, 2)),
-        "resnet50": partial(_resnet, channels, labels, bottleneck, 4, (3, 4, 6, 3)),
-        "resnext50": partial(_resnet, channels, labels, grouped, 4, (3, 4, 6, 3)),
-        "vgg16_bn": partial(_vgg, channels, labels, dropout),
-        "mobilenetv2": partial(_mobilenet, channels, labels),
-        "shufflenetv2": partial(_shufflenet, channels, labels),
-        "digits": partial(_digits, channels, labels),
-    }
-    return builders[name]()
+Builder = Callable[[int, int, float | None], Parts]
+
+BUILDERS: dict[str, Builder] = {
+    "resnet18": lambda channels, labels, dropout: _resnet(channels, labels, basic, 1, (2, 2, 2, 2)),
+    "resnet50": lambda channels, labels, dropout: _resnet(channels, labels, bottleneck, 4, (3, 4, 6, 3)),
+    "resnext50": lambda channels, labels, dropout: _resnet(channels, labels, grouped, 4, (3, 4, 6, 3)),
+    "vgg16_bn": _vgg,
+    "mobilenetv2": lambda channels, labels, dropout: _mobilenet(channels, labels),
+    "shufflenetv2": lambda channels, labels, dropout: _shufflenet(channels, labels),
+    "digits": lambda channels, labels, dropout: _digits(channels, labels),
+}
+"""By network, its parts with the stem for CIFAR: (channels, labels, share of units dropped or None) -> parts."""

@@ -15,7 +15,7 @@ from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.losses import MULTI, REGRESSION
-from logitmix_hf.vision.networks.cifar import cifar_parts
+from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
 from logitmix_hf.vision.networks.parts import Parts
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
@@ -75,7 +75,7 @@ def _parts(config: ConvNetConfig) -> Parts:
     if is_torchvision(named, stem):
         network = torchvision_network(named.row.name, stem, channels, labels, config.dropout)
         return torchvision_parts(named.row.name, network)
-    return cifar_parts(named.row.name, channels, labels, config.dropout)
+    return BUILDERS[named.row.name](channels, labels, config.dropout)
 
 
 class ConvNetForImageClassification(PreTrainedModel):
