@@ -6,7 +6,7 @@ BETTER: dict[str, int] = {
     **dict.fromkeys(
         (
             *("accuracy", "top5_accuracy", "subset_accuracy", "f1", "f1_macro", "f1_micro", "matthews_correlation"),
-            *("pearson", "spearmanr", "r2", "r2", "accuracy_at_80", "brier_resolution"),
+            *("pearson", "spearmanr", "r2", "accuracy_at_80", "brier_resolution"),
         ),
         1,
     ),

@@ -15,7 +15,7 @@ import torch
 from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, pick
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.modality import IMAGE
