@@ -11,7 +11,7 @@ from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
 
-_SHARED = ("seed", "skip_corrupt", "cache_dir", "memory_limit")
+_SHARED = ("seed", "skip_corrupt", "max_pixels", "cache_dir", "memory_limit")
 
 
 def check_images_apart(place: str, judged: str | None) -> None:

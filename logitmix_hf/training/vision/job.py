@@ -175,6 +175,7 @@ class VisionJob(Job):
             image_size=data.image_size,
             channels=data.channels,
             skip_corrupt=data.skip_corrupt,
+            max_pixels=data.max_pixels,
             cache_dir=data.cache_dir,
             memory_limit=None if limit is None else int(limit * 2**30),
             calibration_share=self.run.calibration_split,

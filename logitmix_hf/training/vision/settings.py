@@ -13,6 +13,7 @@ from logitmix_hf.flags import flag
 from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.data.augment import CROPS, PADDINGS
+from logitmix_hf.vision.data.decode import MOST_PIXELS
 from logitmix_hf.vision.networks import NETWORKS, STEMS
 
 
@@ -34,6 +35,7 @@ class DataSettings:
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on this many rows, the same in every run")
     skip_corrupt: bool = flag("data", False, "leave out images that cannot be read, and say how many")
+    max_pixels: int = flag("data", MOST_PIXELS, "a larger image is not decoded: it may be made to fill the memory")
     cache_dir: str | None = flag("data", None, "where decoded images are kept")
     memory_limit: float | None = flag("data", None, "GiB that decoded images may take; more is streamed from files")
     crop: str | None = flag("data", None, f"{', '.join(CROPS)}: how training cuts its window; default by the data")
@@ -42,6 +44,7 @@ class DataSettings:
     flip: float | None = flag("data", None, "share of training images that are mirrored")
 
     def __post_init__(self) -> None:
+        check_number("max_pixels", self.max_pixels, low=1)
         if self.memory_limit is not None:
             check_number("memory_limit", self.memory_limit, low=0)
         if self.crop is not None:

@@ -21,6 +21,9 @@ GREY_MODES = {"1", "L", "LA", "La", *_SIXTEEN_BITS}
 
 _CHUNK = 64  # images a task
 
+MOST_PIXELS = 100_000_000
+"""Pixels of an image above which it is not decoded: half a megabyte of PNG may unpack to gigabytes."""
+
 
 class RawImages(Protocol):
     """Encoded images by row; may be copied into worker processes."""
@@ -47,7 +50,30 @@ class CorruptImage(UserError):
         super().__init__(last.rpartition("CorruptImage: ")[2])
 
 
-def decode(data: bytes, channels: int) -> Any:
+@dataclass(frozen=True)
+class BoundedImages:
+    """``images``, of which none above ``max_pixels`` is decoded."""
+
+    images: RawImages
+    max_pixels: int = MOST_PIXELS
+
+    @property
+    def key(self) -> str | None:
+        """Of the images themselves, where they have one; another bound may leave out others."""
+        own = getattr(self.images, "key", None)
+        return own if own is None or self.max_pixels == MOST_PIXELS else f"{own} {self.max_pixels}"
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, row: int) -> bytes:
+        return self.images.read(row)
+
+    def name(self, row: int) -> str:
+        return self.images.name(row)
+
+
+def decode(data: bytes, channels: int, max_pixels: int = MOST_PIXELS) -> Any:
     """A Pillow image of mode "L" (1 channel) or "RGB" (3), upright as its EXIF says.
 
     Transparent parts lie on white, 16 bits are scaled to 8, palettes and CMYK converted; of an animation the first
@@ -55,11 +81,20 @@ def decode(data: bytes, channels: int) -> Any:
 
     Raises:
         Exception: of many kinds, as Pillow does, for what is no image, is cut short or broken; ``ValueError`` for
-            pixels whose range is unknown (floating point, 32 bits).
+            pixels whose range is unknown (floating point, 32 bits), and for more than ``max_pixels``.
     """
     from PIL import Image, ImageOps
 
-    with Image.open(io.BytesIO(data)) as opened:
+    if max_pixels > MOST_PIXELS and max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
+        Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow has a bound of its own, and somebody asked for more
+    try:
+        opened = Image.open(io.BytesIO(data))  # the header alone
+    except Image.DecompressionBombError as bomb:
+        raise ValueError(f"{one_line(bomb)}: more than --max_pixels {max_pixels} allows") from bomb
+    with opened:
+        width, height = opened.size
+        if width * height > max_pixels:
+            raise ValueError(f"{width} x {height} pixels are more than --max_pixels {max_pixels} allows")
         opened.load()
         image = ImageOps.exif_transpose(opened)
     if image.mode in _SIXTEEN_BITS:
@@ -109,9 +144,13 @@ def read_image(images: RawImages, row: int, channels: int) -> Any:
         CorruptImage: naming the row, for whatever hinders.
     """
     try:
-        return decode(images.read(row), channels)
+        return decode(images.read(row), channels, _bound(images))
     except Exception as error:  # Pillow's decoders raise many kinds
         raise CorruptImage(unreadable([Failure(images.name(row), why(error))], 1)) from error
+
+
+def _bound(images: RawImages) -> int:
+    return images.max_pixels if isinstance(images, BoundedImages) else MOST_PIXELS
 
 
 def why(error: Exception) -> str:
@@ -172,7 +211,7 @@ def decode_rows(images: RawImages, rows: np.ndarray, side: int, channels: int, w
         try:
             data = images.read(row)
             digests[position] = np.frombuffer(row_digest(data), np.uint8)
-            image = decode(data, channels)
+            image = decode(data, channels, _bound(images))
             if side:
                 pixels[position] = square(image, side)
         except Exception as error:  # Pillow's decoders raise many kinds

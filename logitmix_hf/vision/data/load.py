@@ -21,7 +21,7 @@ from logitmix_hf.vision.data.named import Named
 from logitmix_hf.vision.data.reading import SplitReader
 from logitmix_hf.vision.data.request import ImageRequest
 from logitmix_hf.vision.data.sizes import SCANNED, Shape, choose_shape
-from logitmix_hf.vision.data.sources import RawSplit, check_image_data, open_source
+from logitmix_hf.vision.data.sources import RawSplit, bounded, check_image_data, open_source
 from logitmix_hf.vision.data.splits import MemorySplit, Split
 from logitmix_hf.vision.data.statistics import statistics_of
 
@@ -122,7 +122,7 @@ def load_image_data(request: ImageRequest) -> ImageData:
         UserError: for anything that the user can mend; the message is one line.
     """
     check_image_data(request)
-    source = open_source(request)
+    source = bounded(open_source(request), request.max_pixels)
     choice = choose_rows(source, request)
     wanted = choice.rows
     shown = source.train or next(raw for raw, _ in wanted.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from logitmix_hf.data.roles import Needs
 from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.vision.data.decode import MOST_PIXELS
 from logitmix_hf.vision.data.named import NAMED
 
 
@@ -28,6 +29,7 @@ class ImageRequest:
         image_size: side of the square that images are resized to, see :func:`choose_shape` for the default.
         channels: 1 or 3; default by the data.
         skip_corrupt: leave out images that cannot be decoded, and warn how many.
+        max_pixels: a larger image counts as one that cannot be decoded.
         cache_dir: where decoded pixels are kept; default beside the data sets that ``datasets`` keeps.
         memory_limit: bytes that decoded splits may take; more is streamed. Default half of the free memory.
         calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
@@ -51,6 +53,7 @@ class ImageRequest:
     image_size: int | None = None
     channels: int | None = None
     skip_corrupt: bool = False
+    max_pixels: int = MOST_PIXELS
     cache_dir: str | Path | None = None
     memory_limit: int | None = None
     calibration_share: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
 from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
 from logitmix_hf.errors import UserError, listed, nearest
 from logitmix_hf.vision.data.columns import find_image_column, find_label_column, label_values, require_column
-from logitmix_hf.vision.data.decode import RawImages
+from logitmix_hf.vision.data.decode import BoundedImages, RawImages
 from logitmix_hf.vision.data.digits import load_digits
 from logitmix_hf.vision.data.folders import holds_class_folders, read_class_folders
 from logitmix_hf.vision.data.images import ArrayImages, DatasetImages, FileImages
@@ -69,6 +69,21 @@ def check_image_data(request: ImageRequest) -> None:
             raise UserError(
                 f"--{flag} {value} does not fit --dataset {request.dataset}, which has no columns; leave it out."
             )
+
+
+def bounded(source: Source, max_pixels: int) -> Source:
+    """The same, of whose images none above so many pixels is decoded."""
+    made: dict[int, BoundedImages] = {}
+
+    def bound(split: RawSplit) -> RawSplit:
+        return replace(split, images=made.setdefault(id(split.images), BoundedImages(split.images, max_pixels)))
+
+    return replace(
+        source,
+        train=None if source.train is None else bound(source.train),
+        validation={name: bound(split) for name, split in source.validation.items()},
+        test={name: bound(split) for name, split in source.test.items()},
+    )
 
 
 def open_source(request: ImageRequest) -> Source:

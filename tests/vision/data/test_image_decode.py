@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from picturefiles import encoded, noise
 from PIL import Image
 
-from logitmix_hf.vision.data.decode import CorruptImage, decode, decode_rows, read_image, scan, square
+from logitmix_hf.vision.data.decode import BoundedImages, CorruptImage, decode, decode_rows, read_image, scan, square
 
 
 class Bytes:
@@ -185,3 +186,31 @@ def test_a_message_survives_the_workers_of_a_data_loader():
     """They raise again with the traceback for a message."""
     told = CorruptImage("Caught CorruptImage in DataLoader worker process 0.\nTraceback:\n  File x\nlogitmix_hf.vision.data.decode.CorruptImage: Cannot read row 3: cut.\n")  # fmt: skip  # noqa: E501
     assert str(told) == "Cannot read row 3: cut."
+
+
+def bomb(side: int) -> bytes:
+    """A PNG of one colour, side x side: a thousandth of what it unpacks to."""
+    buffer = io.BytesIO()
+    Image.new("1", (side, side)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def test_an_image_that_would_fill_the_memory_is_not_unpacked():
+    small, large = encoded(COLOUR), bomb(10_050)
+    assert len(large) < 200_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow tells, and unpacks all the same
+        tracemalloc.start()
+        decoded = decode_rows(Bytes(small, large), np.arange(2), 5, 3, "what")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert list(decoded.failures) == [1]
+        assert "10050 x 10050 pixels are more than --max_pixels 100000000 allows" in decoded.failures[1].why
+        assert peak < 20_000_000
+        assert decode(large, 1, max_pixels=101_002_500).size == (10_050, 10_050)
+    bounded = BoundedImages(Bytes(small), max_pixels=34)
+    with pytest.raises(CorruptImage, match="7 x 5 pixels are more than --max_pixels 34"):
+        read_image(bounded, 0, 3)
+    assert read_image(BoundedImages(Bytes(small), max_pixels=35), 0, 3).size == (7, 5)
+    with pytest.raises(ValueError, match="--max_pixels"):
+        decode(bomb(20_000), 1)  # above Pillow's own bound too
