@@ -32,6 +32,7 @@ class PredictSettings:
     text_columns: str | None = flag("input", None, "column of the text, or two joined by a comma; default the run's")
     image_column: str | None = flag("input", None, "column of the images or their paths")
     max_length: int | None = flag("input", None, "tokens a row is cut to; default the run's, else what the model reads")
+    max_pixels: int = flag("input", 100_000_000, "a larger image is not decoded: it may be made to fill the memory")
     on_error: str = flag("input", "skip", "a row that cannot be read: skip (it is told, and left out) or stop")
     output: str | None = flag("output", None, ".csv, .jsonl or .parquet; default stdout")
     output_format: str | None = flag("output", None, "csv or jsonl for stdout; default csv")
@@ -44,6 +45,7 @@ class PredictSettings:
         check_choice("on_error", self.on_error, ON_ERROR)
         check_choice("dtype", self.dtype, DTYPES)
         check_number("batch_size", self.batch_size, low=1)
+        check_number("max_pixels", self.max_pixels, low=1)
         if self.max_length is not None:
             check_number("max_length", self.max_length, low=4)
         if self.model is None:
@@ -95,6 +97,7 @@ def _predict(settings: PredictSettings) -> int:
     usable_device(settings.device)
     with bars_for_people():
         classifier = found.load(settings.device, settings.dtype, settings.max_length)
+        classifier = replace(classifier, max_pixels=settings.max_pixels)
     counts = write_answers(
         classifier,
         data,

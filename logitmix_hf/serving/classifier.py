@@ -48,6 +48,7 @@ class Classifier:
                  the weights.
     columns:     the text columns that a run was trained on; () where that is not known.
     max_length:  tokens that a text is cut to.
+    max_pixels:  a larger image is not decoded.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Classifier:
     temperature: float = 1.0
     columns: tuple[str, ...] = ()
     max_length: int = _LONGEST
+    max_pixels: int = 100_000_000
 
     def logits(self, inputs: Sequence[Any], calibrated: bool = True) -> np.ndarray:
         """(B, C) float32 logits of one batch, in its order.

@@ -205,7 +205,7 @@ def _prepared(classifier: Classifier, row: Row) -> Any:
 
     try:
         data = row.value if isinstance(row.value, bytes) else Path(row.value).read_bytes()
-        return classifier.prepare([decode(data, channels=3)])
+        return classifier.prepare([decode(data, channels=3, max_pixels=classifier.max_pixels)])
     except OSError as error:
         return error.strerror or why(error)
     except Exception as error:  # decoders and processors raise many kinds

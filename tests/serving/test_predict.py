@@ -126,6 +126,17 @@ def test_a_bad_row_is_told_with_its_number_and_left_out_or_ends_all(folder, tmp_
     assert "None of the 2 rows" in capsys.readouterr().err
 
 
+def test_a_picture_above_the_bound_is_told_and_left_out(tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for side in (10, 21):
+        Image.new("RGB", (side, 10), "red").save(folder / f"{side}.png")
+    assert predict("--model", tiny_vit(tmp_path / "vit"), "--input", folder, "--max_pixels", 200) == 0
+    printed = capsys.readouterr()
+    assert [row["file"] for row in cells(printed.out)] == ["10.png"]
+    assert "21 x 10 pixels are more than --max_pixels 200 allows" in printed.err
+
+
 def test_a_folder_of_images_with_one_that_is_broken(tmp_path, capsys):
     root, model = pictures(tmp_path / "images", count=3), tiny_vit(tmp_path / "model")
     (root / "cat" / "01.png").write_bytes(b"no image")
