@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from logitmix_hf.data.cells import NUMBER
 from logitmix_hf.data.rows import LINES, SUFFIXES, Table, is_saved, not_text, open_rows
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.modality import TEXT
-from logitmix_hf.text.labels import NUMBER
 from logitmix_hf.vision.data.folders import IMAGE_SUFFIXES
 
 TEXT_NAMES = ("text", "sentence")

@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from logitmix_hf.data.cells import NUMBER
+from logitmix_hf.data.labels import row_numbers
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.text.labels import NUMBER, row_numbers
 
 LABEL_COLUMNS = ("label", "labels")
 _OWN = ("labels", "idx", "posterior")  # names that the made splits use themselves
@@ -40,7 +41,7 @@ def find_text_columns(split: Columns, asked: tuple[str, ...] | None, label: str)
             split.require(name, "text_columns")
         columns = asked
     else:
-        others = [name for name in split.table.column_names if name not in (label, "idx")]
+        others = [name for name in split.names if name not in (label, "idx")]
         columns = tuple(name for name in others if _holds_texts(split, name))
         if len(columns) not in (1, 2):
             raise UserError(
@@ -60,6 +61,8 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def _holds_texts(split: Columns, name: str) -> bool:
+    if name in split.mixed:  # strings that Arrow refuses are no texts either, which is told when they are read
+        return all(isinstance(value, str | None) for value in split.mixed[name])
     column = split.table.column(name)
     if not _is_string(column.type):
         return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from logitmix_hf.data.labels import Labels, read_labels, tells_labels
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
@@ -17,7 +18,6 @@ from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.fingerprints import dataset_of, digest_of, renumbered
-from logitmix_hf.text.labels import Labels, read_labels
 from logitmix_hf.text.request import TextRequest
 from logitmix_hf.text.sources import Source, check_data, open_source
 from logitmix_hf.text.tokens import tokenize
@@ -161,10 +161,10 @@ def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[s
     labelled = {
         key: (split, split.require(label, "label_column"))
         for key, split in splits.items()
-        if key not in source.test or _has_labels(split, label, source.task is not None)
+        if key not in source.test or tells_labels(split, label, first)
     }
     names = request.known_labels or (source.task.label_names if source.task else ())
-    regression = request.regression or (source.task is not None and source.task.regression)
+    regression = True if source.task is not None and source.task.regression else request.regression
     known = () if regression else names
     labels, values = read_labels(labelled, regression=regression, known=known, learns=request.training)
     tables = {}
@@ -176,15 +176,7 @@ def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[s
         if source.kind == "builtin" and key != "calibration":
             made["posterior"] = split.table.column("posterior")
         tables[key] = pa.table(made)
-    return columns, tables, labels, tuple(note for split in splits.values() for note in split.notes)
+    return columns, tables, labels, (*(note for split in splits.values() for note in split.notes), *labels.notes)
 
 
 _LABEL_TYPES = {SINGLE: pa.int64(), REGRESSION: pa.float64(), MULTI: pa.list_(pa.float32())}
-
-
-def _has_labels(split: Columns, column: str, glue: bool) -> bool:
-    """Whether a test split tells its labels: it has the column, no row lacks one, and not all are GLUE's -1."""
-    if column not in split.names:
-        return False
-    values = split.values(column)
-    return all(value is not None for value in values) and not (glue and all(value == -1 for value in values))

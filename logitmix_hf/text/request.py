@@ -25,8 +25,8 @@ class TextRequest:
             :func:`logitmix_hf.data.rows.read_columns`.
         text_columns: one or two. Default: the columns that hold texts beside the label, when there are one or two.
         label_column: default "label", else "labels".
-        regression: take integer labels as values. Real numbers always are, see
-            :func:`logitmix_hf.text.labels.read_labels`, which also says how labels are ordered.
+        regression: True: integer labels are values. False: real numbers are classes. See
+            :func:`logitmix_hf.data.labels.read_labels`, which also says how labels are ordered.
         validation_share: where there is no validation split (``data.roles``) or file, this share of train is held
             out, stratified, by ``seed``; 0 for none.
         max_train_samples: keep so many rows of train, the first of a shuffle by ``seed``.
@@ -51,7 +51,7 @@ class TextRequest:
     test_file: str | Path | None = None
     text_columns: tuple[str, ...] | None = None
     label_column: str | None = None
-    regression: bool = False
+    regression: bool | None = None
     validation_share: float = 0.1
     seed: int = 42
     max_train_samples: int | None = None

@@ -13,12 +13,20 @@ from logitmix_hf.errors import UserError, check_number
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_CUT = "cut"
 KEPT = ("labels", "idx")
 """Columns that stay beside the model's inputs."""
 
 
 def tokenize(dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_length: int) -> Dataset:
-    """Model inputs of every row, with the columns ``labels`` and ``idx`` where the data has them.
+    """The first of :func:`tokenize_and_count`."""
+    return tokenize_and_count(dataset, tokenizer, columns, max_length)[0]
+
+
+def tokenize_and_count(
+    dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_length: int
+) -> tuple[Dataset, int]:
+    """Model inputs of every row, and how many rows were cut; with the columns ``labels`` and ``idx`` where the data has them.
 
     One column is a text; two are a pair, cut at the longer text first. At most ``max_length`` tokens with the special
     ones; nothing is padded: the collator pads each batch to its longest row. The result lies in the cache of
@@ -33,8 +41,8 @@ def tokenize(dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_lengt
     if len(columns) not in (1, 2):
         raise UserError(f"A model reads one text or a pair; got {len(columns)} columns: {', '.join(columns)}.")
     check_number("max_length", max_length, low=1 + tokenizer.num_special_tokens_to_add(pair=len(columns) == 2))
-    key = Hasher.hash([dataset._fingerprint, _identity(tokenizer), columns, max_length])
-    return dataset.map(
+    key = Hasher.hash([dataset._fingerprint, _identity(tokenizer), columns, max_length, _CUT])
+    made = dataset.map(
         _tokenize_batch,
         batched=True,
         fn_kwargs={"tokenizer": tokenizer, "columns": columns, "max_length": max_length},
@@ -43,13 +51,19 @@ def tokenize(dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_lengt
         new_fingerprint=key,
         desc="Tokenising",
     )
+    return made.remove_columns(_CUT), sum(made.data.column(_CUT).to_pylist())
 
 
 def _tokenize_batch(
     batch: dict[str, list[Any]], tokenizer: Any, columns: tuple[str, ...], max_length: int
 ) -> dict[str, list[Any]]:
     texts = [batch[column] for column in columns]
-    return dict(tokenizer(*texts, truncation="longest_first", max_length=max_length, padding=False))
+    made = tokenizer(*texts, truncation="longest_first", max_length=max_length, padding=False)
+    if made.encodings is not None:
+        cut = [bool(encoding.overflowing) for encoding in made.encodings]
+    else:
+        cut = [len(ids) > max_length for ids in tokenizer(*texts, truncation=False, verbose=False)["input_ids"]]
+    return {**made, _CUT: cut}
 
 
 def _identity(tokenizer: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -120,6 +121,11 @@ class Job(ABC):
 
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:  # noqa: B027
         """Called with the predictions of each test split."""
+
+    def tell(self, lines: Sequence[str]) -> None:
+        """Lines for whoever watches, said by one process."""
+        if lines and self.training.process_index == 0:
+            print(*lines, sep="\n", file=sys.stderr)
 
     @property
     def label(self) -> str:

@@ -287,7 +287,7 @@ CONTENT = [
     ("text,label\na,x\n,y\n,x\n", {}, r"2 of 3 rows have no text in column 'text' \(rows 2, 3\).*written \"\""),
     ("text,label\na,x\nb,\nc,y\n", {}, r"1 of 3 rows have no label in column 'label' \(row 2\)"),
     ("text,label\na,x\nb,x\n", {}, "a single class, 'x'"),
-    ("text,label\na,1\nb,x\n", {}, "more than one kind of label"),
+    ("text,label\na,1.5\nb,x\n", {}, "more than one kind of label"),
     ("text,y\na,1\nb,2\n", {}, "has no column 'label'. Columns: 'text', 'y'. See --label_column"),
     ("text,label\na,1\nb,2\n", {"label_column": "lable"}, "no column 'lable'. Did you mean 'label'"),
     ("text,label\na,1\nb,2\n", {"text_columns": ("txt",)}, "no column 'txt'. Did you mean 'text'"),

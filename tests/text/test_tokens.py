@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from datasets import Dataset, config
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertTokenizer, DataCollatorWithPadding, PreTrainedTokenizerFast
+from transformers import BatchEncoding, BertTokenizer, DataCollatorWithPadding, PreTrainedTokenizerFast
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.text import tokens
@@ -37,6 +37,21 @@ def _own_cache(tmp_path, monkeypatch):
 def make_data(texts=TEXTS):
     rows = {"text": texts, "other": OTHERS[: len(texts)], "labels": list(range(len(texts)))}
     return Dataset.from_dict({**rows, "idx": [10 + i for i in range(len(texts))], "posterior": [[1.0]] * len(texts)})
+
+
+@pytest.mark.parametrize("columns", [("text",), ("text", "other")])
+@pytest.mark.parametrize("length", [5, 7, 64])
+def test_rows_that_are_cut_are_counted(columns, length):
+    """Also by a tokenizer without a backend, and when the tokens come from the cache."""
+    data = make_data()
+    whole = make_tokenizer()(*(data[name][:] for name in columns))["input_ids"]
+    wanted = sum(len(ids) > length for ids in whole)
+    assert wanted < len(data)
+    for _ in range(2):
+        assert tokens.tokenize_and_count(data, make_tokenizer(), columns, length)[1] == wanted
+    slow = lambda *texts, **options: BatchEncoding(dict(make_tokenizer()(*texts, **options)))  # noqa: E731
+    batch = {name: data[name][:] for name in columns}
+    assert sum(tokens._tokenize_batch(batch, slow, columns, length)["cut"]) == wanted
 
 
 @pytest.mark.parametrize("columns", [("text",), ("text", "other")])

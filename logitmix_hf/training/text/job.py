@@ -13,9 +13,11 @@ from transformers import DataCollatorWithPadding
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config, load_tokenizer
-from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data, tokenize
+from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data
+from logitmix_hf.text.overview import overview
 from logitmix_hf.text.submission import write_submission
 from logitmix_hf.text.tasks import TASKS
+from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.text import model as load
@@ -51,7 +53,9 @@ class TextJob(Job):
         files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
         if self.training.do_train and files:
             raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
-        check_flags(self, self.data.regression or (self.data.task is not None and TASKS[self.data.task].regression))
+        check_flags(
+            self, bool(self.data.regression) or (self.data.task is not None and TASKS[self.data.task].regression)
+        )
 
     def check_calibration_rows(self, data: TextData) -> None:
         """Require a calibration file to hold other rows than those that are judged."""
@@ -79,8 +83,7 @@ class TextJob(Job):
     def load(self) -> Loaded:
         with self.training.main_process_first(desc="data"):
             data = self.read_data()
-        if self.training.process_index == 0:
-            print(*data.notes, sep="\n", end="\n" * bool(data.notes), file=sys.stderr)
+        self.tell(data.notes)
         data = self.aligned(data)
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config = load.fit_config(self._config, data, self.model, self.data.max_length)
@@ -89,13 +92,16 @@ class TextJob(Job):
         self.check_calibration_rows(data)
         given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
         with self.training.main_process_first(desc="tokens"):
-            splits = {
-                name: tokenize(split, tokenizer, data.columns, self.data.max_length) for name, split in given.items()
+            made = {
+                name: tokenize_and_count(split, tokenizer, data.columns, self.data.max_length)
+                for name, split in given.items()
             }
+        cut = {name: count for name, (_, count) in made.items() if count}
+        self.tell(overview(data, sum(cut.values()), self.data.max_length))
         multiple = 8 if self.training.fp16 or self.training.bf16 else None
         return Loaded(
             data=data,
-            splits=splits,
+            splits={name: split for name, (split, _) in made.items()},
             model=model,
             processor=tokenizer,
             collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple),
@@ -105,7 +111,12 @@ class TextJob(Job):
                 "revision": self.model.model_revision,
                 "layers": getattr(model.config, "num_hidden_layers", None),
             },
-            data_record={"columns": data.columns, "config": self.request.config},
+            data_record={
+                "columns": data.columns,
+                "config": self.request.config,
+                "max_length": self.data.max_length,
+                "cut": cut,
+            },
         )
 
     def read_data(self) -> TextData:

@@ -29,7 +29,9 @@ class DataSettings:
     test_file: str | None = flag("data", None, "own test data, for --do_predict")
     text_columns: str | None = flag("data", None, "column of the text, or two joined by a comma: a,b")
     label_column: str | None = flag("data", None, "column of the label; default label or labels")
-    regression: bool = flag("data", False, "treat the labels as values")
+    regression: bool | None = flag(
+        "data", None, "treat integer labels as values; false: real numbers as classes; default by the data"
+    )
     validation_share: float = flag("data", 0.1, "share of train to hold out where there is no validation data")
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on the first rows only")

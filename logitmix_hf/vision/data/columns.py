@@ -5,15 +5,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from logitmix_hf.data.labels import read_labels
+from logitmix_hf.data.rows import Columns, columns_of
 from logitmix_hf.errors import UserError, listed, nearest
-from logitmix_hf.vision.data.labels import LabelColumn
+from logitmix_hf.evaluation.predictions import REGRESSION, SINGLE
 
 
-def label_values(where: str, split: Any, column: str) -> LabelColumn:
-    """A column of a ``datasets.Dataset`` as Python values, with the names that its numbers stand for."""
-    values = split.with_format("arrow").select_columns([column])[:].column(column).to_pylist()
-    values = [None if value != value else value for value in values]  # NaN is the one value unequal to itself
-    return LabelColumn(where, column, values, tuple(getattr(split.features[column], "names", None) or ()))
+def label_values(where: str, split: Any, column: str) -> Columns:
+    """The column of labels of a ``datasets.Dataset`` alone."""
+    table = split.with_format("arrow").select_columns([column])[:]
+    return columns_of(where, table, {column: split.features[column]})
+
+
+def number_labels(
+    splits: Mapping[str, Columns], column: str, learns: bool = True
+) -> tuple[tuple[str, ...], dict[str, np.ndarray], tuple[str, ...]]:
+    """Class names in the order of their numbers, each split's (N,) int64 labels, and notes; the first split, train where
+    there is one, says which classes there are. ``learns``: require two.
+
+    Raises:
+        UserError: as :func:`logitmix_hf.data.labels.read_labels`, and for several labels a row or real values.
+    """
+    labels, values = read_labels({key: (split, column) for key, split in splits.items()}, learns=learns)
+    if labels.problem != SINGLE:
+        what = "real values, not labels" if labels.problem == REGRESSION else "several values a row"
+        raise UserError(
+            f"{next(iter(splits.values())).where}: column {column!r} holds {what}; images are classified only, one label"
+            " each. See --label_column."
+        )
+    return labels.names, {key: np.array(some, np.int64) for key, some in values.items()}, labels.notes
 
 
 def find_image_column(where: str, features: Mapping[str, Any], asked: str | None, usual: str | None) -> str:

@@ -46,6 +46,7 @@ class ImageData:
     skipped: how many images were left out as unreadable, by split.
     stored: side of the square that images are resized to before the centre is cut out; None: ``image_size``.
     calibration: rows that the temperature is fitted on, set apart from train; ``calibration_note`` says how.
+    notes: what was surprising about the data, one line each.
     """
 
     train: Split | None
@@ -69,6 +70,7 @@ class ImageData:
     stored: int | None = None
     calibration: Split | None = None
     calibration_note: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -156,6 +158,7 @@ def load_image_data(request: ImageRequest) -> ImageData:
         stored=shape.stored,
         calibration=splits.get("calibration"),
         calibration_note=choice.calibration_note,
+        notes=source.notes,
     )
 
 

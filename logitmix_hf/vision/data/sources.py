@@ -8,14 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
+from logitmix_hf.data.labels import tells_labels
 from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
+from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed, nearest
-from logitmix_hf.vision.data.columns import find_image_column, find_label_column, label_values, require_column
+from logitmix_hf.vision.data.columns import (
+    find_image_column,
+    find_label_column,
+    label_values,
+    number_labels,
+    require_column,
+)
 from logitmix_hf.vision.data.decode import BoundedImages, RawImages
 from logitmix_hf.vision.data.digits import load_digits
 from logitmix_hf.vision.data.folders import holds_class_folders, read_class_folders
 from logitmix_hf.vision.data.images import ArrayImages, DatasetImages, FileImages
-from logitmix_hf.vision.data.labels import LabelColumn, number_labels
 from logitmix_hf.vision.data.named import NAMED, Named, find_named, unknown
 from logitmix_hf.vision.data.request import ImageRequest
 
@@ -35,7 +42,8 @@ class Source:
     """Raw splits by their role.
 
     kind: "hub", "folder" or "builtin". name: one word for it. origin: what a card may print: never a path of this
-    machine. note: where validation comes from, empty when a share of train must be held out.
+    machine. note: where validation comes from, empty when a share of train must be held out. notes: what was surprising,
+    one line each.
     """
 
     kind: str
@@ -47,6 +55,7 @@ class Source:
     test: dict[str, RawSplit] = field(default_factory=dict)
     named: Named | None = None
     note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def check_image_data(request: ImageRequest) -> None:
@@ -175,18 +184,17 @@ def _data_set(request: ImageRequest) -> Source:
     features = found[chosen[first]].features
     image = find_image_column(where[first], features, request.image_column, named.image if named else None)
     label = find_label_column(where[first], features, request.label_column, named.label if named else None)
-    columns: dict[str, LabelColumn] = {}
+    columns: dict[str, Columns] = {}
     for role, split in chosen.items():
         features = found[split].features
         require_column(where[role], features, image, "image_column")
-        judged = split == held
-        if role == "test" and not judged and label not in features:
-            continue
-        require_column(where[role], features, label, "label_column")
-        column = label_values(where[role], found[split], label)
-        if role != "test" or judged or column.complete:
-            columns[role] = column
-    label_names, numbers = number_labels(columns, learns=not needs.judged)
+        unlabelled = role == "test" and split != held
+        if not unlabelled or label in features:
+            require_column(where[role], features, label, "label_column")
+            column = label_values(where[role], found[split], label)
+            if not unlabelled or tells_labels(column, label, columns.get(first, column)):
+                columns[role] = column
+    label_names, numbers, notes = number_labels(columns, label, learns=not needs.judged)
     splits = {
         role: RawSplit(
             where[role],
@@ -208,4 +216,5 @@ def _data_set(request: ImageRequest) -> Source:
         test={"test": splits["test"]} if needs.test and held != "test" else {},
         named=named,
         note=f"the split {held}" if held else "",
+        notes=notes,
     )

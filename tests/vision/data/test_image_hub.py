@@ -100,9 +100,13 @@ def _column(values, feature):
     ("columns", "options", "message"),
     [
         (_column(lambda n: [i / 7 for i in range(n)], Value("float32")), {}, "'label' holds real values, not labels"),
-        (_column(lambda n: ["a"] * n, Value("string")), {}, "single label, 'a'"),
-        (_column(lambda n: [0, -1, 1] * (n // 3), NAMES), {}, "no label in 4 of 12 rows, first in row 1"),
-        (_column(lambda n: ["a", None, "b"] * (n // 3), Value("string")), {}, "no label in 4 of 12 rows"),
+        (_column(lambda n: ["a"] * n, Value("string")), {}, "single class, 'a'"),
+        (
+            _column(lambda n: [0, -1, 1] * (n // 3), NAMES),
+            {},
+            r"4 of 12 rows have no label in column 'label' \(rows 2, 5",
+        ),
+        (_column(lambda n: ["a", None, "b"] * (n // 3), Value("string")), {}, "4 of 12 rows have no label"),
         (_column(lambda n: [[0, 1]] * n, datasets.List(Value("int64"))), {}, "several values a row"),
         (
             {"y": (lambda n: [1] * n, Value("int64"))},
@@ -139,7 +143,10 @@ def test_a_label_that_train_never_had(folder, tmp_path):
     words = lambda *kinds: _column(lambda n: [kinds[i % len(kinds)] for i in range(n)], Value("string"))  # noqa: E731
     folder(("train", 12, 0), **words("a", "b"))
     name = folder(("validation", 6, 0), **words("a", "z"))
-    with pytest.raises(UserError, match=r"split 'validation' .* labels that train lacks: 'z'; labels there: 'a', 'b'"):
+    with pytest.raises(
+        UserError,
+        match=r"split 'validation' .* has the label 'z' \(rows 2, 4, 6\), which .*: 'a', 'b'",
+    ):
         load_image_data(ImageRequest(dataset=name))
 
 
