@@ -3,7 +3,7 @@ SHELL := /bin/sh
 PY := .venv/bin/python
 export PYTHON TORCH_INDEX
 
-.PHONY: help setup demo demo-vision test lint wheel docs format clean distclean
+.PHONY: help setup demo demo-vision test quick lint wheel docs format clean distclean
 .NOTPARALLEL:
 
 help: ## List these commands
@@ -23,6 +23,14 @@ demo-vision: setup ## Train one small network on handwritten digits in six ways 
 # One thread a worker: two workers fill the two cores that the suite is measured on.
 test: lint ## Check style and types, then run the tests
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+# What trains nothing and starts no other process: the mathematics, the parts, the house.
+QUICK = tests/test_*.py tests/builtin tests/data tests/docs/test_pages.py tests/evaluation tests/house tests/models \
+	tests/steps tests/text tests/vision/mixers tests/vision/test_*.py
+
+quick: setup ## Test the mathematics, the parts and the house, in about a minute
+	$(PY) -m ruff check .
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup -m "not slow" $(QUICK) $(ARGS)
 
 lint: setup ## Check style and types
 	$(PY) -m ruff check .

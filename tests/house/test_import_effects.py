@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow  # other processes
+
 ROOT = Path(__file__).parents[2]
 # Loaded by `evaluate` by path, and they need it: they are no modules to import.
 NOT_IMPORTED = ROOT / "logitmix_hf/evaluation/modules"

@@ -18,6 +18,7 @@ from tinyrun import WORDS, flags, rows
 from transformers import BertTokenizer
 
 pytest.importorskip("hatchling", reason="the wheel is built by hatchling, of the extra dev")
+pytestmark = pytest.mark.slow  # other processes
 
 ROOT = Path(__file__).parents[2]
 BUILD = "import sys, hatchling.build; print(hatchling.build.build_wheel(sys.argv[1]))"

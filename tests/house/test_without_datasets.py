@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow  # other processes
+
 ROOT = Path(__file__).parents[2]
 
 # Finders that look through the names, as on a machine where they are not installed: an import fails, and
