@@ -11,10 +11,10 @@ from pathlib import Path
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import FlagParser, formatter
 from logitmix_hf.process import guarded
-from logitmix_hf.reporting.pages.columns import SCORE
+from logitmix_hf.reporting.comparison.columns import SCORE
+from logitmix_hf.reporting.comparison.runs import find_runs
+from logitmix_hf.reporting.comparison.scores import Options
 from logitmix_hf.reporting.pages.page import FILES, check_library, check_target, write_report
-from logitmix_hf.reporting.pages.runs import find_runs
-from logitmix_hf.reporting.pages.scores import Options
 from logitmix_hf.reporting.pages.sections import Section
 from logitmix_hf.tables import aligned_table
 

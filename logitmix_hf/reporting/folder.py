@@ -122,9 +122,9 @@ class RunFolder:
                     "by --overwrite, or give another --output_dir."
                 )
         elif names:
-            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            first = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
             raise UserError(
-                f"The output folder {str(self.path)!r} is not empty and holds no run of logitmix ({shown}); it is left "
+                f"The output folder {str(self.path)!r} is not empty and holds no run of logitmix ({first}); it is left "
                 "alone, also with --overwrite. Give another --output_dir, or empty it yourself."
             )
         elif resume:

@@ -59,8 +59,8 @@ def mixtures_plot(blocks: Sequence[Mixtures], path: str | Path) -> Path:
                 )
                 axes = figure.add_axes(place)
                 axes.set_axis_off()
-                shown = picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
-                axes.imshow(shown, vmin=0, vmax=1, cmap="cividis" if grey else "gray", interpolation="nearest")
+                pixels = picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
+                axes.imshow(pixels, vmin=0, vmax=1, cmap="cividis" if grey else "gray", interpolation="nearest")
         bottom = top - 0.38 - len(rows) * cell
         for column, share in enumerate(block.shares):
             middle = (label + (column + 0.5) * cell) / width

@@ -64,8 +64,8 @@ def reason(error: BaseException) -> str:
         elif response is None:
             words.append(" ".join(str(link).split()) or type(link).__name__)
         else:  # the client's own text goes over several lines, with addresses and a request's id
-            said = getattr(link, "server_message", None) or response.reason_phrase
-            words.append(f"HTTP {response.status_code}: {' '.join(said.split())}")
+            message = getattr(link, "server_message", None) or response.reason_phrase
+            words.append(f"HTTP {response.status_code}: {' '.join(message.split())}")
     text = words[0].rstrip(".") + (f" ({words[-1].rstrip('.')})" if words[-1] != words[0] else "")
     if type(error) is ConnectionError:
         text += " (uploads by Xet? HF_HUB_DISABLE_XET=1 uploads without it)"
@@ -94,8 +94,8 @@ class _Brief(logging.Filter):
         text = record.getMessage()
         if found := re.match(r"(.*) thrown while requesting (\w+)", text, re.DOTALL):
             status = re.fullmatch(r"HTTP Error (\d+)", found[1])
-            said = f"HTTP {status[1]}" if status else " ".join(found[1].strip("'").split())
-            self.trouble = f"{'an upload' if found[2] == 'PUT' else 'a request'}: {said}"
+            trouble = f"HTTP {status[1]}" if status else " ".join(found[1].strip("'").split())
+            self.trouble = f"{'an upload' if found[2] == 'PUT' else 'a request'}: {trouble}"
             return False
         if found := re.search(r"(?:Retrying in|Waiting) ([\d.]+)s.*\[Retry (\d+)/(\d+)\]", text):
             self.say(f"{self.trouble}; try {int(found[2]) + 1} of {int(found[3]) + 1} in {float(found[1]):g} s")

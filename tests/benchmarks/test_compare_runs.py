@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.compare_runs import table
 from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_temperature
+from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.pages.temperature import temper
 
 
 def overconfident(rows: int = 400, seed: int = 0) -> Predictions:

@@ -151,3 +151,12 @@ def test_reports_are_written_without_what_trains() -> None:
         if room(name) == "reporting":
             trains = {room(other) for other in imported(MODULES[name])} & {"transformers", "accelerate"}
             assert not trains, f"{name} imports {', '.join(sorted(trains))}"
+
+
+def test_runs_are_compared_without_what_draws() -> None:
+    for name in NAMES:
+        if name.startswith("reporting.comparison"):
+            drawn = {
+                other for other in imported(MODULES[name]) if {"pages", "plotly", "matplotlib"} & set(other.split("."))
+            }
+            assert not drawn, f"{name} imports {', '.join(sorted(drawn))}"

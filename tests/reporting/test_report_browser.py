@@ -10,9 +10,9 @@ import time
 import pytest
 from reportruns import write_multi, write_regression, write_run
 
+from logitmix_hf.reporting.comparison.runs import find_runs
+from logitmix_hf.reporting.comparison.scores import Options
 from logitmix_hf.reporting.pages.page import write_report
-from logitmix_hf.reporting.pages.runs import find_runs
-from logitmix_hf.reporting.pages.scores import Options
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, of the extra dev, is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -15,10 +15,10 @@ from reportruns import labels_of, logits_of, write_multi, write_regression, writ
 
 from logitmix_hf.cli import main
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
+from logitmix_hf.reporting.comparison.runs import find_runs
+from logitmix_hf.reporting.comparison.scores import Options
 from logitmix_hf.reporting.pages import page
 from logitmix_hf.reporting.pages.page import write_report
-from logitmix_hf.reporting.pages.runs import find_runs
-from logitmix_hf.reporting.pages.scores import Options
 
 QUICK = Options(resamples=100)
 

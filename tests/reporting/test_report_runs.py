@@ -10,9 +10,9 @@ from reportruns import change_json, labels_of, logits_of, write_json, write_run
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
-from logitmix_hf.reporting.pages.runs import find_runs
-from logitmix_hf.reporting.pages.tasks import group
-from logitmix_hf.reporting.pages.temperature import HALVES, OWN, temper
+from logitmix_hf.reporting.comparison.grouping import group
+from logitmix_hf.reporting.comparison.runs import find_runs
+from logitmix_hf.reporting.comparison.temperature import HALVES, OWN, temper
 
 
 def half_written(folder):

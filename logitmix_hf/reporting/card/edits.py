@@ -56,14 +56,14 @@ def merged(old: str, new: str) -> Merged:
     metadata, sections = _parts(_MARK.sub("", old.replace("\r\n", "\n")))
     fresh_metadata, fresh = _parts(new)
     ours = dict(fresh)
-    result, kept, seen = [], [], set()
+    result, changed, seen = [], [], set()
     for heading, text in sections:
         first = heading not in seen
         seen.add(heading)
         if not first or heading not in marks or _digest(text) != marks[heading]:
             result.append((heading, text))
-            changed = heading in ours and _digest(text) != _digest(ours[heading])
-            kept += [heading or "the beginning"] if first and changed else []
+            differs = heading in ours and _digest(text) != _digest(ours[heading])
+            changed += [heading or "the beginning"] if first and differs else []
         elif heading in ours:
             result.append((heading, ours[heading]))
     before = _HEAD
@@ -75,7 +75,7 @@ def merged(old: str, new: str) -> Merged:
             before = heading
     body = "\n\n".join(text.strip() for _, text in result if text.strip())
     head = _merged_metadata(metadata, fresh_metadata)
-    return Merged(f"---\n{head}\n---\n\n{body}\n\n{_mark(fresh)}\n", tuple(kept))
+    return Merged(f"---\n{head}\n---\n\n{body}\n\n{_mark(fresh)}\n", tuple(changed))
 
 
 def _mark(sections: list[tuple[str, str]]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from logitmix_hf.evaluation import Predictions, bin_intervals, bin_predictions, coverage_curve, ece
 from logitmix_hf.evaluation.decisions import softmax
+from logitmix_hf.reporting.comparison.scores import AFTER, Options, Scored, ScoredVariant
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
     FILL,
@@ -27,7 +28,6 @@ from logitmix_hf.reporting.pages.drawing import (
     picture,
     rounded,
 )
-from logitmix_hf.reporting.pages.scores import AFTER, Options, Scored, ScoredVariant
 
 POINTS = 200
 """Of a curve: more cannot be seen."""
@@ -46,7 +46,7 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
     start = _least(predictions, bins.edges)
     middle, width = ((bins.edges[:-1] + bins.edges[1:]) / 2)[full], (np.diff(bins.edges) * 0.92)[full]
     accuracy, confidence, count = bins.accuracy[full], bins.confidence[full], bins.count[full]
-    told = [
+    hover = [
         f"confidence {first:.2f} to {last:.2f}, mean {mean:.3f}<br>accuracy {right:.3f} [{least:.3f}, {most:.3f}]<br>"
         f"{number:,} decisions"
         for first, last, mean, right, least, most, number in zip(
@@ -88,7 +88,7 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
                 "thickness": 1.4,
                 "width": 3,
             },
-            hovertext=told,
+            hovertext=hover,
             hoverinfo="text",
         ),
         go.Bar(
@@ -102,7 +102,7 @@ def reliability(predictions: Predictions, options: Options, what: str) -> Pictur
             textangle=0,
             constraintext="none",
             cliponaxis=False,
-            hovertext=told,
+            hovertext=hover,
             hoverinfo="text",
             yaxis="y2",
         ),
@@ -267,12 +267,12 @@ def coverage(methods: Sequence[ScoredVariant]) -> Picture:
     for method, style in zip(methods, cycle(LINES), strict=False):
         curves = [coverage_curve(run.member.predictions) for run in method.runs]
         number = len(curves[0].coverage)
-        kept = np.unique(np.linspace(max(0, number // 20 - 1), number - 1, POINTS).astype(int))
-        accuracy = np.mean([curve.accuracy for curve in curves], axis=0)[kept]
+        points = np.unique(np.linspace(max(0, number // 20 - 1), number - 1, POINTS).astype(int))
+        accuracy = np.mean([curve.accuracy for curve in curves], axis=0)[points]
         lowest = min(lowest, float(accuracy.min()))
         traces.append(
             go.Scatter(
-                x=rounded(curves[0].coverage[kept], 4),
+                x=rounded(curves[0].coverage[points], 4),
                 y=rounded(accuracy, 4),
                 mode="lines",
                 name=label(method.label, 34),

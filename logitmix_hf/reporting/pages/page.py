@@ -13,12 +13,12 @@ from logitmix_hf import __version__
 from logitmix_hf.disk import why_not_writable, write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.redact import scrub
+from logitmix_hf.reporting.comparison.grouping import JudgedTask, group
+from logitmix_hf.reporting.comparison.runs import FoundRuns
+from logitmix_hf.reporting.comparison.scores import Options, ScoredVariant, score
+from logitmix_hf.reporting.comparison.tables import Cell, ScoreTable, results_csv
 from logitmix_hf.reporting.pages.drawing import Picture
-from logitmix_hf.reporting.pages.runs import Found
-from logitmix_hf.reporting.pages.scores import Options, ScoredVariant, score
 from logitmix_hf.reporting.pages.sections import Section, section, several
-from logitmix_hf.reporting.pages.tables import Cell, Table, results_csv
-from logitmix_hf.reporting.pages.tasks import Task, group
 from logitmix_hf.reporting.record import now
 from logitmix_hf.tables import markdown_table, markdown_text
 
@@ -56,7 +56,7 @@ def check_target(folder: Path) -> None:
 
 
 def write_report(
-    found: Found, folder: Path, options: Options, title: str = "", say: Callable[[str], None] = lambda _: None
+    found: FoundRuns, folder: Path, options: Options, title: str = "", say: Callable[[str], None] = lambda _: None
 ) -> list[Section]:
     """Write the three files, each whole or not at all; returns what they say.
 
@@ -67,7 +67,7 @@ def write_report(
     """
     check_library()
     check_target(folder)
-    tasks: list[tuple[Task, list[ScoredVariant]]] = []
+    tasks: list[tuple[JudgedTask, list[ScoredVariant]]] = []
     sections: list[Section] = []
     for number, task in enumerate(group(found.runs), start=1):
         say(f"judging {task.title}: {several(len(task.members), 'run')}")
@@ -147,7 +147,7 @@ def _markdown(values: Mapping[str, Any]) -> str:
     return _environment(html=False).get_template("report.md").render(**values, show=_table).strip() + "\n"
 
 
-def _table(table: Table) -> str:
+def _table(table: ScoreTable) -> str:
     heads = [markdown_text(head.plain or head.text) for head in table.heads]
     rows = [[_cell(cell) for cell in row] for row in table.rows]
     return markdown_table(heads, rows, "".join("r" if head.numeric else "l" for head in table.heads))

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from logitmix_hf.evaluation import REGRESSION
+from logitmix_hf.reporting.comparison.columns import further_columns, known, score_columns
+from logitmix_hf.reporting.comparison.grouping import JudgedTask
+from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
+from logitmix_hf.reporting.comparison.significance import Judge
+from logitmix_hf.reporting.comparison.tables import ScoreTable, methods_table, runs_table
+from logitmix_hf.reporting.comparison.temperature import OWN
 from logitmix_hf.reporting.pages import confidence
-from logitmix_hf.reporting.pages.columns import further_columns, known, score_columns
 from logitmix_hf.reporting.pages.drawing import Picture
-from logitmix_hf.reporting.pages.scores import Options, Scored, ScoredVariant
-from logitmix_hf.reporting.pages.significance import Judge
-from logitmix_hf.reporting.pages.tables import Table, methods_table, runs_table
-from logitmix_hf.reporting.pages.tasks import Task
-from logitmix_hf.reporting.pages.temperature import OWN
 from logitmix_hf.reporting.pages.training import training
 
 
@@ -47,15 +47,15 @@ class Section:
     title: str
     facts: Sequence[str]
     warnings: Sequence[str]
-    scores: Table
-    further: Table | None
-    runs: Table
+    scores: ScoreTable
+    further: ScoreTable | None
+    runs: ScoreTable
     temperature: str
     overview: Mapping[str, Picture]
     cards: Sequence[MethodCard]
 
 
-def section(number: int, task: Task, methods: Sequence[ScoredVariant], options: Options) -> Section:
+def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], options: Options) -> Section:
     """Everything about one task."""
     judge = Judge(methods, task.metrics, options)
     columns = known(score_columns(task.problem, task.metrics), methods)
@@ -80,7 +80,7 @@ def section(number: int, task: Task, methods: Sequence[ScoredVariant], options: 
     )
 
 
-def _facts(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
+def _facts(task: JudgedTask, methods: Sequence[ScoredVariant]) -> list[str]:
     run = task.members[0].run
     data = run.data
     classes = len(task.members[0].predictions.label_names)
@@ -95,7 +95,7 @@ def _facts(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
     return [fact for fact in facts if fact]
 
 
-def _warnings(task: Task, methods: Sequence[ScoredVariant]) -> list[str]:
+def _warnings(task: JudgedTask, methods: Sequence[ScoredVariant]) -> list[str]:
     """What must be known before two numbers are set beside each other."""
     subsets = sorted({str(member.run.data["subset"]) for member in task.members if member.run.data.get("subset")})
     found = [f"Not scores on the full data: {subset}." for subset in subsets]
@@ -127,22 +127,22 @@ def _temperature(methods: Sequence[ScoredVariant]) -> str:
         return ""
     own = [run for run in runs if run.tempered and run.tempered.source == OWN]
     halves = [run for run in runs if run.tempered and run.tempered.source != OWN]
-    said = []
+    sentences = []
     if halves:
         who = "The temperature" if not own else f"The temperature of {', '.join(run.name for run in halves)}"
-        said.append(
+        sentences.append(
             f"{who} was fitted for this report by halves: {halves[0].tempered.fitted}."  # type: ignore[union-attr]
         )
     if own:
         who = "Each run has its own temperature" if not halves else f"{', '.join(run.name for run in own)}: its own"
         where = sorted({run.tempered.fitted for run in own if run.tempered})
-        said.append(f"{who}, fitted on {'; '.join(where)}.")
+        sentences.append(f"{who}, fitted on {'; '.join(where)}.")
     cautions = sorted({f"{run.name}: {run.tempered.caution}" for run in runs if run.tempered and run.tempered.caution})
-    said += [f"Caution: {'; '.join(cautions)}."] if cautions else []
-    return " ".join(said)
+    sentences += [f"Caution: {'; '.join(cautions)}."] if cautions else []
+    return " ".join(sentences)
 
 
-def _card(task: Task, method: ScoredVariant, options: Options, confident: bool) -> MethodCard:
+def _card(task: JudgedTask, method: ScoredVariant, options: Options, confident: bool) -> MethodCard:
     cards = [_run_card(run, options) for run in method.runs] if confident else []
     drawn = training(method.runs, task.prefix, task.metrics[0]) if task.prefix == "eval" else None
     return MethodCard(method.label, cards[0] if cards else None, cards[1:], drawn, len(method.runs))

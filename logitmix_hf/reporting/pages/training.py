@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from logitmix_hf.reporting.comparison.scores import Scored
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
     GREEN,
@@ -17,7 +18,6 @@ from logitmix_hf.reporting.pages.drawing import (
     picture,
     rounded,
 )
-from logitmix_hf.reporting.pages.scores import Scored
 
 _TERMS = (
     ("loss", "sum", INK, "solid"),

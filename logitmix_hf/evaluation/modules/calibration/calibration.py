@@ -50,7 +50,7 @@ _CITATION = """
 """
 
 
-class Calibration(evaluate.Metric):
+class CalibrationMetric(evaluate.Metric):
     """``evaluate.load(module_path("calibration"))``."""
 
     def _info(self) -> evaluate.MetricInfo:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logitmix_hf.evaluation import Difference, compare
-from logitmix_hf.reporting.pages.columns import Column
-from logitmix_hf.reporting.pages.scores import Options, Scored, ScoredVariant
+from logitmix_hf.reporting.comparison.columns import Column
+from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Judge:
             measured = f"difference {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.3f}"
         else:
             measured = f"{sum(won)} of {len(pairs)} pairs of runs"
-        said = "supported" if supported else "not supported"
-        return Verdict(best.label, supported, f"{best.label} before {second.label} {said} ({measured})")
+        support = "supported" if supported else "not supported"
+        return Verdict(best.label, supported, f"{best.label} before {second.label} {support} ({measured})")
 
     def _difference(self, a: Scored, b: Scored, key: str) -> Difference | None:
         place = (id(a), id(b))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logitmix_hf.evaluation import Predictions, bootstrap, review
-from logitmix_hf.reporting.pages.tasks import Member, Task, Variant
-from logitmix_hf.reporting.pages.temperature import OWN, Tempered, temper
+from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
+from logitmix_hf.reporting.comparison.temperature import OWN, Tempered, temper
 
 AFTER = "_at_t"
 """What the key of a score after temperature ends with."""
@@ -90,7 +90,7 @@ class ScoredVariant:
         return math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (len(found) - 1))
 
 
-def score(task: Task, options: Options) -> list[ScoredVariant]:
+def score(task: JudgedTask, options: Options) -> list[ScoredVariant]:
     """All numbers of a task."""
     return [
         ScoredVariant(variant, [_scored(member, task.metrics, options) for member in variant.members])
@@ -123,12 +123,12 @@ def _intervals(
     """From the run's own file where it holds what is asked for, else from the bootstrap."""
     if options.resamples == 0:
         return {}
-    told = member.run.intervals
+    recorded = member.run.intervals
     asked = {"level": options.level, "resamples": options.resamples, "seed": options.seed}
     as_judged = (ending == AFTER) == (tempered is not None and tempered.source == OWN)
     bins = member.run.record["arguments"].get("bins", 15)
-    if as_judged and bins == options.bins and all(told.get(key) == value for key, value in asked.items()):
-        own = told.get(member.prefix) or {}
+    if as_judged and bins == options.bins and all(recorded.get(key) == value for key, value in asked.items()):
+        own = recorded.get(member.prefix) or {}
         return {f"{key}{ending}": (pair[0], pair[1]) for key, pair in own.items() if pair and None not in pair}
     drawn = bootstrap(predictions, metrics, options.bins, options.resamples, options.seed, options.level)
     return {f"{key}{ending}": (found.low, found.high) for key, found in drawn.items() if math.isfinite(found.low)}

@@ -8,8 +8,8 @@ import numpy as np
 
 from logitmix_hf.evaluation import REGRESSION, Predictions, fit_halves
 from logitmix_hf.evaluation.temperature import FEW
-from logitmix_hf.reporting.pages.runs import Run
-from logitmix_hf.reporting.pages.tasks import same_rows
+from logitmix_hf.reporting.comparison.grouping import same_rows
+from logitmix_hf.reporting.comparison.runs import Run
 
 OWN, HALVES = "own", "halves"
 _AT_BOUND = {
@@ -59,8 +59,8 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
 
 
 def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
-    told = run.results.get("calibration")
-    calibration = told if isinstance(told, dict) else {}
+    recorded = run.results.get("calibration")
+    calibration = recorded if isinstance(recorded, dict) else {}
     rows = calibration.get("rows")
     fitted = str(calibration.get("split") or "rows of its own")
     if isinstance(rows, int) and "rows)" not in fitted:  # a share of train says how many it is

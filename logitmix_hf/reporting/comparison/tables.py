@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from logitmix_hf.reporting.pages.columns import Column
-from logitmix_hf.reporting.pages.scores import AFTER, Scored, ScoredVariant
-from logitmix_hf.reporting.pages.significance import Judge
-from logitmix_hf.reporting.pages.tasks import Task
+from logitmix_hf.reporting.comparison.columns import Column
+from logitmix_hf.reporting.comparison.grouping import JudgedTask
+from logitmix_hf.reporting.comparison.scores import AFTER, Scored, ScoredVariant
+from logitmix_hf.reporting.comparison.significance import Judge
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Table:
+class ScoreTable:
     """groups: (name, width) above the heads; notes: what was found of each score, for readers."""
 
     caption: str
@@ -49,7 +49,9 @@ class Table:
     notes: Sequence[str] = field(default_factory=list)
 
 
-def methods_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column], judge: Judge) -> Table:
+def methods_table(
+    caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column], judge: Judge
+) -> ScoreTable:
     """Methods × scores: mean ± standard deviation over the seeds, the best in bold where the test supports it."""
     verdicts = {column.key: judge.verdict(column) for column in columns}
     rows = []
@@ -76,7 +78,7 @@ def methods_table(caption: str, methods: Sequence[ScoredVariant], columns: Seque
         for column in columns
         if (verdict := verdicts[column.key]) is not None
     ]
-    return Table(caption, heads, rows, [("", 1), *_groups(columns)], notes)
+    return ScoreTable(caption, heads, rows, [("", 1), *_groups(columns)], notes)
 
 
 def _head(column: Column, starts: bool) -> Head:
@@ -98,7 +100,7 @@ def _seeds(method: ScoredVariant) -> str:
     return f"{len(method.runs)} seed{'s' if len(method.runs) > 1 else ''}"
 
 
-def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column]) -> Table:
+def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column]) -> ScoreTable:
     """Every run by itself, each score with its interval, and where its temperature comes from."""
     rows = []
     for method in methods:
@@ -118,7 +120,7 @@ def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence
     heads = [Head("run"), Head("seed", "", True, starts=True)]
     heads += [_head(column, start) for column, start in zip(columns, starts, strict=True)]
     heads.append(Head("T fitted on", starts=True))
-    return Table(caption, heads, rows, [("", 2), *_groups(columns), ("", 1)])
+    return ScoreTable(caption, heads, rows, [("", 2), *_groups(columns), ("", 1)])
 
 
 def _fitted(run: Scored) -> Cell:
@@ -127,7 +129,7 @@ def _fitted(run: Scored) -> Cell:
     return Cell(run.tempered.fitted, run.tempered.caution, run.tempered.fitted)
 
 
-def results_csv(tasks: Sequence[tuple[Task, Sequence[ScoredVariant]]]) -> str:
+def results_csv(tasks: Sequence[tuple[JudgedTask, Sequence[ScoredVariant]]]) -> str:
     """One line a run and split, every number in full, with the ends of its interval where there is one."""
     lines, names = [], {}
     for task, methods in tasks:

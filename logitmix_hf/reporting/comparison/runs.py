@@ -57,7 +57,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRuns:
     """What the given paths hold.
 
     Attributes:
@@ -71,13 +71,13 @@ class Found:
     passed: list[str] = field(default_factory=list)
 
 
-def find_runs(paths: Iterable[str | os.PathLike[str]]) -> Found:
+def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
     """Read every run among the paths; the same folder given twice counts once.
 
     Raises:
         UserError: a path does not exist, or none holds a run that can be read.
     """
-    found, seen = Found(), set()
+    found, seen = FoundRuns(), set()
     given = [Path(path) for path in paths]
     for path in given:
         if not path.exists():
@@ -96,9 +96,9 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> Found:
             reason = one_line(problem) if isinstance(problem, (UserError, OSError)) else _damaged(problem)
             found.skipped.append((str(path), reason))
     if not found.runs:
-        told = "; ".join(f"{path}: {reason}" for path, reason in found.skipped[:3])
+        reasons = "; ".join(f"{path}: {reason}" for path, reason in found.skipped[:3])
         raise UserError(
-            f"None of the {len(given)} paths given holds a run that can be read{f' ({told})' if told else ''}; "
+            f"None of the {len(given)} paths given holds a run that can be read{f' ({reasons})' if reasons else ''}; "
             "give the folders of finished runs, such as runs/*."
         )
     return found
@@ -151,10 +151,14 @@ def _predictions(path: Path, split: str, rows: int | None) -> Predictions:
 def _agree(run: Run, prefix: str, split: str, predictions: Predictions) -> None:
     """A file of another run among these must not go unnoticed."""
     for metric, value in evaluate_predictions(predictions, run.metrics[:1]).items():
-        told = run.results.get(f"{prefix}_{metric}")
-        if metric == run.metrics[0] and isinstance(told, (int, float)) and not np.isclose(told, value, atol=1e-4):
+        recorded = run.results.get(f"{prefix}_{metric}")
+        if (
+            metric == run.metrics[0]
+            and isinstance(recorded, (int, float))
+            and not np.isclose(recorded, value, atol=1e-4)
+        ):
             raise UserError(
-                f"eval_results.json gives {prefix}_{metric} {told:.4f}, but predictions/{split}.parquet gives "
+                f"eval_results.json gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
                 f"{value:.4f}: one of them is of another run"
             )
 

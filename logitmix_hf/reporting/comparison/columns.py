@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from logitmix_hf.evaluation import REGRESSION, better
-from logitmix_hf.reporting.pages.scores import AFTER, ScoredVariant
+from logitmix_hf.reporting.comparison.scores import AFTER, ScoredVariant
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from logitmix_hf.evaluation import Predictions
-from logitmix_hf.reporting.pages.runs import Run
+from logitmix_hf.reporting.comparison.runs import Run
 from logitmix_hf.reporting.record import MAY_DIFFER
 
 SAME = (*MAY_DIFFER, "seed", "data_seed", "recipe", "use_cpu", "cache_dir", "memory_limit", "bins", "bootstrap")
@@ -39,7 +39,7 @@ class Variant:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class JudgedTask:
     """Runs that were judged on the same rows, which alone may be compared.
 
     Attributes:
@@ -69,7 +69,7 @@ class Task:
         return len(self.members[0].predictions)
 
 
-def group(runs: Sequence[Run]) -> list[Task]:
+def group(runs: Sequence[Run]) -> list[JudgedTask]:
     """The tasks in the order in which the runs were given."""
     grouped: dict[tuple[str, ...], list[Member]] = {}
     for run in runs:
@@ -85,7 +85,7 @@ def group(runs: Sequence[Run]) -> list[Task]:
         if often[title] > 1:  # the same name, and yet other rows or labels
             seen[title] += 1
             title += f" · {len(members[0].predictions):,} rows ({seen[titles[key]]} of {often[titles[key]]})"
-        tasks.append(Task(title, key[1], variants(members)))
+        tasks.append(JudgedTask(title, key[1], variants(members)))
     return tasks
 
 
