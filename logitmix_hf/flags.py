@@ -1,19 +1,18 @@
-"""From a command line to dataclasses: Hugging Face's parser, with mistakes that end in one line.
+"""From a command line to dataclasses, with mistakes that end in one line.
 
-Every flag is a field of a dataclass. A recipe is a file of flags that stands before those of the command line.
+Every flag is a field of a dataclass; argparse reads them, and transformers' own parser those of ``TrainingArguments``. A
+recipe is a file of flags that stands before those of the command line. Nothing here imports torch or transformers.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
-
-from transformers import HfArgumentParser
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from logitmix_hf.errors import UserError, nearest, pick
 
@@ -42,32 +41,33 @@ def flag(group: str, default: Any, help: str | dict[str, str], *aliases: str) ->
     return dataclasses.field(default=default, metadata={"help": help, "group": group, "aliases": list(aliases)})
 
 
-class FlagParser(HfArgumentParser):
-    """``HfArgumentParser`` that groups flags by their fields' ``group`` and raises :class:`UserError` on a mistake.
+def word(name: str, help: str) -> Any:
+    """A dataclass field that is no flag: the word of the command line that the usage calls by this name; None without."""
+    return dataclasses.field(default=None, metadata={"help": help, "word": name})
+
+
+def words(name: str, help: str) -> Any:
+    """As :func:`word`, for any number of them, among the flags or before them."""
+    return dataclasses.field(default_factory=list, metadata={"help": help, "word": name})
+
+
+class FlagParser(argparse.ArgumentParser):
+    """Reads the fields of dataclasses, grouped by their ``group``, and raises :class:`UserError` on a mistake.
 
     Args:
+        kinds: dataclasses. Fields may be str, int, float, bool, ``Literal`` words, a list, or one of them or None; those
+            of a class of transformers are read as ``HfArgumentParser`` reads them.
         modality: a field whose ``only`` is another one is no flag here; of a ``help`` for several it takes its own.
+        without: names of fields that are no flags here, and keep their defaults.
+        options: of ``ArgumentParser``: ``prog``, ``description`` …
     """
 
-    def __init__(self, dataclass_types: Sequence[Any], modality: str = "text", **kwargs: Any) -> None:
-        self._groups: dict[str, Any] = {}
-        self._modality = modality
-        super().__init__(dataclass_types, allow_abbrev=False, **kwargs)
-
-    def _parse_dataclass_field(self, parser: Any, field: dataclasses.Field) -> None:  # type: ignore[override]
-        name = field.metadata.get("group")
-        if field.metadata.get("only") not in (None, self._modality):
-            return
-        if name is not None:
-            field = copy.copy(field)
-            kept = {key: value for key, value in field.metadata.items() if key not in ("group", "only")}
-            if isinstance(kept["help"], dict):
-                kept["help"] = kept["help"][self._modality]
-            field.metadata = kept  # type: ignore[misc]
-            if name not in self._groups:
-                self._groups[name] = self.add_argument_group(name)
-            parser = self._groups[name]
-        super()._parse_dataclass_field(parser, field)
+    def __init__(
+        self, kinds: Sequence[Any], modality: str = "text", *, without: Collection[str] = (), **options: Any
+    ) -> None:
+        self.kinds, self.modality = list(kinds), modality
+        parents = [_parser_of(kind, modality, without) for kind in kinds]
+        super().__init__(allow_abbrev=False, formatter_class=_Help, parents=parents, **options)
 
     def error(self, message: str) -> Any:
         """Argparse's own complaints, without its usage block."""
@@ -80,23 +80,27 @@ class FlagParser(HfArgumentParser):
             UserError: for an unknown flag (with the nearest one), a word without a flag, a value that does not fit, or
                 a recipe of the other modality.
         """
-        check_recipe(argv, self._modality)
-        namespace, rest = self.parse_known_args(list(argv))
+        check_recipe(argv, self.modality)
+        fields = [field for kind in self.kinds for field in dataclasses.fields(kind) if field.init]
+        mixed = any("word" in field.metadata for field in fields)  # words stand where they like among the flags
+        namespace, rest = (self.parse_known_intermixed_args if mixed else self.parse_known_args)(list(argv))
         for word in rest:
             if not word.startswith("--"):
                 raise UserError(f"{word!r} belongs to no flag: every value needs its flag. See `{self.prog} --help`.")
             name = word.split("=")[0][2:].replace("-", "_")
             if name in RENAMED:
                 raise UserError(f"There is no flag --{name}: {RENAMED[name]}.")
-            known = {flag for flag in self._option_string_actions if flag.startswith("--") and "-" not in flag[2:]}
+            known = {
+                f"--{field.name}" for field in fields if hasattr(namespace, field.name) and "word" not in field.metadata
+            }
+            known |= {alias for field in fields for alias in field.metadata.get("aliases", ())}
             raise UserError(f"There is no flag --{name}.{nearest(f'--{name}', known)} See `{self.prog} --help`.")
         given = vars(namespace)
         made = []
-        for kind in self.dataclass_types:
+        for kind in self.kinds:
             names = [field.name for field in dataclasses.fields(kind) if field.init and field.name in given]
-            values = {name: given[name] for name in names}
             try:
-                made.append(kind(**values))
+                made.append(kind(**{name: given[name] for name in names}))
             except UserError:
                 raise
             except (ValueError, TypeError, ImportError) as problem:
@@ -104,17 +108,81 @@ class FlagParser(HfArgumentParser):
         return made
 
 
+def _parser_of(kind: Any, modality: str, without: Collection[str]) -> argparse.ArgumentParser:
+    """The flags of one dataclass, to be taken over by another parser."""
+    if any(base.__module__.startswith("transformers.") for base in kind.__mro__):
+        from transformers import HfArgumentParser
+
+        return HfArgumentParser(kind, add_help=False)
+    parser, groups = argparse.ArgumentParser(add_help=False), {}
+    hints = get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        if field.name in without or not field.init or field.metadata.get("only") not in (None, modality):
+            continue
+        group = field.metadata.get("group")
+        if group is not None and group not in groups:
+            groups[group] = parser.add_argument_group(group)
+        _add(groups.get(group, parser), field, hints[field.name], modality)
+    return parser
+
+
+def _add(parser: Any, field: dataclasses.Field[Any], hint: Any, modality: str) -> None:
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    help = field.metadata["help"]
+    told = {"help": help if isinstance(help, str) else help[modality], "default": default}
+    if (name := field.metadata.get("word")) is not None:
+        parser.add_argument(field.name, metavar=name, nargs="*" if isinstance(default, list) else "?", **told)
+        return
+    spellings = dict.fromkeys(
+        (f"--{field.name}", f"--{field.name.replace('_', '-')}", *field.metadata.get("aliases", ()))
+    )
+    parser.add_argument(*spellings, **told, **_reading(hint, default))
+    if default is True:
+        off = dict.fromkeys((f"--no_{field.name}", f"--no-{field.name.replace('_', '-')}"))
+        parser.add_argument(*off, dest=field.name, action="store_false", help=told["help"], default=True)
+
+
+def _reading(hint: Any, default: Any) -> dict[str, Any]:
+    """How argparse reads a value of this type."""
+    several = [kind for kind in get_args(hint) if kind is not NoneType]
+    if NoneType in get_args(hint):
+        (hint,) = several  # or None, which no word means
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    if get_origin(hint) is list:
+        return {"type": get_args(hint)[0], "nargs": "+"}
+    if hint is bool:
+        return {"type": _truth} if default is None else {"type": _truth, "nargs": "?", "const": True}
+    return {"type": hint}
+
+
+def _truth(text: str) -> bool:
+    """A yes or no, in the words that ``HfArgumentParser`` knows."""
+    truth = {
+        **dict.fromkeys(("yes", "true", "t", "y", "1"), True),
+        **dict.fromkeys(("no", "false", "f", "n", "0"), False),
+    }
+    if text.lower() not in truth:
+        raise argparse.ArgumentTypeError(f"true or false was expected, got {text!r}")
+    return truth[text.lower()]
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Defaults where there is something to tell, and every flag in the one spelling of the docs (``_``, not ``-``)."""
+    """Defaults where there is something to tell, and every flag in the one spelling of the docs (``_``, not ``-``); wide
+    enough for the names of the training flags."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=34, width=110)
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
-        super().add_usage(f"{self._prog} [flags]" if usage is None else usage, actions, groups, prefix)
+        words = [action for action in actions if not action.option_strings]
+        names = [f"{one.metavar} [{one.metavar} ...]" if one.nargs == "*" else str(one.metavar) for one in words]
+        super().add_usage(
+            " ".join([self._prog, *names, "[flags]"]) if usage is None else usage, actions, groups, prefix
+        )
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, "") else super()._get_help_string(action)
+        return action.help if action.default in (None, "", []) else super()._get_help_string(action)
 
     def add_text(self, text: str | None) -> None:
         super().add_text(text if text is None else text.replace("``", "`"))
@@ -125,11 +193,6 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
             return super()._format_action_invocation(action)
         value = self._format_args(action, self._get_default_metavar_for_optional(action))
         return f"{', '.join(words)} {value}"  # argparse would say the value once for each spelling
-
-
-def formatter(prog: str) -> argparse.HelpFormatter:
-    """Help with defaults, wide enough for the names of the training flags."""
-    return _Help(prog)
 
 
 def recipes_folder() -> Path:

@@ -5,36 +5,22 @@ Nothing is trained. Without another flag each half of the judged rows is judged 
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
-
-from transformers import AutoImageProcessor
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation import REGRESSION
-from logitmix_hf.flags import FlagParser, flag, formatter
-from logitmix_hf.modality import IMAGE, TEXT
+from logitmix_hf.flags import FlagParser, flag
+from logitmix_hf.modality import TEXT
 from logitmix_hf.process import guarded
-from logitmix_hf.serving.classifier import Found, find_classifier
-from logitmix_hf.text.data import TextData, TextRequest
-from logitmix_hf.trainer.resolved import resolved
-from logitmix_hf.training.job import Job, Loaded
-from logitmix_hf.training.run import fine_tune
 from logitmix_hf.training.settings import RunSettings, TrainSettings
-from logitmix_hf.training.text.job import TextJob
 from logitmix_hf.training.text.settings import DataSettings as TextDataSettings
 from logitmix_hf.training.text.settings import ModelSettings as TextModelSettings
-from logitmix_hf.training.vision.job import VisionJob
-from logitmix_hf.training.vision.settings import DataSettings as ImageDataSettings
-from logitmix_hf.training.vision.settings import ModelSettings as ImageModelSettings
-from logitmix_hf.training.vision.settings import VisionTrainSettings
-from logitmix_hf.vision.data import ImageData, ImageRequest
+
+if TYPE_CHECKING:
+    from logitmix_hf.commands.untrained import Untrained
 
 
 @dataclass(frozen=True)
@@ -44,117 +30,8 @@ class CalibrateSettings(RunSettings):
     save: bool = flag("calibration", False, "write a calibrated copy of the model into the output folder")
 
 
-class Untrained(Job):
-    """What calibrating text and image classifiers has in common."""
-
-    found: Found
-
-    @property
-    def label(self) -> str:
-        return str(self.model.model).rstrip("/").rpartition("/")[2]
-
-    @property
-    def title(self) -> str:
-        return f"{self.name}, {self.label}"
-
-    @property
-    def saves(self) -> bool:
-        return self.run.save  # type: ignore[attr-defined]
-
-    @property
-    def compares(self) -> bool:
-        return True
-
-    def check_model(self, token: str | None) -> None:
-        if self.found.problem == REGRESSION:
-            raise UserError(
-                f"--model {self.found.name} is a regression: it gives a value and no probability, so there is nothing to"
-                " calibrate. Take a classifier."
-            )
-        super().check_model(token)  # type: ignore[safe-super]  # that of text or images
-
-    def matched(self, data: Any) -> Any:
-        """The data with the labels of the model."""
-        if data.problem != self.found.problem:
-            raise UserError(
-                f"--model {self.found.name} is made for {_spoken(self.found.problem)}, {data.name} is"
-                f" {_spoken(data.problem)}: take a model and data of one kind."
-            )
-        match = match_labels(self.found.label_names, data.label_names)
-        for note in (match.note, known_rows(self.found.trained, asdict(self.data), data.validation_note)):
-            if note and self.training.process_index == 0:
-                print(note, file=sys.stderr)
-        return data.relabelled(self.found.label_names, match.numbers)
-
-
-def known_rows(trained: Mapping[str, Any], given: Mapping[str, Any], note: str) -> str:
-    """What speaks for the model knowing the judged rows from its training, in one line, or "".
-
-    Args:
-        trained: the arguments of the run that trained it; empty where they are not known.
-        given: those of the data that is judged. note: where its rows come from.
-    """
-    pairs = [("train_file", "validation_file"), ("train_file", "calibration_file")]
-    if note == f"the folder {Path(str(given.get('dataset'))).resolve().name}":  # not one of val or test in it
-        pairs.append(("dataset", "dataset"))
-    for own, other in pairs:
-        if _same_place(trained.get(own), given.get(other)):
-            return (
-                f"The model was trained on --{other} {given[other]}: it knows these rows, and scores and temperature"
-                " flatter it. Give others."
-            )
-    if note in ("the split train", "the folder train"):
-        return f"{note.capitalize()} is judged, for want of another: if the model was trained on it, that flatters it."
-    return ""
-
-
-def _same_place(one: Any, other: Any) -> bool:
-    try:
-        return bool(one and other) and os.path.samefile(os.path.expanduser(one), os.path.expanduser(other))
-    except OSError:
-        return False
-
-
-def _spoken(problem: str) -> str:
-    return problem.replace("_", " ").replace("label classification", "label rows")
-
-
-class CalibrateText(Untrained, TextJob):
-    """A text classifier."""
-
-    def aligned(self, data: TextData) -> TextData:
-        return self.matched(data)
-
-    @property
-    def request(self) -> TextRequest:
-        own = super().request
-        columns = own.text_columns or (self.found.columns if not own.task else None) or None
-        return replace(own, validation_share=0.0, text_columns=columns, training=False)
-
-
-class CalibrateImages(Untrained, VisionJob):
-    """An image classifier."""
-
-    def aligned(self, data: ImageData) -> ImageData:
-        return self.matched(data)
-
-    def load(self) -> Loaded:
-        loaded = super().load()
-        source = self.found.source
-        try:  # the copy prepares images as the model does
-            return replace(loaded, processor=AutoImageProcessor.from_pretrained(source.path, **source.options()))
-        except Exception:  # a folder of weights alone gets the one that judged it
-            return loaded
-
-    @property
-    def request(self) -> ImageRequest:
-        return replace(super().request, validation_share=0.0, training=False)
-
-
-_KINDS: dict[str, tuple[type[Untrained], list[Any]]] = {
-    TEXT: (CalibrateText, [TextDataSettings, TextModelSettings, CalibrateSettings, TrainSettings]),
-    IMAGE: (CalibrateImages, [ImageDataSettings, ImageModelSettings, CalibrateSettings, VisionTrainSettings]),
-}
+OF_TRAINING = ("recipe", "resume", "early_stopping")
+"""Flags of every other run that mean nothing here."""
 
 
 def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
@@ -163,28 +40,40 @@ def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
     Raises:
         UserError: without a model, or for one that is no classifier.
     """
-    model, found = _value(argv, "model", "model_name_or_path"), None
-    if model is not None:
-        revision = _value(argv, "model_revision") or "main"
-        found = find_classifier(model, revision, _value(argv, "hub_token"))
-    kind, settings = _KINDS[found.modality if found else TEXT]
-    parser = FlagParser(
-        settings, found.modality if found else TEXT, prog=prog, formatter_class=formatter, description=__doc__
-    )
-    if found is None and not {"-h", "--help"} & set(argv):
+    name = _value(argv, "model", "model_name_or_path")
+    if name is None or {"-h", "--help"} & set(argv):
+        FlagParser(_kinds(TEXT), TEXT, without=OF_TRAINING, prog=prog, description=__doc__).parse(
+            argv
+        )  # --help ends here
         raise UserError("logitmix calibrate needs a --model: a Hub id, a local folder, or the folder of a run.")
+    # Here, and not at the top: these take as long as all before, which a misspelt flag need not wait for.
+    from logitmix_hf.commands.untrained import CalibrateImages, CalibrateText
+    from logitmix_hf.serving.classifier import find_classifier
+    from logitmix_hf.trainer.resolved import resolved
+
+    found = find_classifier(name, _value(argv, "model_revision") or "main", _value(argv, "hub_token"))
+    parser = FlagParser(_kinds(found.modality), found.modality, without=OF_TRAINING, prog=prog, description=__doc__)
     data, network, run, training = parser.parse([*argv, "--do_train", "false"])
     if run.calibration is None:
         run = replace(run, protocol="halves")
-    assert found is not None  # --help has ended here
     if found.modality == TEXT and _value(argv, "max_length", "max_seq_length") is None:
         reads = getattr(found.config, "max_position_embeddings", None) or 0
         data = replace(data, max_length=found.trained_length or (min(data.max_length, reads) if reads > 0 else 128))
-    job = kind(data, network, MixArguments(method="vanilla"), run, training, [*prog.split(), *argv])
+    job = (CalibrateText if found.modality == TEXT else CalibrateImages)(
+        data, network, MixArguments(method="vanilla"), run, training, [*prog.split(), *argv]
+    )
     job.found = found
     if training.output_dir in (None, "trainer_output"):
         job.training = resolved(training, output_dir=f"runs/{job.name}-{job.label}-calibrated-s{training.seed}")
     return job
+
+
+def _kinds(modality: str) -> list[type]:
+    if modality == TEXT:
+        return [TextDataSettings, TextModelSettings, CalibrateSettings, TrainSettings]
+    from logitmix_hf.training.vision.settings import DataSettings, ModelSettings, VisionTrainSettings
+
+    return [DataSettings, ModelSettings, CalibrateSettings, VisionTrainSettings]
 
 
 def _value(argv: Sequence[str], *names: str) -> str | None:
@@ -199,5 +88,11 @@ def _value(argv: Sequence[str], *names: str) -> str | None:
 
 def main(argv: Sequence[str] | None = None, prog: str = "logitmix calibrate") -> int:
     """The command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return guarded(lambda: fine_tune(parse(words, prog)))
+    return guarded(lambda: _calibrate(sys.argv[1:] if argv is None else list(argv), prog))
+
+
+def _calibrate(argv: Sequence[str], prog: str) -> int:
+    job = parse(argv, prog)
+    from logitmix_hf.training.run import fine_tune
+
+    return fine_tune(job)

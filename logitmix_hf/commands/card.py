@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from logitmix_hf.commands.finished import finished_run
-from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting.benchmark import write_eval_results
 from logitmix_hf.reporting.card import write_card
@@ -17,8 +17,9 @@ from logitmix_hf.reporting.card import write_card
 
 @dataclass(frozen=True)
 class CardSettings:
-    """How the card is written."""
+    """Whose card is written, and how."""
 
+    run: str | None = word("RUN", RUN_HELP)
     overwrite: bool = field(default=False, metadata={"help": "replace the card whole, with what you wrote into it"})
     eval_results: bool = field(
         default=False,
@@ -26,14 +27,18 @@ class CardSettings:
     )
 
 
+def parse(argv: Sequence[str]) -> CardSettings:
+    """The flags as settings."""
+    return FlagParser([CardSettings], prog="logitmix card", description=__doc__).parse(argv)[0]
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _card(list(argv)))
+    return guarded(lambda: _card(parse(argv)))
 
 
-def _card(words: list[str]) -> int:
-    parser = FlagParser([CardSettings], prog="logitmix card", formatter_class=formatter, description=__doc__)
-    folder, (settings,) = finished_run(parser, words, "card")
+def _card(settings: CardSettings) -> int:
+    folder = finished_run(settings.run, "card")
     if settings.eval_results:
         write_eval_results(folder)
     kept = write_card(folder, overwrite=settings.overwrite)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from logitmix_hf.commands.side_by_side import train_side_by_side, words
 from logitmix_hf.errors import check_number, pick
-from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
 
 METHODS_SHOWN = ("vanilla", "mixup", "logitmix")
@@ -34,18 +33,23 @@ class DemoSettings:
         check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
 
 
+def parse(argv: Sequence[str]) -> DemoSettings:
+    """The flags as settings."""
+    return FlagParser([DemoSettings], prog="logitmix demo", description=__doc__).parse(argv)[0]
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _demo(list(argv)))
+    return guarded(lambda: _demo(parse(argv)))
 
 
-def _demo(argv: list[str]) -> int:
-    from logitmix_hf.commands.glue import parse
+def _demo(settings: DemoSettings) -> int:
+    # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
+    from logitmix_hf.commands import glue
+    from logitmix_hf.commands.side_by_side import train_side_by_side, words
 
-    parser = FlagParser([DemoSettings], prog="logitmix demo", formatter_class=formatter, description=__doc__)
-    settings: DemoSettings = parser.parse(argv)[0]
     home = Path(settings.output_dir)
-    jobs = {method: parse(words(_flags(settings, method, home / method))) for method in METHODS_SHOWN}
+    jobs = {method: glue.parse(words(_flags(settings, method, home / method))) for method in METHODS_SHOWN}
     return train_side_by_side(jobs, home / "comparison.png", f"{settings.task}, built-in data", NOTE)
 
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from logitmix_hf.commands.side_by_side import train_side_by_side, words
 from logitmix_hf.errors import check_number
-from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
 
 SHOWN = {
@@ -41,20 +40,25 @@ class DemoSettings:
         check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
 
 
+def parse(argv: Sequence[str]) -> DemoSettings:
+    """The flags as settings."""
+    return FlagParser([DemoSettings], prog="logitmix demo-vision", description=__doc__).parse(argv)[0]
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _demo(list(argv)))
+    return guarded(lambda: _demo(parse(argv)))
 
 
-def _demo(argv: list[str]) -> int:
-    from logitmix_hf.commands.vision import parse
+def _demo(settings: DemoSettings) -> int:
+    # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
+    from logitmix_hf.commands import vision
+    from logitmix_hf.commands.side_by_side import train_side_by_side, words
 
-    parser = FlagParser([DemoSettings], prog="logitmix demo-vision", formatter_class=formatter, description=__doc__)
-    settings: DemoSettings = parser.parse(argv)[0]
     home = Path(settings.output_dir)
     fewer = {} if settings.max_train_samples is None else {"max_train_samples": settings.max_train_samples}
     jobs = {
-        name: parse(
+        name: vision.parse(
             words(
                 {
                     "dataset": "digits",

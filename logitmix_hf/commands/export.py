@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, check_choice, check_number
-from logitmix_hf.flags import FlagParser, flag, formatter
+from logitmix_hf.flags import FlagParser, flag, word
 from logitmix_hf.process import guarded
 
 FORMATS = ("onnx",)
@@ -16,6 +16,7 @@ FORMATS = ("onnx",)
 class ExportSettings:
     """What is exported, and where to."""
 
+    model: str | None = word("MODEL", "the folder of a run, a Hub id, or a local folder")
     format: str = flag("export", "onnx", f"format: {', '.join(FORMATS)}")
     output: str | None = flag("export", None, "the folder to write; default RUN/onnx, or onnx-NAME for a Hub model")
     opset: int | None = flag("export", None, "version of ONNX's operators; default what torch thinks best")
@@ -24,31 +25,29 @@ class ExportSettings:
     hub_token: str | None = flag("model", None, "token; default the one you logged in with")
 
     def __post_init__(self) -> None:
+        if self.model is None:
+            raise UserError("logitmix export needs a model first: logitmix export runs/NAME, a Hub id or a folder.")
         check_choice("format", self.format, FORMATS)
         if self.opset is not None:
             check_number("opset", self.opset, low=18)
 
 
-def parse(argv: Sequence[str]) -> tuple[str, ExportSettings]:
-    """The model that the first word names, and the settings in the others."""
-    parser = FlagParser([ExportSettings], prog="logitmix export", formatter_class=formatter, description=__doc__)
-    if not argv or argv[0].startswith("-"):
-        parser.parse(argv)  # --help ends here
-        raise UserError("logitmix export needs a model first: logitmix export runs/NAME, a Hub id or a folder.")
-    return argv[0], parser.parse(argv[1:])[0]
+def parse(argv: Sequence[str]) -> ExportSettings:
+    """The flags as settings."""
+    return FlagParser([ExportSettings], prog="logitmix export", description=__doc__).parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _export(*parse(argv)))
+    return guarded(lambda: _export(parse(argv)))
 
 
-def _export(model: str, settings: ExportSettings) -> int:
+def _export(settings: ExportSettings) -> int:
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.serving.export import FILE, export_onnx
 
     made = export_onnx(
-        model,
+        str(settings.model),
         settings.output,
         settings.opset,
         overwrite=settings.overwrite,

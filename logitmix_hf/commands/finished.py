@@ -1,26 +1,24 @@
-"""The folder that a command on a finished run begins with: ``logitmix push RUN``, ``logitmix card RUN``."""
+"""The run that a command speaks of by its folder: ``logitmix push RUN``, ``logitmix card RUN``."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from logitmix_hf.errors import UserError
-from logitmix_hf.flags import FlagParser
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 
+RUN_HELP = "the folder of a finished run"
 
-def finished_run(parser: FlagParser, words: list[str], command: str) -> tuple[RunFolder, list[Any]]:
-    """The run that the first word names, and the settings in the others.
+
+def finished_run(path: str | None, command: str) -> RunFolder:
+    """The finished run in this folder.
 
     Raises:
-        UserError: there is no such word, no run there, or one that is not finished.
+        UserError: no folder was named, there is no run, or one that is not finished.
     """
-    if not words or words[0].startswith("-"):
-        parser.parse(words)  # --help ends here
+    if path is None:
         raise UserError(f"logitmix {command} needs the folder of a run first: logitmix {command} runs/NAME.")
-    folder, settings = RunFolder(words[0]), parser.parse(words[1:])
+    folder = RunFolder(path)
     if not folder.holds_run():
-        raise UserError(f"{str(folder.path)!r} is not the folder of a run: it has no run.json of ours.")
+        raise UserError(f"{path!r} is not the folder of a run: it has no run.json of ours.")
     if folder.read_json(RECORD).get("status") != "done":
-        raise UserError(f"The run in {str(folder.path)!r} is not finished: go on with its command and --resume.")
-    return folder, settings
+        raise UserError(f"The run in {path!r} is not finished: go on with its command and --resume.")
+    return folder

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.flags import FlagParser, formatter, with_recipe
+from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.process import guarded
-from logitmix_hf.training.run import fine_tune
 from logitmix_hf.training.settings import RunSettings, TrainSettings
-from logitmix_hf.training.text.job import TextJob
 from logitmix_hf.training.text.settings import DataSettings, ModelSettings
+
+if TYPE_CHECKING:
+    from logitmix_hf.training.text.job import TextJob
 
 
 def parse(argv: Sequence[str], prog: str = "logitmix glue") -> TextJob:
     """The flags as settings; see :class:`logitmix_hf.flags.FlagParser` for how mistakes end."""
     kinds = [DataSettings, ModelSettings, MixArguments, RunSettings, TrainSettings]
-    parser = FlagParser(kinds, prog=prog, formatter_class=formatter, description=__doc__)
-    job = TextJob(*parser.parse(with_recipe(argv)), argv=[*prog.split(), *argv])
+    parser = FlagParser(kinds, prog=prog, description=__doc__)
+    settings = parser.parse(with_recipe(argv))
+    from logitmix_hf.training.text.job import (
+        TextJob,  # takes as long as all before, which a misspelt flag need not wait
+    )
+
+    job = TextJob(*settings, argv=[*prog.split(), *argv])
     job.name_folder(job.model.model)
     return job
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "logitmix glue") -> int:
     """The command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return guarded(lambda: fine_tune(parse(words, prog)))
+    return guarded(lambda: _glue(sys.argv[1:] if argv is None else list(argv), prog))
+
+
+def _glue(argv: Sequence[str], prog: str) -> int:
+    job = parse(argv, prog)
+    from logitmix_hf.training.run import fine_tune
+
+    return fine_tune(job)
 
 
 def glue_script() -> None:

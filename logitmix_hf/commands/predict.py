@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from logitmix_hf.errors import UserError, check_choice, check_number
-from logitmix_hf.flags import FlagParser, flag, formatter
+from logitmix_hf.flags import FlagParser, flag
 from logitmix_hf.process import guarded
 from logitmix_hf.serving.host import DTYPES
 
@@ -68,8 +68,7 @@ class PredictSettings:
 
 def parse(argv: Sequence[str]) -> PredictSettings:
     """The flags as settings."""
-    parser = FlagParser([PredictSettings], prog="logitmix predict", formatter_class=formatter, description=__doc__)
-    return parser.parse(argv)[0]
+    return FlagParser([PredictSettings], prog="logitmix predict", description=__doc__).parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:

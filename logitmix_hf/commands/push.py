@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from logitmix_hf.commands.finished import finished_run
-from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.benchmark import write_eval_results
@@ -16,8 +16,9 @@ from logitmix_hf.training.push import push
 
 @dataclass(frozen=True)
 class PushSettings:
-    """Where the run goes."""
+    """Which run goes where."""
 
+    run: str | None = word("RUN", RUN_HELP)
     hub_model_id: str | None = field(default=None, metadata={"help": "user/name; default the folder's name, yours"})
     hub_token: str | None = field(default=None, metadata={"help": "token; default the one you logged in with"})
     hub_private_repo: bool | None = field(default=None, metadata={"help": "make a new repository private"})
@@ -28,14 +29,18 @@ class PushSettings:
     )
 
 
+def parse(argv: Sequence[str]) -> PushSettings:
+    """The flags as settings."""
+    return FlagParser([PushSettings], prog="logitmix push", description=__doc__).parse(argv)[0]
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _push(list(argv)))
+    return guarded(lambda: _push(parse(argv)))
 
 
-def _push(words: list[str]) -> int:
-    parser = FlagParser([PushSettings], prog="logitmix push", formatter_class=formatter, description=__doc__)
-    folder, (settings,) = finished_run(parser, words, "push")
+def _push(settings: PushSettings) -> int:
+    folder = finished_run(settings.run, "push")
     options = hub.HubOptions.from_arguments(settings)
     hub.check_model(folder)
     name = options.repo_id or folder.path.resolve().name

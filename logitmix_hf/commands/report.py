@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from logitmix_hf.errors import UserError, check_number
-from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.flags import FlagParser, words
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting.comparison.columns import SCORE
 from logitmix_hf.reporting.comparison.runs import find_runs
@@ -21,8 +21,9 @@ from logitmix_hf.tables import aligned_table
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """Where the report goes and how it judges."""
+    """Which runs, where the report goes, and how it judges."""
 
+    runs: list[str] = words("RUN", "folders of runs, as runs/*")
     output_dir: str = field(default="report", metadata={"help": "folder of report.html, report.md and results.csv"})
     title: str = field(default="", metadata={"help": "of the page; default how many runs on how many tasks"})
     bins: int = field(default=15, metadata={"help": "of ECE and OE, the same for every run"})
@@ -31,6 +32,8 @@ class ReportSettings:
     )
 
     def __post_init__(self) -> None:
+        if not self.runs:
+            raise UserError("logitmix report needs the folders of runs: logitmix report runs/* --output_dir report.")
         check_number("--bins", self.bins, low=1)
         check_number("--bootstrap", self.bootstrap, low=0)
         if 0 < self.bootstrap < 100:
@@ -39,22 +42,21 @@ class ReportSettings:
             )
 
 
+def parse(argv: Sequence[str]) -> ReportSettings:
+    """The flags as settings."""
+    return FlagParser([ReportSettings], prog="logitmix report", description=__doc__).parse(argv)[0]
+
+
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code: 0, or 1 where a run was left out."""
-    return guarded(lambda: _report(list(argv)))
+    return guarded(lambda: _report(parse(argv)))
 
 
-def _report(words: list[str]) -> int:
-    paths, flags = _apart(words)
-    parser = FlagParser([ReportSettings], prog="logitmix report", formatter_class=formatter, description=__doc__)
-    parser.usage = "logitmix report RUN [RUN ...] [flags]"
-    (settings,) = parser.parse(flags)  # --help ends here
-    if not paths:
-        raise UserError("logitmix report needs the folders of runs: logitmix report runs/* --output_dir report.")
+def _report(settings: ReportSettings) -> int:
     folder = Path(settings.output_dir)
     check_library()
     check_target(folder)
-    found = find_runs(path for path in paths if Path(path).resolve() != folder.resolve())
+    found = find_runs(path for path in settings.runs if Path(path).resolve() != folder.resolve())
     if found.passed:
         shown = ", ".join(found.passed[:5]) + (f" and {len(found.passed) - 5} more" if len(found.passed) > 5 else "")
         print(f"no runs, passed over: {shown}", file=sys.stderr)
@@ -69,20 +71,6 @@ def _report(words: list[str]) -> int:
         left = len(found.skipped)
         print(f"error: {left} run{'s' if left != 1 else ''} left out, see above", file=sys.stderr)
     return 1 if found.skipped else 0
-
-
-def _apart(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Paths and flags, in any order: every flag of this command has one value."""
-    paths, flags = [], []
-    rest = iter(words)
-    for word in rest:
-        if not word.startswith("-"):
-            paths.append(word)
-            continue
-        flags.append(word)
-        if word.startswith("--") and "=" not in word and word != "--help":
-            flags += [value] if (value := next(rest, None)) is not None else []
-    return paths, flags
 
 
 SAID = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")

@@ -2,50 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import os
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from logitmix_hf.commands import spiral_task as task
 from logitmix_hf.disk import why_not_writable, write_atomic
 from logitmix_hf.errors import UserError, check_number
-from logitmix_hf.flags import FlagParser, formatter
+from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
-from logitmix_hf.reporting.files import to_json
-from logitmix_hf.reporting.style import BLUE, INK, VERMILION
-from logitmix_hf.tables import aligned_table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# Of the points, to be seen on their own colour at its fullest.
-_DARK_BLUE, _DARK_VERMILION = "#00304D", "#6B2500"
 
 PICTURE, NUMBERS = "spiral.png", "spiral.json"
-MEANING = {
-    "train_accuracy": "share of the training points that are classified right",
-    "train_confidence": "mean probability of the predicted class over the training points",
-    "train_undecided": "share of the training points with p(class 1) within .3-.7",
-    "test_accuracy": "share of 2,000 fresh points of the same arms that are classified right",
-    "boundary_width": f"share of the disc of radius {task.OUTER:g}, which the arms fill, with p(class 1) within .3-.7",
-    "ring_confidence": "mean probability of the predicted class where no data lies, at radius {:g}-{:g}".format(
-        *task.RING
-    ),
-}
-_HEADS = {
-    "train_accuracy": "train acc",
-    "test_accuracy": "test acc",
-    "train_confidence": "train conf",
-    "train_undecided": "undecided",
-    "boundary_width": "boundary",
-    "ring_confidence": "ring conf",
-}
+INNER, OUTER = 0.2, 2.0
+"""Radii at which an arm begins and ends."""
 
 
 @dataclass(frozen=True)
@@ -63,151 +32,39 @@ class SpiralSettings:
     def __post_init__(self) -> None:
         check_number("steps", self.steps, low=1)
         check_number("points", self.points, low=4, high=100_000)
-        check_number("noise", self.noise, low=0, high=task.OUTER)
+        check_number("noise", self.noise, low=0, high=OUTER)
         check_number("cycles", self.cycles, low=0, high=10, open_low=True)
         check_number("seed", self.seed, low=0)
 
 
+def parse(argv: Sequence[str]) -> SpiralSettings:
+    """The flags as settings."""
+    return FlagParser([SpiralSettings], prog="logitmix spiral", description=__doc__).parse(argv)[0]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    import sys
-
-    return guarded(lambda: _spiral(sys.argv[1:] if argv is None else list(argv)))
+    return guarded(lambda: _spiral(parse(sys.argv[1:] if argv is None else argv)))
 
 
-def _spiral(argv: list[str]) -> int:
-    parser = FlagParser([SpiralSettings], prog="logitmix spiral", formatter_class=formatter, description=__doc__)
-    settings: SpiralSettings = parser.parse(argv)[0]
+def _spiral(settings: SpiralSettings) -> int:
     home = Path(settings.output_dir)
     _check_folder(home, settings.overwrite)
-    results, probabilities = run(settings)
-    train_set = task.training_points(settings.points, settings.noise, settings.cycles, settings.seed)
-    draw(results, probabilities, train_set[0].numpy(), train_set[1].numpy(), home / PICTURE)
-    write_atomic(home / NUMBERS, to_json(_record(settings, results)).encode())
-    print(f"\n{_table(results)}\n")
+    # Here, and not at the top: torch takes seconds, and a misspelt flag does not need it.
+    from logitmix_hf.commands import spiral_figure as figure
+    from logitmix_hf.commands.spiral_task import training_points
+    from logitmix_hf.reporting.files import to_json
+
+    results, probabilities = figure.run(settings)
+    points, labels = training_points(settings.points, settings.noise, settings.cycles, settings.seed)
+    figure.draw(results, probabilities, points.numpy(), labels.numpy(), home / PICTURE)
+    write_atomic(home / NUMBERS, to_json(figure.record(settings, results)).encode())
+    print(f"\n{figure.table(results)}\n")
     print("undecided: training points with p within .3-.7; boundary: share of the disc of the arms with such a p;")
     print(f"ring conf: mean confidence outside the data. One seed, {settings.seed}: another draws another picture.\n")
     print(f"picture: {home / PICTURE}")
     print(f"numbers: {home / NUMBERS}")
     return 0
-
-
-def run(settings: SpiralSettings) -> tuple[dict[str, dict[str, float]], dict[str, np.ndarray]]:
-    """Train every method from the same weights on the same points.
-
-    Returns:
-        By method: the numbers of :func:`logitmix_hf.commands.spiral_task.judge` and ``seconds``; and p(class 1) over
-        the plane.
-    """
-    train_set = task.training_points(settings.points, settings.noise, settings.cycles, settings.seed)
-    fresh = task.fresh_points(settings.noise, settings.cycles, settings.seed)
-    results, probabilities = {}, {}
-    # What torch loads for its first step belongs to no method's seconds.
-    task.train(task.untrained(settings.seed), task.TOY_METHODS["vanilla"], *train_set, 1, settings.seed)
-    for method in task.TOY_METHODS.values():
-        print(f"{method.title}: {settings.steps} steps", end="", flush=True)
-        start = time.perf_counter()
-        network = task.train(task.untrained(settings.seed), method, *train_set, settings.steps, settings.seed)
-        seconds = time.perf_counter() - start
-        print(f", {seconds:.0f} s", flush=True)
-        results[method.name] = {**task.judge(network, train_set, fresh), "seconds": seconds}
-        probabilities[method.name] = task.probability(network, task.plane())
-    return results, probabilities
-
-
-def draw(
-    results: Mapping[str, Mapping[str, float]],
-    probabilities: Mapping[str, np.ndarray],
-    points: np.ndarray,
-    labels: np.ndarray,
-    path: str | os.PathLike[str],
-) -> None:
-    """The four panels as a PNG: p(class 1) over the plane as colour, the decision boundary, the training points,
-    and, dotted, the ring off the data.
-
-    Args:
-        results: by method, as :func:`run` gives them.
-        probabilities: by method, (side, side) over :func:`logitmix_hf.commands.spiral_task.plane`.
-        points, labels: (N, 2), (N,) what was trained on.
-        path: of the PNG.
-    """
-    import matplotlib as mpl
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LinearSegmentedColormap, Normalize
-    from matplotlib.figure import Figure
-    from PIL import Image
-
-    colours = LinearSegmentedColormap.from_list("classes", [BLUE, "#F7F7F7", VERMILION])
-    with mpl.rc_context({"font.size": 14, "text.color": INK, "axes.edgecolor": INK, "xtick.color": INK}):
-        figure = Figure(figsize=(15.4, 5.3), dpi=110)
-        figure.set_layout_engine("compressed", wspace=0.03, w_pad=0.1, h_pad=0.1)
-        axes = figure.subplots(1, len(results))
-        for panel, (name, numbers) in zip(axes, results.items(), strict=True):
-            _panel(panel, probabilities[name], points, labels, colours)
-            panel.set_title(task.TOY_METHODS[name].title, fontweight="bold", fontsize=16, pad=8)
-            panel.set_xlabel(_caption(numbers), family="monospace", fontsize=13, linespacing=1.4, labelpad=9)
-        shades = ScalarMappable(Normalize(0, 1), colours)
-        bar = figure.colorbar(shades, ax=list(axes), ticks=[0, 0.3, 0.5, 0.7, 1], aspect=22, pad=0.015)
-        bar.set_label("probability of class 1")
-        bar.outline.set_linewidth(0.8)  # type: ignore[operator]
-        drawn = io.BytesIO()
-        figure.savefig(drawn, format="png", facecolor="white")
-    small = io.BytesIO()  # a palette holds all of it in half the bytes
-    with Image.open(drawn) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
-    write_atomic(Path(path), small.getvalue())
-
-
-def _panel(axes: Axes, p: np.ndarray, points: np.ndarray, labels: np.ndarray, colours: Any) -> None:
-    from matplotlib.patches import Circle
-
-    axis = np.linspace(-task.REACH, task.REACH, len(p))
-    axes.contourf(axis, axis, p, levels=np.linspace(0, 1, 21), cmap=colours, vmin=0, vmax=1)
-    axes.contour(axis, axis, p, levels=[0.5], colors=INK, linewidths=1.6)
-    # Marks differ too, for whoever sees no colours.
-    for label, colour, mark, size in ((0, _DARK_BLUE, "o", 24), (1, _DARK_VERMILION, "^", 28)):
-        some = labels == label
-        x, y = points[some].T
-        axes.scatter(x, y, size, colour, marker=mark, edgecolors="white", linewidths=0.7, zorder=3)
-    for radius in task.RING:
-        axes.add_patch(Circle((0, 0), radius, fill=False, edgecolor="white", linestyle=(0, (1, 2)), linewidth=1.3))
-    axes.set(xlim=(-task.REACH, task.REACH), ylim=(-task.REACH, task.REACH), aspect="equal", xticks=[], yticks=[])
-
-
-def _caption(numbers: Mapping[str, float]) -> str:
-    lines = (
-        ("train accuracy", "train_accuracy"),
-        ("train confidence", "train_confidence"),
-        ("boundary width", "boundary_width"),
-        ("ring confidence", "ring_confidence"),
-    )
-    return "\n".join(f"{word:<17}{numbers[key]:.3f}" for word, key in lines)
-
-
-def _table(results: Mapping[str, Mapping[str, float]]) -> str:
-    rows = [
-        [name, *(f"{numbers[key]:.4f}" for key in _HEADS), f"{numbers['seconds']:.1f}"]
-        for name, numbers in results.items()
-    ]
-    return aligned_table(["method", *_HEADS.values(), "seconds"], rows, "l" + "r" * (len(_HEADS) + 1))
-
-
-def _record(settings: SpiralSettings, results: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    return {
-        "settings": {
-            **asdict(settings),
-            "optimizer": "Adam, full batch",
-            "learning_rate": task.LEARNING_RATE,
-            "layers": task.WIDTHS,
-            "share": "one for each pair",
-        },
-        "methods": {
-            name: {"weights": method.weights, "alpha": method.alpha, "sites": method.sites if method.alpha else ()}
-            for name, method in task.TOY_METHODS.items()
-        },
-        "results": results,
-        "meaning": MEANING,
-    }
 
 
 def _check_folder(home: Path, overwrite: bool) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from logitmix_hf.commands.spiral import INNER, OUTER
 from logitmix_hf.losses import SINGLE, LogitMixLoss, LossOutput
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import MixPlan, blend, draw_plan, step_generator
@@ -24,8 +25,6 @@ WIDTHS = (2, 64, 64, 64, 2, 64, 64, 2)
 """Units of each layer, input to logits; the two in the middle are Manifold Mixup's bottleneck."""
 BOTTLENECK = 4
 LEARNING_RATE = 1e-3
-INNER, OUTER = 0.2, 2.0
-"""Radii at which an arm begins and ends."""
 RING = (2.4, 2.8)
 """Radii between which no data lies."""
 REACH = 2.8

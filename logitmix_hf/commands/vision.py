@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.flags import FlagParser, formatter, with_recipe
+from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import guarded
-from logitmix_hf.training.run import fine_tune
 from logitmix_hf.training.settings import RunSettings
-from logitmix_hf.training.vision import model
-from logitmix_hf.training.vision.job import VisionJob
 from logitmix_hf.training.vision.settings import FINE_TUNING, DataSettings, ModelSettings, VisionTrainSettings
+from logitmix_hf.vision.networks.table import is_ours
+
+if TYPE_CHECKING:
+    from logitmix_hf.training.vision.job import VisionJob
 
 
 def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
     """The flags as settings; a pretrained model starts from other defaults than a network with random weights."""
     kinds = [DataSettings, ModelSettings, MixArguments, RunSettings, VisionTrainSettings]
-    parser = FlagParser(kinds, IMAGE, prog=prog, formatter_class=formatter, description=__doc__)
+    parser = FlagParser(kinds, IMAGE, prog=prog, description=__doc__)
     words = with_recipe(argv)
-    first = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
-    if not model.is_ours(first.model.model):
-        words = [*(f"--{name}={value}" for name, value in FINE_TUNING.items()), *words]
-    job = VisionJob(*parser.parse(words), argv=[*prog.split(), *argv])
+    settings = parser.parse(words)
+    if not is_ours(settings[1].model):
+        settings = parser.parse([*(f"--{name}={value}" for name, value in FINE_TUNING.items()), *words])
+    from logitmix_hf.training.vision.job import (
+        VisionJob,  # takes as long as all before, which a misspelt flag need not wait
+    )
+
+    job = VisionJob(*settings, argv=[*prog.split(), *argv])
     chosen = job.mix.filled(IMAGE).mixer
     mixer = f"-{chosen}".replace(",", "+") if job.mix.mixes and chosen != job.mix.method else ""
     job.name_folder(job.model.model, mixer)
@@ -33,8 +39,14 @@ def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
 
 def main(argv: Sequence[str] | None = None, prog: str = "logitmix vision") -> int:
     """The command; returns its exit code."""
-    words = sys.argv[1:] if argv is None else list(argv)
-    return guarded(lambda: fine_tune(parse(words, prog)))
+    return guarded(lambda: _vision(sys.argv[1:] if argv is None else list(argv), prog))
+
+
+def _vision(argv: Sequence[str], prog: str) -> int:
+    job = parse(argv, prog)
+    from logitmix_hf.training.run import fine_tune
+
+    return fine_tune(job)
 
 
 def vision_script() -> None:

@@ -16,7 +16,7 @@ from tinyrun import rows
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from visionrun import without_pictures
 
-from logitmix_hf.commands.calibrate import known_rows
+from logitmix_hf.commands.untrained import known_rows
 from logitmix_hf.evaluation import fit_halves, fit_temperature
 from logitmix_hf.models.folding import recorded, unfold
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from logitmix_hf.commands import spiral_task as task
-from logitmix_hf.commands.spiral import SpiralSettings, main, run
+from logitmix_hf.commands.spiral import SpiralSettings, main
+from logitmix_hf.commands.spiral_figure import run
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import step_generator
 

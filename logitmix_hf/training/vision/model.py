@@ -20,22 +20,10 @@ from logitmix_hf.training.vision.settings import ModelSettings
 from logitmix_hf.vision.data import NAMED, ImageData
 from logitmix_hf.vision.forward import ImageForward
 from logitmix_hf.vision.networks import NETWORKS, build_network, image_processor, register
-from logitmix_hf.vision.networks.table import read_name
+from logitmix_hf.vision.networks.table import is_ours
 from logitmix_hf.vision.sites import find_sites
 
 GO_ON = "a network by name (--model resnet18) or a local folder needs no network"
-
-
-def is_ours(model: str) -> bool:
-    """Whether ``--model`` names one of our networks, which start from random weights.
-
-    Raises:
-        UserError: for one of our families with numbers that cannot be built.
-    """
-    if model in NETWORKS or model.startswith(("wideresnet-", "preactresnet18")):
-        read_name(model)
-        return True
-    return False
 
 
 @dataclass(frozen=True)

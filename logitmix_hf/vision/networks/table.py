@@ -140,3 +140,15 @@ def read_name(name: str) -> Named:
         example = {"wideresnet-d-w": "wideresnet-28-10", "preactresnet18-w": "preactresnet18-1"}[name]
         raise UserError(f"{name!r} stands for a family: put numbers for its letters, as in {example!r}.")
     return Named(row)
+
+
+def is_ours(model: str) -> bool:
+    """Whether ``--model`` names one of our networks, which start from random weights.
+
+    Raises:
+        UserError: for one of our families with numbers that cannot be built.
+    """
+    if model in NETWORKS or model.startswith(("wideresnet-", "preactresnet18")):
+        read_name(model)
+        return True
+    return False
