@@ -14,22 +14,25 @@ from logitmix_hf.errors import UserError, nearest
 from logitmix_hf.evaluation.directions import better
 
 
-def settle_direction(args: TrainingArguments) -> str:
-    """Let ``greater_is_better`` follow from the score; returns what was changed, in one line, or "".
+def by_score(args: TrainingArguments) -> dict[str, Any]:
+    """Arguments that follow from ``metric_for_best_model`` and are not what they should be, by name.
 
     ``TrainingArguments`` calls every score that does not end in "loss" better when greater, and a plateau of the
     learning rate is always one of a score that should fall.
     """
-    name, told = args.metric_for_best_model, ""
+    name, found = args.metric_for_best_model, dict[str, Any]()
     if name is None:
-        return told
-    if better(name) == -1 and args.greater_is_better:
-        args.greater_is_better = False
-        told = f"metric_for_best_model={name!r} is better when lower: greater_is_better=False is taken."
-    waits = args.lr_scheduler_type in (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
-    if waits and args.greater_is_better:
-        args.lr_scheduler_kwargs = {"mode": "max", **(args.lr_scheduler_kwargs or {})}  # type: ignore[dict-item]
-    return told
+        return found
+    greater = args.greater_is_better and better(name) != -1
+    if greater != args.greater_is_better:
+        found["greater_is_better"] = greater
+    options = args.lr_scheduler_kwargs or {}
+    if greater and args.lr_scheduler_type in _WAITING and "mode" not in options:
+        found["lr_scheduler_kwargs"] = {"mode": "max", **options}  # type: ignore[dict-item]
+    return found
+
+
+_WAITING = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 
 class BestModel(Trainer):

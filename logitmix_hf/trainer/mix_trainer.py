@@ -21,7 +21,8 @@ from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
 from logitmix_hf.steps.task_loss import TaskLoss
-from logitmix_hf.trainer.best_model import settle_direction
+from logitmix_hf.trainer.best_model import by_score
+from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.terms import TermLog
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
 
@@ -72,9 +73,11 @@ class MixTrainer(WholeEvaluation):
             self.data_collator = collate_images
         if self.args.gradient_checkpointing:
             check_checkpointing(self.model)  # type: ignore[arg-type]
-        told = settle_direction(self.args)
-        if told:
-            warnings.warn(told, stacklevel=2)
+        values = by_score(self.args)
+        if "greater_is_better" in values:
+            name = self.args.metric_for_best_model
+            warnings.warn(f"{name} is better when lower: greater_is_better=False is taken for it.", stacklevel=2)
+        self.args = resolved(self.args, **values)
         self.mix = mix or MixArguments()
         self.model_accepts_loss_kwargs = True
         if self.compute_loss_func is not None:

@@ -13,7 +13,7 @@ from transformers.trainer_utils import IntervalStrategy
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.evaluation import better
 from logitmix_hf.flags import flag
-from logitmix_hf.trainer.best_model import settle_direction
+from logitmix_hf.trainer.best_model import by_score
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ class TrainSettings(TrainingArguments):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         self._check_best()
         super().__post_init__()
-        settle_direction(self)
+        for name, value in by_score(self).items():
+            setattr(self, name, value)
 
     def _check_best(self) -> None:
         """Require a score that is better at one end, and a direction that is the score's own."""
