@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logitmix_hf.arguments import MixArguments
+    from logitmix_hf.errors import UserError
     from logitmix_hf.losses import LogitMixLoss
     from logitmix_hf.methods import METHODS
     from logitmix_hf.plan import MixPlan, blend, draw_plan
     from logitmix_hf.steps import Where, build_step
     from logitmix_hf.text.forward import MixedForward
-    from logitmix_hf.trainer import MixTrainer
+    from logitmix_hf.trainer import MixTrainer, TrainingDiverged
 
 __version__ = "0.1.0"
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "MixPlan",
     "MixTrainer",
     "MixedForward",
+    "TrainingDiverged",
+    "UserError",
     "Where",
     "blend",
     "build_step",
@@ -36,6 +39,8 @@ _HOMES = {
     "MixPlan": "plan",
     "MixTrainer": "trainer",
     "MixedForward": "text.forward",
+    "TrainingDiverged": "trainer",
+    "UserError": "errors",
     "Where": "steps",
     "blend": "plan",
     "build_step": "steps",
