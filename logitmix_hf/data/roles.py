@@ -1,8 +1,8 @@
-"""Which splits of a data set are for what, by their names."""
+"""Which splits of a data set are for what, by their names, and what each judged one is called."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, listed
@@ -47,4 +47,36 @@ def judged_splits(name: str, found: Collection[str]) -> list[str]:
     raise UserError(
         f"{name} has no split to judge a model on, such as validation or test; it has {listed(list(found))}: give rows"
         " that it was not trained on."
+    )
+
+
+HELD_OUT = "held out of train"
+"""The source of a validation split that the data did not bring along."""
+
+
+@dataclass(frozen=True)
+class JudgedSplit:
+    """A split whose rows are judged.
+
+    name: of its predictions file. prefix: what the keys of its scores begin with. source: what its rows are called where
+    they come from, a file or a split of the data set; or :data:`HELD_OUT`.
+    """
+
+    name: str
+    prefix: str
+    source: str
+
+
+def name_judged(sources: Mapping[str, str], prefixes: Mapping[str, str] | None = None) -> tuple[JudgedSplit, ...]:
+    """The validation splits in their order: the first has the prefix ``eval``, as ``Trainer`` calls a single one, any
+    other ``eval_NAME``, as ``Trainer`` calls those of several.
+
+    Args:
+        sources: name of the predictions file to :attr:`JudgedSplit.source`.
+        prefixes: those that are called otherwise by custom (MNLI's ``eval_mm``), by name.
+    """
+    known = prefixes or {}
+    return tuple(
+        JudgedSplit(name, known.get(name, f"eval_{name}" if number else "eval"), source)
+        for number, (name, source) in enumerate(sources.items())
     )

@@ -76,7 +76,7 @@ def compare_reliability(
             row, column = 2 * (place // wide), place % wide
             _draw_reliability(axes[row, column], b, truths[name])
             _draw_counts(axes[row + 1, column], b, b.count if same else b.share)
-            axes[row, column].set_title(_wrapped(name), fontweight="bold")
+            axes[row, column].set_title(_wrapped(name), fontweight="bold", parse_math=False)
             axes[row + 1, column].set_xlabel("confidence")
         for row in range(0, 2 * tall, 2):
             axes[row, 0].set_ylabel("accuracy")
@@ -89,7 +89,7 @@ def compare_reliability(
         columns = 2 * wide if wide < 3 else len(entries)
         figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns, columnspacing=1.5)
         if title:
-            figure.suptitle(title, fontweight="bold")
+            figure.suptitle(title, fontweight="bold", parse_math=False)
         save_figure(figure, path)
 
 

@@ -23,6 +23,7 @@ class Source:
     kind: "hub", "folder", "file" or "builtin". name: the task, the file's stem or the data set's last word. origin: what
     a card may print: never a path of this machine. note: where validation comes from, in words; empty when a share of
     train must be held out. calibration: rows of their own that the temperature is fitted on, where a file was given.
+    called: what splits of validation and test are called where they come from, by their names here, where that differs.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Source:
     task: Task | None = None
     note: str = ""
     calibration: Columns | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_data(request: TextRequest) -> None:
@@ -79,7 +81,8 @@ def _open_source(request: TextRequest) -> Source:
     splits = {key: found[split] for key, split in wanted.items()}
     validation = {key: splits[key] for key in task.validation}
     test = {key: splits[key] for key in task.test if key in splits}
-    return Source(kind, task.name, origin, splits.get("train"), validation, test, task, _split_note(task.validation))
+    note, called = _split_note(task.validation), {**task.validation, **task.test}
+    return Source(kind, task.name, origin, splits.get("train"), validation, test, task, note, called=called)
 
 
 def _origin(name: str) -> tuple[str, str]:
@@ -106,7 +109,8 @@ def _from_files(files: Mapping[str, str | Path], needs: Needs) -> Source:
     validation = {"validation": read["validation"]} if "validation" in read else {}
     test = {"test": read["test"]} if "test" in read else {}
     note = f"the file {Path(files['validation']).name}" if validation else ""
-    return Source("file", first.stem, first.name, read.get("train"), validation, test, note=note)
+    called = {key: Path(path).name for key, path in files.items()}
+    return Source("file", first.stem, first.name, read.get("train"), validation, test, note=note, called=called)
 
 
 def _from_data_set(name: str, config: str | None, needs: Needs) -> Source:
@@ -118,11 +122,13 @@ def _from_data_set(name: str, config: str | None, needs: Needs) -> Source:
     judged = judged_splits(name, usable) if needs.judged else validation_splits(found)
     kind, origin = _origin(name)
     usual = len(judged) == 1 and judged[0] != "test"
-    validation = {"validation" if usual else split: found[split] for split in judged}
+    called = {"validation" if usual else split: split for split in judged}
+    validation = {key: found[split] for key, split in called.items()}
     train = found["train"] if needs.train else None
     test = {"test": found["test"]} if needs.test and "test" not in validation else {}
     word = config or origin.rpartition("/")[2]
-    return Source(kind, word, origin, train, validation, test, note=_split_note(judged) if judged else "")
+    note = _split_note(judged) if judged else ""
+    return Source(kind, word, origin, train, validation, test, note=note, called=called)
 
 
 def _from_builtin(task: Task, needs: Needs) -> Source:

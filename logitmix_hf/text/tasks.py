@@ -29,6 +29,7 @@ class Task:
     test_rows:   key of ``test`` -> rows of the official split.
     dataset:     where it is read when no flag says so: an id on the Hub, or a folder in its layout.
     config:      its configuration there (the Hub's word for the only one is "default"); "": the task's name.
+    prefixes:    key of ``validation`` -> what the keys of its scores begin with, where custom has a word for it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Task:
     test: Mapping[str, str] = field(default_factory=lambda: _TEST)
     dataset: str = GLUE
     config: str = ""
+    prefixes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def regression(self) -> bool:
@@ -110,6 +112,7 @@ TASKS: dict[str, Task] = {
                 "validation_mismatched": "validation_mismatched",
             },
             test={"test_matched": "test_matched", "test_mismatched": "test_mismatched"},
+            prefixes={"validation_mismatched": "eval_mm"},
         ),
         Task(
             "qnli",

@@ -69,11 +69,12 @@ def describe(job: Job, loaded: Loaded) -> dict[str, Any] | None:
     protocol = job.run.calibration
     if protocol is None:
         return None
-    judged = next(iter(loaded.data.validation), "")
-    name = SPLIT if protocol in ("split", "file") else judged
+    judged = loaded.data.judged[0] if loaded.data.judged else None
+    name = SPLIT if protocol in ("split", "file") or judged is None else judged.name
+    place = judged.source if judged else ""
     words = {
-        "halves": f"halves of {judged}, each judged by the other, seed {job.training.seed}",
-        "eval": f"{judged}, the rows that are judged (--calibrate_on_eval)",
+        "halves": f"halves of {place}, each judged by the other, seed {job.training.seed}",
+        "eval": f"{place}, the rows that are judged (--calibrate_on_eval)",
     }
     split = words.get(protocol) or loaded.data.calibration_note
     return {"split": split, "rows": len(loaded.splits[name]), "protocol": protocol, "seed": job.training.seed}
@@ -109,7 +110,7 @@ def check_rows(job: Job, data: TaskData) -> None:
             " well, and the temperature comes out too low.",
             file=sys.stderr,
         )
-    if protocol in ("halves", "eval") and not data.validation:
+    if protocol in ("halves", "eval") and not data.judged:
         raise UserError(f"{_flag(job)} fits the temperature on judged rows, and {data.name} has none.")
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.resolved import resolved
@@ -40,6 +41,8 @@ class TaskData(Protocol):
     def kind(self) -> str: ...
     @property
     def fingerprint(self) -> str: ...
+    @property
+    def judged(self) -> Sequence[JudgedSplit]: ...
     @property
     def validation_note(self) -> str: ...
     @property

@@ -25,9 +25,6 @@ from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded, TaskData
 from logitmix_hf.training.push import push
 
-PREFIXES = ("eval", "eval_mm")
-"""What the keys of the first and of the second validation split begin with."""
-
 
 def predictions_of(
     output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
@@ -63,9 +60,9 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
         output = trainer.predict(loaded.splits[protocols.SPLIT], metric_key_prefix=protocols.SPLIT)
         apart = predictions_of(output, data, loaded.known.get(protocols.SPLIT))
     if job.training.do_eval:
-        for prefix, name in zip(PREFIXES, data.validation, strict=False):
-            output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
-            splits[prefix] = (name, predictions_of(output, data, loaded.known.get(name), kept))
+        for split in data.judged:
+            output = trainer.predict(loaded.splits[split.name], metric_key_prefix=split.prefix)
+            splits[split.prefix] = (split.name, predictions_of(output, data, loaded.known.get(split.name), kept))
             wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
             timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
     calibration, batch = None, {}
@@ -75,7 +72,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
         )  # by every process: loaders speak with each other
         calibration = protocols.fit(facts, apart if apart is not None else splits["eval"][1], quiet=not main)
     if main and splits:
-        title = job.title
+        title = f"{job.title}: {data.judged[0].source}"
         if calibration is not None or kept != 1:  # what the network itself lost
             timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
         before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
@@ -128,7 +125,6 @@ def _save(trainer: MixTrainer, path: str) -> None:
 def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
     """The content of ``run.json`` at the start."""
     data, splits = loaded.data, loaded.splits
-    prefixes = zip(PREFIXES, data.validation, strict=False)
     return new_record(
         argv=["python", *job.argv] if job.argv[0].endswith(".py") else job.argv,
         asked=job.arguments(),
@@ -150,7 +146,10 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
             "label_names": data.label_names,
             "metrics": data.metrics,
             "train_rows": len(splits["train"]) if "train" in splits else 0,
-            "splits": {prefix: {"split": name, "rows": len(splits[name])} for prefix, name in prefixes},
+            "splits": {
+                one.prefix: {"split": one.name, "rows": len(splits[one.name]), "source": one.source}
+                for one in data.judged
+            },
             "subset": _subset(job, splits),
             "synthetic": data.kind == "builtin",
             "validation": data.validation_note,
@@ -189,9 +188,11 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
     if results:
         told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [
-            result_row(f"{label}, {split}" if len(data.validation) > 1 else label, values, **told, prefix=prefix)
-            for prefix, split in zip(PREFIXES, data.validation, strict=False)
-            for label, values in protocols.table_rows(job, folder, results, prefix, data.metrics[0])
+            result_row(
+                f"{label}, {split.source}" if len(data.judged) > 1 else label, values, **told, prefix=split.prefix
+            )
+            for split in data.judged
+            for label, values in protocols.table_rows(job, folder, results, split.prefix, data.metrics[0])
         ]
         print("\n" + results_table(rows), flush=True)
     return 0 if target is None else push(folder, target)

@@ -83,7 +83,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         args=_arguments(training, loaded.changed),
         mix=job.mix,
         train_dataset=loaded.splits.get("train"),
-        eval_dataset=loaded.splits.get(next(iter(data.validation), "")),
+        eval_dataset=loaded.splits.get(data.judged[0].name if data.judged else ""),
         data_collator=loaded.collator if scale is None else scale.collator(loaded.collator),  # type: ignore[arg-type]
         processing_class=loaded.processor,
         compute_metrics=lambda output: evaluate_predictions(

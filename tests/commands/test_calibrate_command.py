@@ -124,7 +124,9 @@ def test_a_data_set_that_has_a_test_split_alone_is_judged_on_it(foreign, tmp_pat
         parquet.write_table(rows(60, seed), tmp_path / f"{split}-00000-of-00001.parquet")
     words = ("--model", foreign, "--dataset_name", tmp_path, "--label_column", "stars", "--text_columns", "text")
     assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
-    assert read(tmp_path / "out" / "run.json")["data"]["splits"] == {"eval": {"split": "test", "rows": 60}}
+    assert read(tmp_path / "out" / "run.json")["data"]["splits"] == {
+        "eval": {"split": "test", "rows": 60, "source": "test"}
+    }
 
 
 def test_a_data_set_of_one_split_is_judged_whatever_the_split_is_called(foreign, tmp_path, capfd):
@@ -135,7 +137,7 @@ def test_a_data_set_of_one_split_is_judged_whatever_the_split_is_called(foreign,
     words = ("--model", foreign, "--dataset_name", tmp_path, "--label_column", "stars", "--text_columns", "text")
     assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
     data = read(tmp_path / "out" / "run.json")["data"]
-    assert data["splits"] == {"eval": {"split": "validation", "rows": 60}}
+    assert data["splits"] == {"eval": {"split": "validation", "rows": 60, "source": "train"}}
     assert (data["validation"], data["train_rows"]) == ("the split train", 0)
     assert capfd.readouterr().err.count("The split train is judged, for want of another") == 1
 

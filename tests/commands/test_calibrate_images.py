@@ -27,7 +27,7 @@ def test_a_folder_of_images_needs_no_train(inside, tmp_path):
     assert calibrate(*words, "--output_dir", tmp_path / "out") == 0
     split = "test" if inside == "test" else "validation"
     told = read(tmp_path / "out" / "run.json")["data"]
-    assert told["splits"] == {"eval": {"split": split, "rows": 12}}
+    assert told["splits"] == {"eval": {"split": split, "rows": 12, "source": inside or "pets"}}
     assert (told["train_rows"], told["validation"]) == (0, f"the folder {inside or 'pets'}")
 
 

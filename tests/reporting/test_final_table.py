@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from logitmix_hf.data.roles import name_judged
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.training import judge as outcome
@@ -80,7 +81,8 @@ def test_two_judged_splits_are_told_apart(tmp_path, monkeypatch, capsys):
     folder.write_json("eval_results.json", {"eval_accuracy": 0.75, "eval_mm_accuracy": 0.5})
     job = SimpleNamespace(training=SimpleNamespace(do_train=False, do_eval=True), label="vanilla")
     for splits, expected in ((("matched", "mismatched"), True), (("validation",), False)):
-        data = SimpleNamespace(validation=dict.fromkeys(splits), metrics=("accuracy",))
+        judged = name_judged({one: one for one in splits}, {"mismatched": "eval_mm"})
+        data = SimpleNamespace(judged=judged, metrics=("accuracy",))
         assert outcome.finish(folder, job, data, 0.0, None) == 0  # type: ignore[arg-type]
         printed = capsys.readouterr().out
         assert ("vanilla, matched " in printed and "vanilla, mismatched " in printed) == expected

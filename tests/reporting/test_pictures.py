@@ -87,6 +87,13 @@ def test_few_rows_and_one_class_draw_too(tmp_path, rows):
     assert (tmp_path / "r.png").read_bytes().startswith(PNG)
 
 
+def test_a_name_with_signs_of_formulas_is_no_formula(tmp_path):
+    """A file may be called so, and two such signs are a formula to matplotlib, here one that it cannot read."""
+    reliability_plot(predictions(), tmp_path / "r.png", title=r"costs_$_2024$\foo.csv")
+    compare_reliability({"$^$": predictions(), "plain": predictions(seed=1)}, tmp_path / "c.png", title="$_$")
+    assert (tmp_path / "r.png").read_bytes().startswith(PNG)
+
+
 def test_several_labels_a_row_are_decisions(tmp_path, texts):
     p = Predictions(logits=np.ones((4, 3)), labels=np.ones((4, 3)), problem=MULTI)
     reliability_plot(p, tmp_path / "r.png")

@@ -84,8 +84,13 @@ class Facts:
 
     @property
     def splits(self) -> Mapping[str, Json]:
-        """Prefix of the results' keys to ``{"split": name, "rows": count}``."""
+        """Prefix of the results' keys to what ``run.json`` says of the split."""
         return self.data.get("splits") or {"eval": {"split": "validation"}}
+
+    def judged_on(self, prefix: str) -> str:
+        """The file or the split that a prefix's scores are of; older runs know the name of its predictions alone."""
+        split = self.splits.get(prefix, {})
+        return str(split.get("source") or split.get("split", prefix))
 
     @property
     def divisor(self) -> float | None:
@@ -179,8 +184,8 @@ class Facts:
             "validation": self.data.get("validation"),
             "subset": sentence(str(self.data.get("subset") or "")),
             "few_rows": ", ".join(
-                f"{markdown_text(split.get('split'))} ({rows})"
-                for split in self.splits.values()
+                f"{markdown_text(self.judged_on(prefix))} ({rows})"
+                for prefix, split in self.splits.items()
                 if isinstance(rows := split.get("rows"), int) and rows < FEW_ROWS
             ),
             # what was measured
@@ -221,7 +226,7 @@ class Facts:
         """Split, rows, score, value, and the interval where any score has one."""
         return [
             (
-                markdown_text(split.get("split", prefix)),
+                markdown_text(self.judged_on(prefix)),
                 f"{split['rows']:,}" if split.get("rows") else "–",
                 title,
                 number(value),
@@ -234,7 +239,7 @@ class Facts:
     def before_and_after(self) -> list[tuple[str, ...]]:
         """Split, score, and its value before and after the temperature, each with its interval."""
         rows = []
-        for prefix, split in self.splits.items():
+        for prefix in self.splits:
             sides = (f"{prefix}_uncalibrated", prefix)
             for metric in TEMPERED:
                 values = {key: finite(self.results.get(f"{key}_{metric}")) for key in sides}
@@ -244,14 +249,14 @@ class Facts:
                     if value is not None
                 ]
                 if len(cells) == 2:
-                    rows.append((markdown_text(split.get("split", prefix)), SCORE_NAMES[metric], *cells))
+                    rows.append((markdown_text(self.judged_on(prefix)), SCORE_NAMES[metric], *cells))
         return rows
 
     def coverage(self) -> list[tuple[str, ...]]:
         """Split, share asked for, threshold, share reached and accuracy."""
         return [
             (
-                markdown_text(self.splits.get(prefix, {}).get("split", prefix)),
+                markdown_text(self.judged_on(prefix)),
                 f"{wanted:.0%}",
                 "none" if wanted == 1 else threshold,
                 f"{reached:.1%}",

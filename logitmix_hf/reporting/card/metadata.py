@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from logitmix_hf.data.roles import HELD_OUT
 from logitmix_hf.errors import printable
 from logitmix_hf.reporting.card.facts import Facts, hub_data
 
@@ -72,16 +73,30 @@ def _results(facts: Facts, source: str | None) -> list[EvalResult]:
         EvalResult(
             task_type=_task(facts),
             task_name=TASK_NAMES.get(_task(facts)),
-            dataset_type=source or printable(str(facts.data.get("name") or "custom")),
-            dataset_name=printable(facts.data_name),
             dataset_config=facts.data.get("config") if source else None,
-            dataset_split=printable(str(split.get("split", prefix))),
+            **_judged_on(facts, prefix, source),
             metric_type=METRIC_IDS.get(metric, metric),
             metric_name=title,
             metric_value=value,
             metric_args={"bins": facts.bins} if metric in BINNED else None,
         )
-        for prefix, split in facts.splits.items()
+        for prefix in facts.splits
         for metric, title, value in facts.scores(prefix)
         if metric not in REFERENCES
     ]
+
+
+def _judged_on(facts: Facts, prefix: str, source: str | None) -> dict[str, Any]:
+    """Data set and split of a prefix's scores: of own data the very file, of rows held out of train how many and which."""
+    split = facts.splits[prefix]
+    kind, name, place = source or str(facts.data.get("name") or "custom"), facts.data_name, facts.judged_on(prefix)
+    if place == HELD_OUT:
+        return {
+            "dataset_type": printable(kind),
+            "dataset_name": printable(name),
+            "dataset_split": "train",
+            "dataset_args": {"rows": printable(str(facts.data.get("validation") or HELD_OUT))},
+        }
+    if facts.data.get("kind") == "file":
+        kind, name, place = place.rpartition(".")[0] or place, place, str(split.get("split", prefix))
+    return {"dataset_type": printable(kind), "dataset_name": printable(name), "dataset_split": printable(place)}

@@ -29,6 +29,11 @@ class Member:
     split: str
     predictions: Predictions
 
+    @property
+    def source(self) -> str:
+        """The file or the split of the data that was judged; older runs know the name of its predictions alone."""
+        return str(self.run.data["splits"][self.prefix].get("source") or self.split)
+
 
 @dataclass(frozen=True, eq=False)
 class Variant:
@@ -76,7 +81,7 @@ def group(runs: Sequence[Run]) -> list[JudgedTask]:
         for prefix, (split, predictions) in run.splits.items():
             key = (str(run.data.get("name")), prefix, split, predictions.problem, same_rows(predictions))
             grouped.setdefault(key, []).append(Member(run, prefix, split, predictions))
-    titles = {key: f"{key[0]} · {key[2]}" for key in grouped}
+    titles = {key: f"{key[0]} · {members[0].source}" for key, members in grouped.items()}
     often = Counter(titles.values())
     seen: Counter[str] = Counter()
     tasks = []

@@ -44,11 +44,12 @@ def with_images_apart(data: ImageData, place: str, request: ImageRequest) -> Ima
     found = load_image_data(
         ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
     )
-    ((_, split),) = found.validation.items()
-    split = split.relabelled(match_labels(data.label_names, found.label_names).numbers)
+    first = found.judged[0]
+    split = found.validation[first.name].relabelled(match_labels(data.label_names, found.label_names).numbers)
     split.name = "calibration"
     kind = "folder" if found.kind == "folder" else "data set"
-    note = f"the {kind} {Path(place).name}, {found.validation_note}"
+    where = found.validation_note if len(found.judged) == 1 else f"the split {first.source}"
+    note = f"the {kind} {Path(place).name}, {where}"
     if note.endswith(f"the folder {Path(place).resolve().name}"):  # itself
         note = f"the folder {Path(place).resolve().name}"
     return replace(data, calibration=split, calibration_note=note)

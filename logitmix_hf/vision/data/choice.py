@@ -19,12 +19,13 @@ _EVAL_SEED = 0  # of max_eval_samples: every run is judged on the same rows
 class Choice:
     """rows: of each split by its name in the run, the raw split and ascending positions in it; "train" and
     "calibration" where they are, the rest is judged, but for ``tested``. note, calibration_note: in words, where
-    validation and calibration come from."""
+    validation and calibration come from. called: what splits are called where they come from."""
 
     rows: dict[str, tuple[RawSplit, np.ndarray]] = field(default_factory=dict)
     tested: tuple[str, ...] = ()
     note: str = ""
     calibration_note: str = ""
+    called: dict[str, str] = field(default_factory=dict)
 
     @property
     def judged(self) -> list[str]:
@@ -34,7 +35,7 @@ class Choice:
 
 def choose_rows(source: Source, request: ImageRequest) -> Choice:
     """The rows that a request wants of what it found."""
-    made, most = Choice(note=source.note), request.max_eval_samples
+    made, most = Choice(note=source.note, called=dict(source.called)), request.max_eval_samples
     if source.train is not None:
         _share_train(made, source, source.train, request)
         if not request.training:
@@ -53,8 +54,9 @@ def _share_train(made: Choice, source: Source, train: RawSplit, request: ImageRe
     assert labels is not None
     kept = np.arange(len(labels))
     if not source.validation and request.validation_share == 0:
-        for key, split in _test_in_its_place(request).items():
+        for key, (split, called) in _test_in_its_place(request).items():
             made.rows[key] = (split, _keep(np.arange(len(split.rows)), most, _EVAL_SEED))
+            made.called[key] = called
             made.note = "the test split: nothing was held out of train (validation share 0)"
     if not source.validation and request.validation_share > 0:
         share = request.validation_share
@@ -70,13 +72,13 @@ def _share_train(made: Choice, source: Source, train: RawSplit, request: ImageRe
     made.rows["train"] = (train, kept)
 
 
-def _test_in_its_place(request: ImageRequest) -> dict[str, RawSplit]:
-    """The test split, where it has labels: what papers on CIFAR report."""
+def _test_in_its_place(request: ImageRequest) -> dict[str, tuple[RawSplit, str]]:
+    """The test split and what it is called, where it has labels: what papers on CIFAR report."""
     try:
-        test = open_source(replace(request, need_test=True, training=True)).test
+        source = open_source(replace(request, need_test=True, training=True))
     except UserError:
         return {}
-    return {key: split for key, split in test.items() if split.labels is not None}
+    return {key: (split, source.called[key]) for key, split in source.test.items() if split.labels is not None}
 
 
 def _keep(positions: np.ndarray, most: int | None, seed: int) -> np.ndarray:

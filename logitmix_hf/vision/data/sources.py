@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Source:
 
     kind: "hub", "folder" or "builtin". name: one word for it. origin: what a card may print: never a path of this
     machine. note: where validation comes from, empty when a share of train must be held out. notes: what was surprising,
-    one line each.
+    one line each. called: what splits of validation and test are called where they come from, by their names here.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Source:
     named: Named | None = None
     note: str = ""
     notes: tuple[str, ...] = ()
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_image_data(request: ImageRequest) -> None:
@@ -122,8 +124,8 @@ def _digits(needs: Needs) -> Source:
     train = splits["train"] if needs.train else None
     names = tuple(map(str, range(10)))
     note = "the split validation (a fifth of each class, the same in every run)"
-    validation = {"validation": splits["validation"]}
-    return Source("builtin", "digits", "digits", names, train, validation, test, NAMED["digits"], note)
+    validation, called = {"validation": splits["validation"]}, {name: name for name in splits}
+    return Source("builtin", "digits", "digits", names, train, validation, test, NAMED["digits"], note, called=called)
 
 
 def _class_folders(folder: Path, needs: Needs) -> Source:
@@ -133,31 +135,32 @@ def _class_folders(folder: Path, needs: Needs) -> Source:
     usable = [
         role for role, split in found.items() if None not in split.classes and not (needs.train and role == "train")
     ]
-    (judged,) = judged_splits(str(folder), usable) if needs.judged else validation_splits(found) or [""]
-    first = found["train" if needs.train else judged]
+    held = judged_splits(str(folder), usable) if needs.judged else validation_splits(found)
+    first = found["train" if needs.train else held[0]]
     names = tuple(sorted({str(name) for name in first.classes}))
     if len(names) == 1 and not needs.judged:
         raise UserError(f"{folder} has a single class folder, {names[0]!r}; there is nothing to learn.")
     number = {name: index for index, name in enumerate(names)}
     splits: dict[str, RawSplit] = {}
-    wanted = {"train": needs.train, "test": needs.test, judged: bool(judged)}
+    wanted = {"train": needs.train, "test": needs.test, **dict.fromkeys(held, True)}
     for role in (role for role, needed in wanted.items() if needed):
         split = found[role]
         known = None not in split.classes
         labels = np.array([number[str(one)] for one in split.classes], np.int64) if known else None
         where = f"the folder {split.folder!r}"
         splits[role] = RawSplit(where, FileImages(folder, split.paths), np.arange(len(split.paths)), labels)
-    word = folder.resolve().name
-    validation = {_key(judged): splits[judged]} if judged else {}
-    test = {"test": splits["test"]} if needs.test and judged != "test" else {}
-    note = f"the folder {found[judged].folder}" if judged else ""
+    word, roles = folder.resolve().name, dict(zip(_keys(held), held, strict=True))
+    validation = {key: splits[role] for key, role in roles.items()}
+    test = {"test": splits["test"]} if needs.test and "test" not in held else {}
+    called = {key: found[role].folder for key, role in {**roles, **dict.fromkeys(test, "test")}.items()}
+    note = f"the folder {found[held[0]].folder}" if held else ""
     train = splits["train"] if needs.train else None
-    return Source("folder", word, word, names, train, validation, test, note=note)
+    return Source("folder", word, word, names, train, validation, test, note=note, called=called)
 
 
-def _key(judged: str) -> str:
-    """What the predictions of a judged split are called."""
-    return judged if judged == "test" else "validation"
+def _keys(judged: Sequence[str]) -> list[str]:
+    """What the predictions of judged splits are called: a single one "validation", but for the test split."""
+    return ["validation"] if len(judged) == 1 and judged[0] != "test" else list(judged)
 
 
 def _data_set(request: ImageRequest) -> Source:
@@ -175,10 +178,9 @@ def _data_set(request: ImageRequest) -> Source:
         if needed and split not in found:
             raise UserError(f"{dataset} has no split {split!r}{what}; it has {listed(list(found))}.")
     usable = [split for split in found if not (needs.train and split == "train")]
-    held = next(iter(judged_splits(dataset, usable) if needs.judged else validation_splits(found)), None)
-    chosen = {"train": "train"} if needs.train else {}
-    chosen |= {_key(held): held} if held else {}
-    chosen |= {"test": "test"} if needs.test else {}
+    held = judged_splits(dataset, usable) if needs.judged else validation_splits(found)
+    called = dict(zip(_keys(held), held, strict=True))
+    chosen = {**({"train": "train"} if needs.train else {}), **called, **({"test": "test"} if needs.test else {})}
     where = {role: f"split {split!r} of {dataset}" for role, split in chosen.items()}
     first = next(iter(chosen))
     features = found[chosen[first]].features
@@ -188,7 +190,7 @@ def _data_set(request: ImageRequest) -> Source:
     for role, split in chosen.items():
         features = found[split].features
         require_column(where[role], features, image, "image_column")
-        unlabelled = role == "test" and split != held
+        unlabelled = role == "test" and split not in held
         if not unlabelled or label in features:
             require_column(where[role], features, label, "label_column")
             column = label_values(where[role], found[split], label)
@@ -212,9 +214,10 @@ def _data_set(request: ImageRequest) -> Source:
         origin=origin,
         label_names=label_names,
         train=splits.get("train"),
-        validation={_key(held): splits[_key(held)]} if held else {},
-        test={"test": splits["test"]} if needs.test and held != "test" else {},
+        validation={key: splits[key] for key in called},
+        test={"test": splits["test"]} if needs.test and "test" not in held else {},
         named=named,
-        note=f"the split {held}" if held else "",
+        note=f"the split{'s' if len(held) > 1 else ''} {', '.join(held)}" if held else "",
         notes=notes,
+        called=chosen,
     )

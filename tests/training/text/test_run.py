@@ -77,7 +77,7 @@ def test_the_record_says_how_the_run_came_about(finished, files):
     assert record["arguments"]["alpha"] == 3.0
     assert record["method"] | {"name": "logitmix", "site": "layer.1", "w_sim": 1.0} == record["method"]
     assert record["data"]["train_rows"] == 48
-    assert record["data"]["splits"] == {"eval": {"split": "validation", "rows": 24}}
+    assert record["data"]["splits"] == {"eval": {"split": "validation", "rows": 24, "source": "validation.csv"}}
     assert record["seconds"] > 0
     assert record["peak_memory"]["process_mb"] > 0
     combined = json.loads((finished / "all_results.json").read_text())

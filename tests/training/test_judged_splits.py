@@ -1,0 +1,164 @@
+"""Every validation split is judged, under its own prefix and by the name that its rows have where they come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+import yaml
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as ImageFeature
+from PIL import Image
+from tinyrun import flags, rows
+from visionrun import flags as image_flags
+from visionrun import without_pictures
+
+from logitmix_hf.commands.glue import main as glue
+from logitmix_hf.commands.vision import main as vision
+from logitmix_hf.data.roles import HELD_OUT, name_judged
+from logitmix_hf.evaluation import Predictions, evaluate_predictions
+from logitmix_hf.reporting.pages.runs import find_runs
+from logitmix_hf.reporting.pages.tasks import group
+from logitmix_hf.text.tasks import TASKS
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def index_of(folder: Path) -> list[dict[str, Any]]:
+    """The results in the metadata of a card."""
+    metadata = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
+    return metadata["model-index"][0]["results"]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    without_pictures(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory, tiny_model, files) -> Path:
+    """A run on a data set with three validation splits."""
+    home = tmp_path_factory.mktemp("several")
+    (home / "shops" / "data").mkdir(parents=True)
+    for number, (split, count) in enumerate(
+        {"train": 32, "validation_books": 11, "validation_food": 13, "validation_toys": 12}.items()
+    ):
+        table = rows(count, number)
+        pa.parquet.write_table(table, home / "shops" / "data" / f"{split}-00000-of-00001.parquet")
+    changes = {"train_file": None, "validation_file": None, "dataset_name": home / "shops", "text_columns": "text"}
+    assert glue(flags(tiny_model, files, home / "out", **changes, protocol="halves", bootstrap=100)) == 0
+    return home / "out"
+
+
+PREFIXES = {
+    "eval": ("validation_books", 11),
+    "eval_validation_food": ("validation_food", 13),
+    "eval_validation_toys": ("validation_toys", 12),
+}
+
+
+def test_each_of_three_splits_has_its_scores_and_its_predictions(several):
+    results, record = read(several / "eval_results.json"), read(several / "run.json")
+    assert record["data"]["splits"] == {
+        prefix: {"split": name, "rows": count, "source": name} for prefix, (name, count) in PREFIXES.items()
+    }
+    for prefix, (name, count) in PREFIXES.items():
+        saved = Predictions.load(several / "predictions" / f"{name}.parquet")
+        assert len(saved) == results[f"{prefix}_samples"] == count
+        for score, value in evaluate_predictions(saved, ["accuracy"]).items():
+            assert results[f"{prefix}_{score}"] == pytest.approx(value, abs=1e-9)
+        assert f"{prefix}_uncalibrated_ece" in results
+    assert not [key for key in results if key.startswith("eval_mm")]
+    ends = read(several / "intervals.json")
+    assert {key for key in ends if key.startswith("eval") and "uncalibrated" not in key} == set(PREFIXES)
+
+
+def test_each_of_three_splits_is_in_card_and_report(several):
+    accuracies = {one["dataset"]["split"] for one in index_of(several) if one["metrics"][0]["type"] == "accuracy"}
+    assert accuracies == {name for name, _ in PREFIXES.values()}
+    rows = [line for line in (several / "README.md").read_text().splitlines() if "| accuracy " in line.lower()]
+    assert all(any(name in row.replace("\\", "") for row in rows) for name, _ in PREFIXES.values())
+    tasks = group(find_runs([several]).runs)
+    assert [(task.title, task.prefix, task.rows) for task in tasks] == [
+        (f"shops · {name}", prefix, count) for prefix, (name, count) in PREFIXES.items()
+    ]
+
+
+def test_the_last_table_has_a_row_for_each_split(several, tmp_path, capfd):
+    shops = several.parent / "shops"
+    words = ["--model", several, "--dataset_name", shops, "--do_train", "false", "--label_column", "stars"]
+    words += ["--output_dir", tmp_path / "again", "--max_length", 32, "--use_cpu", "true", "--method", "vanilla"]
+    assert glue([str(word) for word in words]) == 0
+    out = capfd.readouterr().out
+    assert all(f"vanilla, {name}" in out for name, _ in PREFIXES.values())
+
+
+def test_several_splits_of_images_are_judged_too(tmp_path):
+    """The first of them alone was, and the others were passed over without a word."""
+    features = Features({"image": ImageFeature(), "label": ClassLabel(names=["dark", "light"])})
+    (tmp_path / "sky" / "data").mkdir(parents=True)
+    for split, count in {"train": 16, "validation_day": 6, "validation_night": 4}.items():
+        pictures = [Image.new("L", (8, 8), 40 + 150 * (row % 2) + row) for row in range(count)]
+        made = Dataset.from_dict({"image": pictures, "label": [row % 2 for row in range(count)]}, features=features)
+        made.to_parquet(tmp_path / "sky" / "data" / f"{split}-00000-of-00001.parquet")
+    changes = {"dataset": tmp_path / "sky", "max_train_samples": None, "max_steps": 1, "cache_dir": tmp_path / "cache"}
+    assert vision(image_flags(tmp_path / "out", **changes, per_device_train_batch_size=8)) == 0
+    splits = read(tmp_path / "out" / "run.json")["data"]["splits"]
+    assert {prefix: (one["split"], one["rows"]) for prefix, one in splits.items()} == {
+        "eval": ("validation_day", 6),
+        "eval_validation_night": ("validation_night", 4),
+    }
+    results = read(tmp_path / "out" / "eval_results.json")
+    assert (results["eval_samples"], results["eval_validation_night_samples"]) == (6, 4)
+
+
+def test_mnli_keeps_the_word_it_has():
+    prefixes = [one.prefix for one in name_judged(TASKS["mnli"].validation, TASKS["mnli"].prefixes)]
+    assert prefixes == ["eval", "eval_mm"]
+
+
+# --- what was judged, by its own name ---------------------------------------------------------------------------------
+
+
+def test_a_card_names_the_file_that_was_judged(tiny_model, files, tmp_path):
+    pa.csv.write_csv(rows(24, 5), tmp_path / "second_half_2024.csv")
+    changes = {"validation_file": tmp_path / "second_half_2024.csv", "max_steps": 2, "bootstrap": 0}
+    assert glue(flags(tiny_model, files, tmp_path / "out", **changes)) == 0
+    judged = {(one["dataset"]["name"], one["dataset"]["split"]) for one in index_of(tmp_path / "out")}
+    assert judged == {("second_half_2024.csv", "validation")}
+    assert read(tmp_path / "out" / "run.json")["data"]["splits"]["eval"]["source"] == "second_half_2024.csv"
+    assert [task.title for task in group(find_runs([tmp_path / "out"]).runs)] == ["train · second_half_2024.csv"]
+
+
+def test_rows_held_out_of_train_are_called_that(tiny_model, files, tmp_path):
+    changes = {"validation_file": None, "validation_share": 0.25, "max_steps": 2, "bootstrap": 0}
+    assert glue(flags(tiny_model, files, tmp_path / "out", **changes)) == 0
+    data = {json.dumps(one["dataset"], sort_keys=True) for one in index_of(tmp_path / "out")}
+    assert len(data) == 1
+    (told,) = map(json.loads, data)
+    assert (told["name"], told["split"]) == ("train.csv", "train")
+    assert told["args"] == {"rows": "a stratified 0.25 share of train (12 rows), seed 42"}
+    assert read(tmp_path / "out" / "run.json")["data"]["splits"]["eval"]["source"] == HELD_OUT
+
+
+@pytest.mark.parametrize(("inner", "share", "expected"), [("val", 0.1, "val"), ("testing", 0, "testing")])
+def test_the_folder_of_images_that_was_judged(tmp_path, inner, share, expected):
+    """``--validation_share 0`` without validation images judges those of test."""
+    for split in ("train", inner):
+        for number, name in enumerate(("dark", "light")):
+            (tmp_path / "sky" / split / name).mkdir(parents=True)
+            for row in range(4):
+                Image.new("L", (8, 8), 150 * number + row).save(tmp_path / "sky" / split / name / f"{row}.png")
+    changes = {"dataset": tmp_path / "sky", "max_train_samples": None, "max_steps": 1, "cache_dir": tmp_path / "cache"}
+    words = image_flags(tmp_path / "out", **changes, per_device_train_batch_size=8, validation_share=share)
+    assert vision(words) == 0
+    split = read(tmp_path / "out" / "run.json")["data"]["splits"]
+    assert [(prefix, one["source"]) for prefix, one in split.items()] == [("eval", expected)]
+    assert {one["dataset"]["split"] for one in index_of(tmp_path / "out")} == {expected}
