@@ -141,7 +141,8 @@ def _from_builtin(task: Task, needs: Needs) -> Source:
     validation = {key: split(name) for key, name in task.validation.items()}
     test = {key: split(name) for key, name in task.test.items()} if needs.test else {}
     train, note = split(task.train) if needs.train else None, _split_note(task.validation)
-    return Source("builtin", task.name, "builtin", train, validation, test, task, note)
+    called = {**task.validation, **task.test}
+    return Source("builtin", task.name, "builtin", train, validation, test, task, note, called=called)
 
 
 def load_splits(name: str, config: str | None) -> dict[str, Columns]:

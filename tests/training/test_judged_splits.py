@@ -22,8 +22,9 @@ from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.data.roles import HELD_OUT, name_judged
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
-from logitmix_hf.reporting.pages.runs import find_runs
-from logitmix_hf.reporting.pages.tasks import group
+from logitmix_hf.reporting.comparison.grouping import group
+from logitmix_hf.reporting.comparison.runs import find_runs
+from logitmix_hf.text.data import TextRequest, load_text_data
 from logitmix_hf.text.tasks import TASKS
 
 
@@ -117,6 +118,12 @@ def test_several_splits_of_images_are_judged_too(tmp_path):
     }
     results = read(tmp_path / "out" / "eval_results.json")
     assert (results["eval_samples"], results["eval_validation_night_samples"]) == (6, 4)
+
+
+@pytest.mark.parametrize("task", ["sst2", "rte", "cola", "stsb"])
+def test_built_in_tasks_have_a_validation_split(task):
+    data = load_text_data(TextRequest(task=task, dataset_name="builtin"))
+    assert [(one.prefix, one.source) for one in data.judged] == [("eval", "validation")]
 
 
 def test_mnli_keeps_the_word_it_has():
