@@ -57,8 +57,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
     if run.calibration is None:
         run = replace(run, protocol="halves")
     if found.modality == TEXT and _value(argv, "max_length", "max_seq_length") is None:
-        reads = getattr(found.config, "max_position_embeddings", None) or 0
-        data = replace(data, max_length=found.trained_length or (min(data.max_length, reads) if reads > 0 else 128))
+        data = replace(data, max_length=found.max_length())  # judged as predict deploys it
     job = (CalibrateText if found.modality == TEXT else CalibrateImages)(
         data, network, MixArguments(method="vanilla"), run, training, [*prog.split(), *argv]
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.redact import scrub
@@ -83,14 +83,6 @@ def load_config(source: Pretrained) -> Any:
     """The model's configuration, the first and smallest thing to fetch."""
     try:
         return AutoConfig.from_pretrained(source.path, **source.options())
-    except Exception as problem:
-        raise explained(source, problem) from problem
-
-
-def load_tokenizer(source: Pretrained) -> Any:
-    """The tokenizer of the model, or the one named apart."""
-    try:
-        return AutoTokenizer.from_pretrained(source.path, **source.options())
     except Exception as problem:
         raise explained(source, problem) from problem
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from transformers import (
     AutoImageProcessor,
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
+    DataCollatorWithPadding,
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import (
@@ -25,14 +26,14 @@ from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.models.folding import temperature_left
-from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config, load_tokenizer
+from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
+from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 from logitmix_hf.serving.host import DTYPES, usable_device
 from logitmix_hf.vision.networks import register
 
 _WHAT = {TEXT: "a text classifier", IMAGE: "an image classifier"}
 _ARCHITECTURES = {"ForSequenceClassification": TEXT, "ForImageClassification": IMAGE}
-_LONGEST = 512  # tokens, where neither the run, the tokenizer nor the model says how many
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class Classifier:
     problem: str
     temperature: float = 1.0
     columns: tuple[str, ...] = ()
-    max_length: int = _LONGEST
+    max_length: int = UNLIMITED
     max_pixels: int = 100_000_000
 
     def logits(self, inputs: Sequence[Any], calibrated: bool = True) -> np.ndarray:
@@ -93,9 +94,9 @@ class Classifier:
             made = self.processor(images=list(inputs), return_tensors="pt")
             return made.to(self.model.dtype)
         texts = list(zip(*inputs, strict=True)) if isinstance(inputs[0], tuple) else [inputs]
-        return self.processor(
-            *map(list, texts), truncation="longest_first", max_length=self.max_length, padding=True, return_tensors="pt"
-        )
+        made, _ = encode(self.processor, texts, self.max_length)
+        rows = [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
+        return DataCollatorWithPadding(self.processor)(rows)
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,21 @@ class Found:
     columns: tuple[str, ...]
     trained: Mapping[str, Any]
 
-    @property
-    def trained_length(self) -> int | None:
-        """How many tokens of a text it was trained on, if that is known."""
-        return self.trained.get("max_length")
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, as it fits the model."""
+        return load_tokenizer(self.source, self.config)
+
+    def max_length(self, asked: int | None = None) -> int:
+        """Tokens that a text is cut to: as asked for, else as trained, else what tokenizer and model take.
+
+        Raises:
+            UserError: for more than the model reads.
+        """
+        trained = self.trained.get("max_length")
+        made = asked or trained or usual_length(self.tokenizer, self.config)
+        check_length(made, self.config, self.name)
+        return made
 
     def load(self, device: str | None = None, dtype: str = "float32", max_length: int | None = None) -> Classifier:
         """The classifier ready to predict; see :func:`load_classifier`."""
@@ -126,7 +138,8 @@ class Found:
             raise UserError(f"--max_length is for texts, and --model {self.name} reads {self.modality}s: leave it out.")
         check_choice("dtype", dtype, DTYPES)
         weights, where = getattr(torch, dtype), usable_device(device)
-        processor = load_tokenizer(self.source) if self.modality == TEXT else _image_processor(self.source)
+        processor = self.tokenizer if self.modality == TEXT else _image_processor(self.source)
+        length = self.max_length(max_length) if self.modality == TEXT else 0
         model: Any = _load_model(self.source, self.config, self.modality, weights)
         return Classifier(
             self.name,
@@ -137,15 +150,8 @@ class Found:
             self.problem,
             self.temperature,
             self.columns,
-            self._max_length(max_length, processor, model) if self.modality == TEXT else 0,
+            length,
         )
-
-    def _max_length(self, asked: int | None, tokenizer: Any, model: nn.Module) -> int:
-        """As asked for, else as trained, else what tokenizer and model take."""
-        longest = _longest(tokenizer, model)
-        if asked is not None and asked > longest:
-            raise UserError(f"--max_length {asked} is more than the {longest} tokens that {self.name} reads.")
-        return min(asked or self.trained_length or longest, longest)
 
 
 def find_classifier(name: str, revision: str = "main", token: str | None = None) -> Found:
@@ -260,13 +266,3 @@ def _problem(name: str, config: Any) -> str:
 
 def _label_names(config: Any) -> tuple[str, ...]:
     return tuple(str(config.id2label.get(number, number)) for number in range(config.num_labels))
-
-
-def _longest(tokenizer: Any, model: nn.Module) -> int:
-    """As many tokens as both tokenizer and model take."""
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or 0]
-    for place, module in model.named_modules():
-        padding = getattr(module, "padding_idx", None)
-        if place.endswith("position_embeddings") and isinstance(padding, int):
-            limits[1] -= padding + 1  # RoBERTa counts positions from there
-    return min((limit for limit in limits if 0 < limit < 10**6), default=_LONGEST)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.models.tokenizer import encode
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -57,13 +58,8 @@ def tokenize_and_count(
 def _tokenize_batch(
     batch: dict[str, list[Any]], tokenizer: Any, columns: tuple[str, ...], max_length: int
 ) -> dict[str, list[Any]]:
-    texts = [batch[column] for column in columns]
-    made = tokenizer(*texts, truncation="longest_first", max_length=max_length, padding=False)
-    if made.encodings is not None:
-        cut = [bool(encoding.overflowing) for encoding in made.encodings]
-    else:
-        cut = [len(ids) > max_length for ids in tokenizer(*texts, truncation=False, verbose=False)["input_ids"]]
-    return {**made, _CUT: cut}
+    inputs, cut = encode(tokenizer, [batch[column] for column in columns], max_length)
+    return {**inputs, _CUT: cut}
 
 
 def _identity(tokenizer: Any) -> Any:

@@ -141,6 +141,12 @@ def test_synthetic_data_and_subsets_are_named():
     assert ModelCard(text).data.datasets is None
 
 
+def test_texts_that_were_cut_are_a_fact_of_the_card():
+    text = card(data={"max_length": 128, "cut": {"train": 31, "validation": 4}})
+    assert "texts cut | at 128 tokens: 31 of train, 4 of validation" in text
+    assert "texts cut" not in card(data={"max_length": 128, "cut": {}})
+
+
 def test_no_token_gets_into_the_card(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "my-secret")
     assert "my-secret" not in card(command="logitmix glue --hub_token my-secret")

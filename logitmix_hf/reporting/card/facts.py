@@ -285,6 +285,8 @@ class Facts:
             rows["normalisation"] = f"mean ({mean}), std ({std}), from {data.get('statistics')}"
             skipped = {name: rows for name, rows in (data.get("skipped") or {}).items() if rows}
             rows["unreadable images left out"] = str(skipped or "")
+        cut = ", ".join(f"{count} of {name}" for name, count in (data.get("cut") or {}).items())
+        rows["texts cut"] = cut and f"at {data.get('max_length')} tokens: {cut}"
         rows |= self.run.get("seeds", {})
         if self.trained:
             rows |= {key: self.arguments[key] for key in TRAINING_ARGUMENTS if key in self.arguments}

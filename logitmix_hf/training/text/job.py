@@ -12,7 +12,8 @@ from transformers import DataCollatorWithPadding
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions
-from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config, load_tokenizer
+from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
+from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
 from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data
 from logitmix_hf.text.overview import overview
 from logitmix_hf.text.submission import write_submission
@@ -79,6 +80,8 @@ class TextJob(Job):
         self._source = find_pretrained(self.model.model, self.model.model_revision, token)
         self._config = load_config(self._source)
         load.check_depth(self._config, self.mix.filled().site if self.mix.mixes else None)
+        self._tokenizer = load_tokenizer(self._tokenizer_source, self._config, grow=self.training.do_train)
+        check_length(self.data.max_length, self._config, self.model.model)
 
     def load(self) -> Loaded:
         with self.training.main_process_first(desc="data"):
@@ -86,9 +89,10 @@ class TextJob(Job):
         self.tell(data.notes)
         data = self.aligned(data)
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
-        config = load.fit_config(self._config, data, self.model, self.data.max_length)
-        tokenizer = load_tokenizer(self._tokenizer_source)
+        config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
+        if new := grow_embeddings(model, tokenizer):
+            self.tell([f"The tokenizer has {new} more tokens than {self.model.model}, which gets embeddings for them."])
         self.check_calibration_rows(data)
         given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
         with self.training.main_process_first(desc="tokens"):

@@ -25,15 +25,12 @@ def has_head(config: Any) -> bool:
     return any("ForSequenceClassification" in name for name in getattr(config, "architectures", None) or ())
 
 
-def fit_config(config: Any, data: TextData, settings: ModelSettings, max_length: int) -> Any:
+def fit_config(config: Any, data: TextData, settings: ModelSettings) -> Any:
     """Give the configuration the data's labels.
 
     Raises:
-        UserError: when the model already has a head for another number of labels, or reads fewer tokens than asked.
+        UserError: when the model already has a head for another number of labels.
     """
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and positions > 0 and max_length > positions:
-        raise UserError(f"--max_length {max_length} is more than the {positions} tokens that {settings.model} reads.")
     outputs = max(len(data.label_names), 1)
     if has_head(config) and config.num_labels != outputs and not settings.ignore_mismatched_sizes:
         names = ", ".join(str(name) for name in config.id2label.values())
