@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from logitmix_hf.errors import UserError, check_choice, check_number, pick
-from logitmix_hf.losses import check_weights
-from logitmix_hf.methods import METHODS, Method
+from logitmix_hf.methods import METHODS, Method, check_weights
 from logitmix_hf.modality import (
     IMAGE,
     TEXT,

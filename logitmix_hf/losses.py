@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError, check_choice, check_number
+from logitmix_hf.methods import check_weights
 from logitmix_hf.plan import MixPlan, blend
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
@@ -321,14 +322,6 @@ class LogitMixLoss(nn.Module):
             mixed = mixed.detach()
         squares = (mixed - blend(clean, plan)).square()
         return squares.mean(1) if self.sim_form == "mse" else (squares.sum(1) + NORM_EPS).sqrt()
-
-
-def check_weights(weights: dict[str, float]) -> None:
-    """Require every weight to be at least 0 and one to be above 0."""
-    for name, value in weights.items():
-        check_number(f"w_{name}", value, low=0)
-    if not any(weights.values()):
-        raise UserError("w_mix, w_cls and w_sim are all 0: nothing would be learnt; set one of them above 0.")
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

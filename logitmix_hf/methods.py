@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.tables import markdown_table
 
 
@@ -99,6 +100,18 @@ METHODS: dict[str, Method] = {
         ),
     )
 }
+
+
+def check_weights(weights: dict[str, float]) -> None:
+    """Require every weight to be at least 0 and one to be above 0.
+
+    Raises:
+        UserError: naming the weight.
+    """
+    for name, value in weights.items():
+        check_number(f"w_{name}", value, low=0)
+    if not any(weights.values()):
+        raise UserError("w_mix, w_cls and w_sim are all 0: nothing would be learnt; set one of them above 0.")
 
 
 def methods_page() -> str:

@@ -1,4 +1,7 @@
-"""What text and images differ in when they mix: their sites, their mixers, and what a mixer brings along."""
+"""What text and images differ in when they mix: their sites, their mixers, and what a mixer brings along.
+
+Read without importing torch: arguments are made of it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, nearest
 from logitmix_hf.methods import Method
-from logitmix_hf.text import sites as text_sites
-from logitmix_hf.vision import sites as image_sites
+from logitmix_hf.text import site_names as text_sites
+from logitmix_hf.vision import site_names as image_sites
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.options import parse_options
 

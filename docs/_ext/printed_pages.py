@@ -26,7 +26,7 @@ def mixers_page() -> str:
         "",
     ]
     for row in MIXERS.values():
-        options = ", ".join(f"`{name}` ({_shown(value)})" for name, value in known_options(row.name).items())
+        options = ", ".join(f"`{name}` ({_shown(option.default)})" for name, option in known_options(row.name).items())
         facts = {
             "Source": row.source,
             "alpha alone": f"{row.alpha:g}",

@@ -18,7 +18,8 @@ from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
 from logitmix_hf.text.doubled_batch import first_half, put_hidden, replace_hidden, second_half
-from logitmix_hf.text.sites import Site, find_sites, resolve_site
+from logitmix_hf.text.site_names import Site, resolve_site
+from logitmix_hf.text.sites import find_sites
 
 
 @dataclass
@@ -44,7 +45,7 @@ class MixedForward:
     Args:
         model: a Hugging Face sequence classifier, also inside DDP, ``torch.compile`` or PEFT; it is left unmodified
             but for hooks that sleep outside of a mixed pass.
-        site: where to mix (see :data:`logitmix_hf.text.sites.SITE_HELP`).
+        site: where to mix (see :data:`logitmix_hf.text.site_names.SITE_HELP`).
         attention: what a mixed row may attend to. ``"union"``: every token that one of its sources has.
             ``"soft"``: the same, each key weighed by the share of the sources that have it. None: soft where the
             layers take an additive mask, else union.

@@ -1,4 +1,4 @@
-"""The best checkpoint: which way its score is better, and where it lies."""
+"""The best checkpoint, and where it lies."""
 
 from __future__ import annotations
 
@@ -7,32 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainingArguments
-from transformers.trainer_utils import SchedulerType
+from transformers import Trainer
 
 from logitmix_hf.errors import UserError, nearest
-from logitmix_hf.evaluation.directions import better
-
-
-def by_score(args: TrainingArguments) -> dict[str, Any]:
-    """Arguments that follow from ``metric_for_best_model`` and are not what they should be, by name.
-
-    ``TrainingArguments`` calls every score that does not end in "loss" better when greater, and a plateau of the
-    learning rate is always one of a score that should fall.
-    """
-    name, found = args.metric_for_best_model, dict[str, Any]()
-    if name is None:
-        return found
-    greater = args.greater_is_better and better(name) != -1
-    if greater != args.greater_is_better:
-        found["greater_is_better"] = greater
-    options = args.lr_scheduler_kwargs or {}
-    if greater and args.lr_scheduler_type in _WAITING and "mode" not in options:
-        found["lr_scheduler_kwargs"] = {"mode": "max", **options}  # type: ignore[dict-item]
-    return found
-
-
-_WAITING = (SchedulerType.REDUCE_ON_PLATEAU, SchedulerType.GREEDY)
 
 
 class BestModel(Trainer):

@@ -21,8 +21,7 @@ from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
 from logitmix_hf.steps.task_loss import TaskLoss
-from logitmix_hf.trainer.best_model import by_score
-from logitmix_hf.trainer.resolved import resolved
+from logitmix_hf.trainer.resolved import by_score, resolved
 from logitmix_hf.trainer.terms import TermLog
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
 

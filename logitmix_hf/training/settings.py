@@ -11,9 +11,9 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.evaluation import better
+from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flags import flag
-from logitmix_hf.trainer.best_model import by_score
+from logitmix_hf.trainer.resolved import by_score
 
 
 @dataclass(frozen=True)

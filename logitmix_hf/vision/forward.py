@@ -41,7 +41,7 @@ class ImageForward:
         model: a classifier that takes ``pixel_values`` (B, C, H, W); also inside DDP or ``torch.compile``. It is left
             unmodified but for hooks that sleep outside of a mixed pass.
         mixer: a name in :data:`MIXERS`.
-        site: where to mix (see :data:`logitmix_hf.vision.sites.SITE_HELP`).
+        site: where to mix (see :data:`logitmix_hf.vision.site_names.SITE_HELP`).
         bn_mode: ``"joint"``: BatchNorm sees clean and mixed rows as one batch, as in the LogitMix authors' code;
             ``"separate"``: a pass each. None: joint; separate where the mixer needs saliency, which then comes from the
             clean pass that the loss needs anyway: two forwards, two backwards.

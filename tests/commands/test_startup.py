@@ -65,8 +65,44 @@ def test_help_of_a_training_loads_its_arguments_and_nothing_that_trains(command:
     assert "--gradient_accumulation_steps" in output
     assert not modules & {"datasets", "evaluate", "sklearn", "pandas", "pyarrow", "matplotlib"}
     ours = {name.removeprefix("logitmix_hf.") for name in modules if name.startswith("logitmix_hf.")}
-    assert not {name for name in ours if name.split(".")[0] in ("trainer", "steps", "reporting", "serving")}
-    assert not ours & {"text.data", "text.forward", "vision.forward", "training.run", "training.job"}
+    assert not {name for name in ours if name.split(".")[0] in ("steps", "reporting", "serving")}
+    assert not ours & {
+        "trainer.mix_trainer",
+        "training.run",
+        "training.job",
+        "text.data",
+        "text.forward",
+        "vision.forward",
+    }
+    assert not ours & {"vision.data.load", "vision.mixers.functions", "text.sites", "vision.sites"}
+
+
+MIX = """
+import sys
+from logitmix_hf import METHODS, MixArguments
+mix = MixArguments(mixer="puzzlemix,cutmix", mixer_probs=".5,.5", site="input", mixer_options="blocks=8")
+assert mix.record("image")["mixer_source"].startswith("Kim et al.") and len(METHODS) > 4
+for wrong in ({"mixer": "cutmx"}, {"mixer_options": "blokcs=8"}, {"site": "layer"}, {"method": "x"}):
+    try:
+        MixArguments(**wrong)
+    except ValueError:
+        continue
+    raise AssertionError(wrong)
+from logitmix_hf.vision import MIXERS
+assert MIXERS["puzzlemix"].needs_saliency and MIXERS["resizemix"].options["largest"] == 0.8
+print(*sorted(sys.modules))
+"""
+
+
+def test_arguments_of_mixing_are_checked_without_the_code_that_mixes() -> None:
+    done = subprocess.run([sys.executable, "-c", MIX], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stdout.split())
+    assert not modules & (WAIT | {"numpy"})
+    assert "logitmix_hf.vision.mixers.table" in modules
+    assert not {
+        name for name in modules if name.endswith(("functions", "boxes", "puzzlemix", "text.sites", "vision.sites"))
+    }
 
 
 def test_the_list_of_commands_needs_nothing() -> None:

@@ -18,11 +18,11 @@ from logitmix_hf.evaluation import Predictions, evaluate_predictions, review
 from logitmix_hf.flags import read_recipe, recipes_folder
 from logitmix_hf.methods import METHODS
 from logitmix_hf.reporting.folder import PUBLIC_FILES
-from logitmix_hf.text.sites import check_site
+from logitmix_hf.text.site_names import check_site
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.mixers import MIXERS
-from logitmix_hf.vision.sites import check_site as check_image_site
+from logitmix_hf.vision.site_names import check_site as check_image_site
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 from parsers import flags_of

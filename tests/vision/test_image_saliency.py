@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from logitmix_hf.errors import UserError
 from logitmix_hf.losses import LogitMixLoss
 from logitmix_hf.vision.forward import ImageForward
+from logitmix_hf.vision.mixers.functions import FUNCTIONS
 from logitmix_hf.vision.saliency import saliency_of
 
 Y = torch.tensor([0, 3, 1, 4])
@@ -26,13 +26,12 @@ close = torch.testing.assert_close
 def spied(forward: ImageForward) -> list[dict[str, Any]]:
     """What the mixer is called with, call by call."""
     seen: list[dict[str, Any]] = []
-    function = forward.mixer.function
+    function = FUNCTIONS[forward.mixer.name]
 
     def spy(*args: Any, **options: Any) -> Any:
         seen.append(options)
         return function(*args, **options)
 
-    spy.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     forward.mixer = replace(forward.mixer, function=spy)
     return seen
 

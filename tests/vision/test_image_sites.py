@@ -27,17 +27,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.networks import build_network
-from logitmix_hf.vision.sites import (
-    DEFAULT_SITE,
-    SITE_HELP,
-    ImageSites,
-    Site,
-    check_site,
-    find_sites,
-    resolve_site,
-    stage_tensor,
-    with_tensor,
-)
+from logitmix_hf.vision.site_names import SITE_HELP, Site, check_site, resolve_site
+from logitmix_hf.vision.sites import ImageSites, find_sites, stage_tensor, with_tensor
 
 LABELS, SIDE = 5, 32
 _MAPS = {"hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1], "num_labels": LABELS}
@@ -240,7 +231,7 @@ def test_stages_that_are_not_there(name: str) -> None:
 def test_no_stages_at_all() -> None:
     with pytest.raises(UserError, match="take 'input' or 'pooled'"):
         resolve_site("middle", 0)
-    assert resolve_site(DEFAULT_SITE, 0).stages == (0,)
+    assert resolve_site("input", 0).stages == (0,)
 
 
 def test_what_a_stage_returns_is_left_as_it_was() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision import MIXERS
+from logitmix_hf.vision.mixers.functions import FUNCTIONS
 from logitmix_hf.vision.mixers.options import known_options, parse_options
 
 
@@ -62,8 +65,28 @@ def test_mistakes_are_named(text, mixer, words):
 def test_every_default_written_out_is_read_as_itself(mixer, data):
     known = known_options(mixer)
     chosen = data.draw(st.lists(st.sampled_from(sorted(known)), unique=True)) if known else []
-    text = ",".join(f"{name}={known[name]}" for name in chosen)
-    assert parse_options(text, [mixer]) == {name: known[name] for name in chosen}
+    text = ",".join(f"{name}={known[name].default}" for name in chosen)
+    assert parse_options(text, [mixer]) == {name: known[name].default for name in chosen}
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_the_table_says_what_the_code_takes(mixer):
+    """The table is read without the code: names, defaults and kinds must be those of the function's own keywords."""
+    keywords = {
+        name: one
+        for name, one in inspect.signature(FUNCTIONS[mixer]).parameters.items()
+        if one.kind is one.KEYWORD_ONLY
+    }
+    assert (keywords.pop("saliency", None) is not None) == MIXERS[mixer].needs_saliency
+    assert MIXERS[mixer].options == {name: one.default for name, one in keywords.items()}
+    for name, option in known_options(mixer).items():
+        if name in keywords:  # adv_prob and adv_eps are not the function's
+            none = " | None" if option.optional else ""
+            assert keywords[name].annotation == f"{option.kind.__name__}{none}"
+
+
+def test_every_mixer_has_its_code():
+    assert FUNCTIONS.keys() == MIXERS.keys()
 
 
 def test_what_another_mixer_knows_is_passed_over_when_asked():

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from logitmix_hf.errors import UserError
 from logitmix_hf.models.pretrained import Pretrained, explained
 from logitmix_hf.text.data import TextData
-from logitmix_hf.text.sites import resolve_site
+from logitmix_hf.text.site_names import resolve_site
 from logitmix_hf.training.text.settings import ModelSettings
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from logitmix_hf.vision.mixers import boxes, concat, linear, masks, patchup
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer
-from logitmix_hf.vision.mixers.puzzle import PUZZLEMIX
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["MIXERS", "MaskedPlan", "Mixer"]
+from logitmix_hf.vision.mixers.table import MIXERS, Mixer, Option
 
-MIXERS: dict[str, Mixer] = {
-    mixer.name: mixer
-    for mixer in (
-        *linear.MIXERS,
-        *boxes.MIXERS,
-        *masks.MIXERS,
-        *concat.MIXERS,
-        *patchup.MIXERS,
-        PUZZLEMIX,
-    )
-}
-"""Every mixer by the name that ``--mixer`` takes."""
+if TYPE_CHECKING:
+    from logitmix_hf.vision.mixers.pasting import MaskedPlan
+
+__all__ = ["MIXERS", "MaskedPlan", "Mixer", "Option"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "MaskedPlan":  # resolved on first use: the table must not wait for torch
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.pasting").MaskedPlan

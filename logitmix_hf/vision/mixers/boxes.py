@@ -11,7 +11,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, channels_last, draws, partners, paste, step, steps
+from logitmix_hf.vision.mixers.pasting import MaskedPlan, channels_last, draws, partners, paste_own, step, steps
 
 
 def _randint(high: int, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -61,11 +61,12 @@ def _copy_with_window(
 ) -> tuple[Tensor, Tensor, MaskedPlan]:
     """A copy of the images, the window of it that the partners are to fill, and the plan that this carries out."""
     height, width = images.shape[2:]
-    mixed, own = images.clone(), np.ones((1, 1, height, width), np.float32)
-    own[:, :, top:bottom, left:right] = 0
+    mixed, masks = images.clone(), np.zeros((1, 2, 1, height, width), np.float32)
+    masks[:, 0], masks[:, 1, :, top:bottom, left:right] = 1, 1
+    masks[:, 0, :, top:bottom, left:right] = 0
     given = (bottom - top) * (right - left) / (height * width)
     shares = torch.tensor([[1 - given, given]], dtype=plan.shares.dtype).expand(len(images), 2)
-    done = MaskedPlan(plan.sources, shares, torch.from_numpy(own).expand(len(images), -1, -1, -1))
+    done = MaskedPlan(plan.sources, shares, torch.from_numpy(masks).expand(len(images), -1, -1, -1, -1))
     return mixed, mixed[:, :, top:bottom, left:right], done
 
 
@@ -83,7 +84,7 @@ def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple
     lam = _one_share(images, plan, len(y))
     if lam is None:
         own = _outside(*clipped_box(plan.lam, y, x, height, width), images)
-        return paste(images, partners(images, plan), plan, own)
+        return paste_own(images, partners(images, plan), plan, own)
     cut, row, column = math.sqrt(max(1 - lam, 0)), int(y), int(x)
     tall, wide = step(cut, height) // 2, step(cut, width) // 2
     top, bottom = max(row - tall, 0), min(row + tall, height)
@@ -93,26 +94,28 @@ def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple
     return mixed, done
 
 
-def _cutmix(
+def cutmix(
     images: Tensor, plan: MixPlan, generator: torch.Generator, *, per: str = "batch", lam_correction: bool = True
 ) -> tuple[Tensor, MaskedPlan]:
+    """A box of the partner, cut at the edges (Yun et al., ICCV 2019)."""
     height, width = images.shape[2:]
     count = draws(len(images), per)
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
     mixed, done = _paste_clipped(images, plan, y, x)
-    return mixed, done if lam_correction else MaskedPlan(plan.sources, plan.shares, done.mask)
+    return mixed, done if lam_correction else MaskedPlan(plan.sources, plan.shares, done.masks)
 
 
-def _saliencymix(
+def saliencymix(
     images: Tensor, plan: MixPlan, generator: torch.Generator, *, saliency: Tensor, per: str = "example"
 ) -> tuple[Tensor, MaskedPlan]:
+    """CutMix's box around the most salient pixel of the partner (Uddin et al., ICLR 2021)."""
     width = images.shape[3]
     count = draws(len(images), per)
     peak = saliency[plan.sources[:count, 1]].flatten(1).argmax(1).to(images.device)
     return _paste_clipped(images, plan, peak // width, peak % width)
 
 
-def _resizemix(
+def resizemix(
     images: Tensor,
     plan: MixPlan,
     generator: torch.Generator,
@@ -121,6 +124,7 @@ def _resizemix(
     smallest: float = 0.1,
     largest: float = 0.8,
 ) -> tuple[Tensor, MaskedPlan]:
+    """The whole partner, made small (Qin et al. 2020)."""
     check_number("smallest", smallest, low=0, high=1)
     check_number("largest", largest, low=smallest, high=1)
     height, width = images.shape[2:]
@@ -140,7 +144,7 @@ def _resizemix(
     rows, columns = _nearest(top, tall, height, images), _nearest(left, wide, width, images)
     # Two advanced indices with a slice between them: the channels come last.
     small = images[plan.sources[:, 1, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-    return paste(images, small, plan, own)
+    return paste_own(images, small, plan, own)
 
 
 def _nearest(start: Tensor, size: Tensor, length: int, images: Tensor) -> Tensor:
@@ -173,35 +177,3 @@ def _lines(images: Tensor, chosen: np.ndarray, rows: np.ndarray) -> Tensor:
     planes = chosen[:, None] * channels + np.arange(channels)
     lines = torch.from_numpy((planes[:, :, None] * height + rows).ravel())
     return images.reshape(-1, width).index_select(0, lines).view(count, channels, len(rows), width)
-
-
-MIXERS = (
-    Mixer(
-        "cutmix",
-        "replace a box by the same box of the partner",
-        "Yun et al., CutMix, ICCV 2019",
-        alpha=1.0,
-        w_sim=0.1,
-        function=_cutmix,
-        note="The share is corrected to the box as clipped at the edges; lam_correction=False leaves it as drawn.",
-    ),
-    Mixer(
-        "resizemix",
-        "paste the whole partner, made small",
-        "Qin et al., ResizeMix, 2020",
-        alpha=1.0,
-        w_sim=0.1,
-        function=_resizemix,
-        note="The partner's scale is 0.1 + 0.7 (1 - lam): at alpha 1 the paper's uniform draw from (0.1, 0.8).",
-    ),
-    Mixer(
-        "saliencymix",
-        "as CutMix, around the most salient pixel of the partner",
-        "Uddin et al., SaliencyMix, ICLR 2021",
-        alpha=1.0,
-        w_sim=0.1,
-        function=_saliencymix,
-        needs_saliency=True,
-        note="A place for each row, as the paper says; per='batch' takes one for all, as the authors' code does.",
-    ),
-)

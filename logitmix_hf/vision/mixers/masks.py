@@ -9,7 +9,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, draws, paste
+from logitmix_hf.vision.mixers.pasting import MaskedPlan, draws, paste_own
 
 
 def _highest(noise: Tensor, keep: Tensor) -> Tensor:
@@ -25,9 +25,10 @@ def _frequency(height: int, width: int) -> Tensor:
     return (y[:, None].square() + x.square()).sqrt()
 
 
-def _fmix(
+def fmix(
     images: Tensor, plan: MixPlan, generator: torch.Generator, *, per: str = "batch", decay: float = 3.0
 ) -> tuple[Tensor, MaskedPlan]:
+    """Low-frequency noise, of which the highest pixels stay (Harris et al. 2020)."""
     check_number("decay", decay, low=0)
     height, width = images.shape[2:]
     frequency = _frequency(height, width).clamp(min=1 / max(height, width))
@@ -38,10 +39,10 @@ def _fmix(
     up = torch.rand(count, generator=generator).to(images.device) < 0.5
     exact = plan.lam.double() * (height * width)
     keep = torch.where(up, (exact - 1e-4).ceil(), (exact + 1e-4).floor()).clamp(0, height * width)
-    return paste(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))
+    return paste_own(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))
 
 
-def _cowmask(
+def cowmask(
     images: Tensor,
     plan: MixPlan,
     generator: torch.Generator,
@@ -50,6 +51,7 @@ def _cowmask(
     smallest: float = 4.0,
     largest: float = 16.0,
 ) -> tuple[Tensor, MaskedPlan]:
+    """Blurred noise, of which the highest pixels stay (French et al. 2020)."""
     check_number("smallest", smallest, low=0, open_low=True)
     check_number("largest", largest, low=smallest)
     height, width = images.shape[2:]
@@ -61,25 +63,4 @@ def _cowmask(
     smooth = torch.exp(-2 * (math.pi * sigma[:, None, None] * _frequency(height, width)).square())
     noise = torch.fft.irfft2(torch.fft.rfft2(white) * smooth, s=(height, width))
     keep = (plan.lam.double() * (height * width)).round()
-    return paste(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))
-
-
-MIXERS = (
-    Mixer(
-        "fmix",
-        "paste by a mask of low-frequency noise",
-        "Harris et al., FMix, 2020",
-        alpha=1.0,
-        w_sim=0.1,
-        function=_fmix,
-        note="The share is that of the mask, a whole number of pixels, and not the one drawn.",
-    ),
-    Mixer(
-        "cowmask",
-        "paste by a mask of blurred noise: the spots of a cow",
-        "French et al., Milking CowMask for Semi-Supervised Image Classification, 2020",
-        alpha=1.0,
-        w_sim=0.1,
-        function=_cowmask,
-    ),
-)
+    return paste_own(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))

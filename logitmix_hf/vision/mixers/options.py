@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, nearest
-from logitmix_hf.vision.mixers import MIXERS
+from logitmix_hf.vision.mixers.table import MIXERS, Option
 
-ADVERSARIAL: dict[str, Any] = {"adv_prob": 0.0, "adv_eps": 10.0}
+ADVERSARIAL = {"adv_prob": Option(0.0, float), "adv_eps": Option(10.0, float)}
 """Of puzzlemix beside its own: the share of batches whose rows, and whose partners, get adversarial noise, and its size
 in steps of 8-bit pixels (the authors: 0.1 and 10)."""
 
-# What a flag of its own, or the trainer, already says.
-_TAKEN = {"per", "lam_correction", "mean", "std", "noise", "noisy"}
 
-
-def known_options(mixer: str) -> dict[str, Any]:
-    """What may be set of a mixer by ``--mixer_options``, with the defaults."""
-    own = {name: value for name, value in MIXERS[mixer].options.items() if name not in _TAKEN}
+def known_options(mixer: str) -> dict[str, Option]:
+    """What may be set of a mixer by ``--mixer_options``."""
+    own = {name: option for name, option in MIXERS[mixer].knobs.items() if option.kind is not None}
     return {**own, **(ADVERSARIAL if mixer == "puzzlemix" else {})}
 
 
@@ -35,8 +31,7 @@ def parse_options(text: str, mixers: Sequence[str], *, strict: bool = True) -> d
     Raises:
         UserError: for such an option, or a value of another kind than the option's.
     """
-    known = {name: value for mixer in mixers for name, value in known_options(mixer).items()}
-    optional = {name for mixer in mixers for name in _optional(mixer)}
+    known = {name: option for mixer in mixers for name, option in known_options(mixer).items()}
     found = {}
     for part in text.split(","):
         name, sign, word = (piece.strip() for piece in part.partition("="))
@@ -45,9 +40,9 @@ def parse_options(text: str, mixers: Sequence[str], *, strict: bool = True) -> d
         if not sign or not word:
             raise UserError(f"mixer_options takes name=value joined by commas, got {part.strip()!r}.")
         if name in known:
-            found[name] = None if name in optional and word.lower() == "none" else _value(name, word, known[name])
+            found[name] = _value(name, word, known[name])
         elif strict:
-            listed = ", ".join(f"{key} ({value})" for key, value in known.items()) or "none"
+            listed = ", ".join(f"{key} ({option.default})" for key, option in known.items()) or "none"
             raise UserError(
                 f"{' and '.join(mixers)} has no option {name!r}.{nearest(name, known)} Known, with defaults: {listed}."
             )
@@ -58,24 +53,19 @@ def parse_options(text: str, mixers: Sequence[str], *, strict: bool = True) -> d
     return found
 
 
-def _optional(mixer: str) -> list[str]:
-    """The options of a mixer that may be None, whatever their defaults are."""
-    parameters = inspect.signature(MIXERS[mixer].function).parameters.values()
-    return [p.name for p in parameters if "None" in str(p.annotation)]
-
-
-def _value(name: str, word: str, default: Any) -> Any:
+def _value(name: str, word: str, option: Option) -> Any:
     lower = word.lower()
-    if isinstance(default, bool):
+    if option.optional and lower == "none":
+        return None
+    if option.kind is bool:
         if lower not in ("true", "false", "on", "off"):
             raise UserError(f"option {name} is true or false, got {word!r}.")
         return lower in ("true", "on")
     try:
-        # An option whose default is None counts something.
-        value = float(word) if isinstance(default, float) else int(word)
+        value = float(word) if option.kind is float else int(word)
         if math.isfinite(value):
             return value
         raise ValueError
     except ValueError:
-        kind = "a number" if isinstance(default, float) else "a whole number"
+        kind = "a number" if option.kind is float else "a whole number"
         raise UserError(f"option {name} must be {kind}, got {word!r}.") from None

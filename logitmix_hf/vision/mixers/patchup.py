@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.plan import MixPlan, blend
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, carried_out, draws
+from logitmix_hf.vision.mixers.pasting import MaskedPlan, both, carried_out, draws
 
 
 def block_sides(block_size: int, height: int, width: int) -> tuple[int, int]:
@@ -67,10 +67,10 @@ def _fixed(gamma: float, images: Tensor) -> Tensor:
 
 def _altered(block: Tensor, plan: MixPlan, partners_part: Tensor) -> MaskedPlan:
     """The plan where each row, (B, 1, 1, 1), hands ``partners_part`` of its blocks to its partner."""
-    return carried_out(plan, 1 - block.float().mean(1, keepdim=True) * partners_part)
+    return carried_out(plan, both(1 - block.float().mean(1, keepdim=True) * partners_part))
 
 
-def _hard(
+def hard(
     images: Tensor,
     plan: MixPlan,
     generator: torch.Generator,
@@ -80,6 +80,7 @@ def _hard(
     block_size: int = 7,
     per_channel: bool = True,
 ) -> tuple[Tensor, MaskedPlan]:
+    """Blocks become the partner's."""
     amount = 1 - plan.lam if gamma is None else _fixed(gamma, images)
     block = _blocks(images, amount, generator, per, block_size, per_channel)
     mixes = (plan.lam < 1).reshape(-1, 1, 1, 1)
@@ -87,7 +88,7 @@ def _hard(
     return mixed, _altered(block, plan, mixes.float())
 
 
-def _soft(
+def soft(
     images: Tensor,
     plan: MixPlan,
     generator: torch.Generator,
@@ -97,37 +98,8 @@ def _soft(
     block_size: int = 7,
     per_channel: bool = True,
 ) -> tuple[Tensor, MaskedPlan]:
+    """Blocks become the mixture of the row's and the partner's."""
     block = _blocks(images, _fixed(gamma, images), generator, per, block_size, per_channel)
     lam = plan.lam.reshape(-1, 1, 1, 1)
     mixed = torch.where(block & (lam < 1), blend(images, plan), images)
     return mixed, _altered(block, plan, 1 - lam.float())
-
-
-_SOURCE = "Faramarzi et al., PatchUp, 2020 (arXiv 2006.07794)"
-_NOTE = (
-    " Each channel has blocks of its own, as in the paper; on pixels per_channel=False keeps colours together."
-    " On maps smaller than 14 x 14 a block is at most half a side."
-)
-MIXERS = (
-    Mixer(
-        "patchup_hard",
-        "swap blocks of a feature map with the partner's",
-        _SOURCE,
-        alpha=2.0,
-        w_sim=0.1,
-        function=_hard,
-        hidden=True,
-        note="How much is swapped follows gamma, not the share that was drawn (gamma=None: 1 - share); the authors mix"
-        " 0.7 of their batches." + _NOTE,
-    ),
-    Mixer(
-        "patchup_soft",
-        "blend blocks of a feature map with the partner's",
-        _SOURCE,
-        alpha=2.0,
-        w_sim=0.5,
-        function=_soft,
-        hidden=True,
-        note="The share that was drawn is that within a block; as the rest stays, the whole keeps more." + _NOTE,
-    ),
-)

@@ -11,6 +11,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.plan import MixPlan, draw_plan
 from logitmix_hf.vision import MIXERS
 from logitmix_hf.vision.mixers.boxes import clipped_box
+from logitmix_hf.vision.mixers.pasting import paste
 
 PASTING = ("cutmix", "saliencymix", "fmix", "cowmask", "hconcat", "vconcat", "mixedconcat")
 
@@ -43,6 +44,8 @@ def test_shares_are_the_means_of_the_masks_and_the_input_stays(name, lam, seed):
     assert done.mask.shape == (len(lam), 1, 16, 16)
     torch.testing.assert_close(done.lam, done.mask.mean((1, 2, 3)), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(done.shares.sum(1), torch.ones(len(lam)))
+    assert done.masks.shape == (len(lam), 2, 1, 16, 16)
+    torch.testing.assert_close(done.masks.sum(1), torch.ones(len(lam), 1, 16, 16))
     assert torch.equal(done.sources, plan.sources)
     again, same = mix(name, images, plan, seed)
     assert torch.equal(mixed, again)
@@ -78,6 +81,9 @@ def test_every_pixel_is_one_of_two(name):
     assert set(done.mask.unique().tolist()) <= {0.0, 1.0}
     expected = done.mask * images + (1 - done.mask) * images[plan.sources[:, 1]]
     torch.testing.assert_close(mixed, expected)
+    pasted, again = paste(images, plan, done.masks)
+    assert torch.equal(pasted, mixed)
+    assert torch.equal(again.shares, done.shares)
 
 
 def test_the_box_of_cutmix_golden():
@@ -166,3 +172,16 @@ def test_mixup_blends_more_than_two_images():
     assert torch.equal(carried.shares, plan.shares)
     assert carried.mask is not None
     assert carried.mask.mean((1, 2, 3)).tolist() == pytest.approx([0.5] * 3)
+    assert carried.masks.mean((2, 3, 4)).flatten().tolist() == pytest.approx([0.5, 0.3, 0.2] * 3)
+
+
+def test_three_images_are_pasted_where_their_masks_are():
+    """Columns of width 1, 2 and 3 of a row of 6 pixels: the shares are 1/6, 1/3 and 1/2."""
+    images = torch.tensor([10.0, 20.0, 30.0]).reshape(3, 1, 1, 1).expand(3, 2, 2, 6)
+    plan = MixPlan(torch.tensor([[0, 1, 2], [1, 2, 0], [2, 2, 2]]), torch.tensor([[0.5, 0.3, 0.2]] * 3))
+    columns = torch.tensor([[1.0, 0, 0, 0, 0, 0], [0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]])
+    mixed, carried = paste(images, plan, columns.reshape(1, 3, 1, 1, 6).expand(3, 3, 1, 2, 6))
+    assert mixed[:, 1, 1].tolist() == [[10, 20, 20, 30, 30, 30], [20, 30, 30, 10, 10, 10], [30] * 6]
+    assert carried.shares.flatten().tolist() == pytest.approx([1 / 6, 1 / 3, 1 / 2] * 3)
+    assert carried.mask.shape == (3, 1, 2, 6)
+    assert carried.to("cpu").masks is carried.masks

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.plan import MixPlan
-from logitmix_hf.vision.mixers.mixer import MaskedPlan, Mixer, carried_out
+from logitmix_hf.vision.mixers.pasting import MaskedPlan, both, carried_out
 from logitmix_hf.vision.mixers.puzzle.energy import contrasts, pixel_scale, pool_saliency, puzzle_energy
 from logitmix_hf.vision.mixers.puzzle.minimise import minimise
 from logitmix_hf.vision.mixers.puzzle.transport import assign, cut, join, move
@@ -20,7 +20,7 @@ DRAWN_BLOCKS = (2, 4, 8, 16)
 NOISY = {"both": (True, True), "own": (True, False), "partner": (False, True)}
 
 
-def _puzzlemix(
+def puzzlemix(
     images: Tensor,
     plan: MixPlan,
     generator: torch.Generator,
@@ -116,7 +116,7 @@ def _puzzlemix(
     mixed = mixed.to(images.dtype)
     if images.is_contiguous(memory_format=torch.channels_last):
         mixed = mixed.contiguous(memory_format=torch.channels_last)
-    return mixed, carried_out(plan, mask.float())
+    return mixed, carried_out(plan, both(mask.float()))
 
 
 def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
@@ -162,15 +162,3 @@ def _transport_blocks(n: int, size: Sequence[int], smallest: int | None) -> int:
         m for m in range(2 * n, MOST_BLOCKS + 1, n) if all(side % m == 0 and side // m >= smallest for side in size)
     )
     return max(finer, default=n)
-
-
-PUZZLEMIX = Mixer(
-    "puzzlemix",
-    "keep the salient blocks of both images, by an exact cut, and move them to where they show",
-    "Kim et al., PuzzleMix, ICML 2020",
-    alpha=1.0,
-    w_sim=0.5,
-    function=_puzzlemix,
-    needs_saliency=True,
-    note="The mask is the exact minimum of the energy as trained; the authors' solver is a local search.",
-)
