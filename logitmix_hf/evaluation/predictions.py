@@ -32,6 +32,8 @@ class Predictions:
     idx:         (N,) int64, each row's number in the data; 0 … N-1 when left out.
     posterior:   (N, C) float64, the true p(class|x) where the data generator knows it, else None. Multi-label: of each
                  label on its own. Regression: (N, 1), the conditional mean.
+    members:     (N, M, C) float32, what each of the M members behind ``logits`` said, as the model gave it: no temperature
+                 is in it; None for a model that is one.
 
     Arrays are converted to these types when made.
 
@@ -46,6 +48,7 @@ class Predictions:
     problem: str = SINGLE
     idx: np.ndarray | None = None
     posterior: np.ndarray | None = None
+    members: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         pick(PROBLEMS, self.problem, "problem")
@@ -71,6 +74,8 @@ class Predictions:
         if self.posterior is not None:
             posterior = np.asarray(self.posterior, dtype=np.float64)
             object.__setattr__(self, "posterior", _shaped("posterior", posterior, (rows, classes)))
+        if self.members is not None:
+            object.__setattr__(self, "members", self._typed_members(rows, classes))
         expected = 0 if self.problem == REGRESSION else classes
         if self.label_names and len(self.label_names) != expected:
             raise UserError(
@@ -89,6 +94,16 @@ class Predictions:
             return class_numbers(labels, classes)
         labels = labels.astype(np.float64)
         return require_finite("labels", labels) if rows else labels
+
+    def _typed_members(self, rows: int, classes: int) -> np.ndarray:
+        members = np.asarray(self.members)
+        if members.ndim != 3 or 0 in members.shape[1:]:
+            raise UserError(f"members must have the shape (rows, members, classes), got {members.shape}.")
+        count = members.shape[1]
+        flat = members.reshape(-1, members.shape[2])
+        if rows:
+            flat = two_columns(flat) if self.problem == SINGLE else require_finite("members", flat)
+        return _shaped("members", flat.reshape(-1, count, flat.shape[1]).astype(np.float32), (rows, count, classes))
 
     def __len__(self) -> int:
         return len(self.logits)
@@ -126,7 +141,8 @@ class Predictions:
         return decisions(self.logits, self.labels)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one Parquet file with the columns idx, label, prediction, logits and, where known, posterior.
+        """Write one Parquet file with the columns idx, label, prediction, logits and, where known, posterior and members
+        (of each row a list of M lists).
 
         ``label`` is null where labels are unknown; problem and label names are in the schema's metadata. The file is
         complete or, after a crash, as it was before. Missing folders are made.
@@ -144,6 +160,10 @@ class Predictions:
         }
         if self.posterior is not None:
             columns["posterior"] = pa.array(list(self.posterior), pa.list_(pa.float64()))
+        if self.members is not None:
+            inner = pa.array(list(self.members.reshape(-1, self.logits.shape[1])), pa.list_(pa.float32()))
+            starts = np.arange(0, len(inner) + 1, self.members.shape[1], dtype=np.int32)
+            columns["members"] = pa.ListArray.from_arrays(pa.array(starts), inner)
         facts = {"problem": self.problem, "label_names": self.label_names, "columns": self.logits.shape[1]}
         table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(facts).encode()})
         with replacing(Path(path)) as temporary:
@@ -178,6 +198,7 @@ class Predictions:
             problem=facts["problem"],
             idx=table["idx"].to_numpy(),
             posterior=_matrix(table["posterior"], np.float64, shape) if "posterior" in table.column_names else None,
+            members=_members(table["members"], shape) if "members" in table.column_names else None,
         )
 
 
@@ -188,4 +209,15 @@ def _shaped(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _matrix(column, dtype: type, shape: tuple[int, int]) -> np.ndarray:  # column: a pyarrow ChunkedArray of lists
-    return np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False), dtype=dtype).reshape(shape)
+    return _matrix_of(column.combine_chunks(), dtype, shape)
+
+
+def _matrix_of(lists, dtype: type, shape: tuple[int, int]) -> np.ndarray:
+    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False), dtype=dtype).reshape(shape)
+
+
+def _members(column, shape: tuple[int, int]) -> np.ndarray:  # of lists of lists, of which no row may be shorter
+    rows, classes = shape
+    flat = column.combine_chunks().flatten()
+    count = len(flat) // rows if rows else 1
+    return _matrix_of(flat, np.float32, (rows * count, classes)).reshape(rows, count, classes)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import nn
 from torch.utils.data import SequentialSampler
 
 from logitmix_hf.trainer.checkpoints import AtomicCheckpoints
@@ -13,7 +15,35 @@ from logitmix_hf.trainer.resolved import resolved
 
 
 class WholeEvaluation(AtomicCheckpoints):
-    """Stock ``Trainer`` sorts evaluation by length, and drops its last batch, where training does so."""
+    """Stock ``Trainer`` sorts evaluation by length, and drops its last batch, where training does so.
+
+    Attributes:
+        named_outputs: what predictions hold of a model's outputs, as a dictionary of those that there are; None for all
+            but the loss, by place, as ``Trainer`` has them (of an encoder-decoder also every hidden state of the encoder).
+    """
+
+    named_outputs: tuple[str, ...] | None = None
+
+    def prediction_step(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
+    ) -> tuple[Any, Any, Any]:
+        """As ``Trainer``, with the outputs by name where ``named_outputs`` says which."""
+        if self.named_outputs is None:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        inputs = self._prepare_inputs(inputs)
+        labels = inputs.get("labels")
+        loss: Any
+        outputs: Any
+        with torch.no_grad(), self.compute_loss_context_manager():
+            if labels is None:
+                loss, outputs = None, model(**inputs)
+            else:
+                loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+                loss = loss.detach().mean()
+        if prediction_loss_only:
+            return loss, None, None
+        kept = {name: outputs[name].detach() for name in self.named_outputs if outputs.get(name) is not None}
+        return loss, kept, labels
 
     def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> Any:
         """As ``Trainer``, but ``dataloader_drop_last`` is for training: every row is judged."""

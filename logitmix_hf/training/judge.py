@@ -25,20 +25,23 @@ from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded, TaskData
 from logitmix_hf.training.push import push
 
+OUTPUTS = ("logits", "member_logits")
+"""What is kept of a model's outputs: (B, C), and of one that holds several members (B, M, C)."""
+
 
 def predictions_of(
     output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
 ) -> Predictions:
-    """What ``Trainer.predict`` returns, in the row order of the data, its logits divided by ``temperature``; ``known`` is
-    what the split says of its rows."""
-    logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
-    labels = output.label_ids
+    """What ``Trainer.predict`` returns with :data:`OUTPUTS` by name, in the row order of the data, its logits divided by
+    ``temperature``; ``known`` is what the split says of its rows."""
+    logits, labels = output.predictions["logits"], output.label_ids
     unknown = labels is None or (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
     return Predictions(
         logits=logits if temperature == 1 else logits / temperature,
         labels=None if unknown else labels,
         label_names=data.label_names,
         problem=data.problem,
+        members=output.predictions.get("member_logits"),
         **(known or {}),  # type: ignore[arg-type]
     )
 

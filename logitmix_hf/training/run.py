@@ -29,7 +29,7 @@ from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal, check_che
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.job import Job, Loaded, TaskData
-from logitmix_hf.training.judge import finish, judge, predictions_of, record_of
+from logitmix_hf.training.judge import OUTPUTS, finish, judge, predictions_of, record_of
 from logitmix_hf.training.library_flags import check_library_flags
 from logitmix_hf.training.settings import Change, TrainSettings
 from logitmix_hf.training.targets import in_own_unit, target_scale
@@ -92,6 +92,7 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         callbacks=[signals, *stopping, *job.callbacks()],
         **job.trainer_options(),
     )
+    trainer.named_outputs = OUTPUTS
     if trainer.is_world_process_zero():
         folder.claim(overwrite=job.run.overwrite, resume=job.run.resume)
         folder.write_json("run.json", record_of(job, loaded))

@@ -42,4 +42,5 @@ def in_own_unit(p: Predictions, scale: TargetScale | None) -> Predictions:
     if scale is None:
         return p
     labels: Any = None if p.labels is None else scale.restore(p.labels)
-    return replace(p, logits=scale.restore(p.logits), labels=labels)
+    members = None if p.members is None else scale.restore(p.members)
+    return replace(p, logits=scale.restore(p.logits), labels=labels, members=members)

@@ -14,7 +14,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import METRICS, MULTI, REGRESSION, SINGLE, Predictions, evaluate_predictions
 
 
-def make(problem=SINGLE, rows=20, classes=3, seed=0, posterior=False, labels=True):
+def make(problem=SINGLE, rows=20, classes=3, seed=0, posterior=False, labels=True, members=None):
     rng = np.random.default_rng(seed)
     classes = 1 if problem == REGRESSION else classes
     shape = (rows, classes)
@@ -31,11 +31,12 @@ def make(problem=SINGLE, rows=20, classes=3, seed=0, posterior=False, labels=Tru
         problem=problem,
         idx=rng.permutation(1000)[:rows],
         posterior=q.get(problem, lambda: rng.random(shape))() if posterior else None,
+        members=None if members is None else rng.normal(size=(rows, members, classes)),
     )
 
 
 def assert_equal(a: Predictions, b: Predictions):
-    for name in ("logits", "labels", "idx", "posterior"):
+    for name in ("logits", "labels", "idx", "posterior", "members"):
         left, right = getattr(a, name), getattr(b, name)
         if left is None or right is None:
             assert left is right, name
@@ -52,10 +53,11 @@ def assert_equal(a: Predictions, b: Predictions):
     st.integers(0, 2**31),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([None, 1, 2, 5]),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_file_alone_gives_every_number_again(tmp_path, problem, rows, classes, seed, posterior, labels):
-    p = make(problem, rows, classes, seed, posterior, labels)
+def test_the_file_alone_gives_every_number_again(tmp_path, problem, rows, classes, seed, posterior, labels, members):
+    p = make(problem, rows, classes, seed, posterior, labels, members)
     path = tmp_path / "deeper" / "validation.parquet"
     p.save(path)
     again = Predictions.load(path)
@@ -82,6 +84,36 @@ def test_other_tools_read_the_columns(tmp_path, problem, posterior):
     assert str(table.schema.field("logits").type).startswith("list<")
     assert str(table.schema.field("logits").type.value_type) == "float"
     assert np.array_equal(np.array(table["logits"].to_pylist(), dtype=np.float32), p.logits)
+
+
+def test_other_tools_read_the_members(tmp_path):
+    pq = pytest.importorskip("pyarrow.parquet")
+    p = make(rows=7, classes=4, members=3)
+    p.save(tmp_path / "p.parquet")
+    table = pq.read_table(tmp_path / "p.parquet")
+    assert table.column_names[-1] == "members"
+    assert np.array_equal(np.array(table["members"].to_pylist(), np.float32), p.members)
+
+
+def test_members_with_one_output_get_the_two_columns_of_their_logits():
+    p = Predictions(logits=[2.0, -1.0], labels=[1, 0], members=[[[3.0], [1.0]], [[-2.0], [0.0]]])
+    assert p.logits.tolist() == [[0, 2], [0, -1]]
+    assert p.members.tolist() == [[[0, 3], [0, 1]], [[0, -2], [0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (np.zeros((4, 3)), r"members must have the shape \(rows, members, classes\), got \(4, 3\)"),
+        (np.zeros((4, 0, 3)), r"members must have the shape"),
+        (np.zeros((4, 2, 2)), r"members must have the shape \(4, 2, 3\)"),
+        (np.zeros((3, 2, 3)), r"members must have the shape \(4, 2, 3\)"),
+        (np.full((4, 2, 3), np.nan), "logits|members"),
+    ],
+)
+def test_members_that_do_not_fit_the_logits(members, message):
+    with pytest.raises(UserError, match=message):
+        Predictions(logits=np.zeros((4, 3)), labels=None, members=members)
 
 
 def test_unknown_labels_are_null(tmp_path):
