@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable, write_atomic
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.files import to_json
 
@@ -97,7 +97,7 @@ class RunFolder:
         """Whether a run of this package wrote here."""
         try:
             record = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return False
         return isinstance(record, dict) and record.get("format") == FORMAT
 
@@ -204,8 +204,8 @@ class RunFolder:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{str(self.path)!r} has no {name}: is it the folder of a finished run?") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{str(path)!r} cannot be read as JSON: {error}.") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{str(path)!r} cannot be read as JSON: {one_line(error)}.") from None
         if not isinstance(values, dict):
             raise UserError(f"{str(path)!r} should hold a JSON object, not a {type(values).__name__}.")
         return values

@@ -32,7 +32,7 @@ from typing import Any
 from logitmix_hf.errors import UserError
 from logitmix_hf.redact import command_line
 from logitmix_hf.reporting.files import plain
-from logitmix_hf.reporting.folder import FORMAT
+from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
 
 STATUSES = ("running", "done", "interrupted", "failed")
 
@@ -78,6 +78,27 @@ MAY_DIFFER = (
     "fold",
 )
 """Arguments that a resumed run may change, as patterns: they move no weight of the model."""
+
+
+OBJECTS = ("arguments", "seeds", "model", "data", "data.splits", "method", "peak_memory")
+OBJECTS += ("environment", "environment.versions", "environment.device")
+"""Where a record holds an object (dotted: within another)."""
+
+
+def read_record(folder: RunFolder) -> dict[str, Any]:
+    """``run.json`` of a folder, with an object at each of ``OBJECTS``; an empty one where there is none.
+
+    Raises:
+        UserError: there is no such file, it is no JSON object, or something else stands where an object should.
+    """
+    record = folder.read_json(RECORD)
+    for place in OBJECTS:
+        *above, key = place.split(".")
+        inner = record[above[0]] if above else record
+        inner[key] = {} if inner.get(key) is None else inner[key]
+        if not isinstance(inner[key], dict):
+            raise UserError(f"{str(folder.path / RECORD)!r} has no object under {place!r}, but {inner[key]!r:.40}.")
+    return record
 
 
 def new_record(

@@ -96,6 +96,8 @@ def test_a_folder_with_no_more_than_a_record_has_a_card_too(tmp_path):
         (lambda run: (run / "run.json").unlink(), "no run.json of ours"),
         (lambda run: (run / "run.json").write_text(json.dumps(record(status="failed"))), "is not finished"),
         (lambda run: (run / "intervals.json").write_text("{"), "cannot be read as JSON"),
+        (lambda run: (run / "intervals.json").write_text("[" * 100_000), "cannot be read as JSON"),
+        (lambda run: (run / "run.json").write_text(json.dumps({**record(), "method": "x"})), "under 'method', but 'x'"),
         (
             lambda run: (run / "predictions/validation.parquet").write_bytes(b"x"),
             "not a file that Predictions.save wrote",

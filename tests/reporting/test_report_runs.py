@@ -65,7 +65,7 @@ DAMAGE = {
     no_predictions: "no predictions file",
     of_another_run: "of another run",
     other_rows: "speaks of 7",
-    no_data: "no 'splits'",
+    no_data: "it judged nothing",
     lost_record: "has no run.json",
     cut_state: "cannot be read as JSON",
 }

@@ -13,7 +13,8 @@ from logitmix_hf.reporting.card.edits import is_marked, marked, merged
 from logitmix_hf.reporting.card.facts import Facts, Json
 from logitmix_hf.reporting.card.metadata import metadata
 from logitmix_hf.reporting.emissions import FILE, read_emissions
-from logitmix_hf.reporting.folder import RECORD, RunFolder
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.record import read_record
 
 CARD = "README.md"
 
@@ -71,8 +72,8 @@ def _text_of(facts: Facts) -> str:
 
 
 def _facts_of(folder: RunFolder) -> Facts:
-    run = folder.read_json(RECORD)
-    method, splits = run.get("method") or {}, (run.get("data") or {}).get("splits") or {}
+    run = read_record(folder)
+    method, splits = run["method"], run["data"]["splits"]
     row = METHODS.get(method.get("name") or "")
     paths = {prefix: folder.path / "predictions" / f"{split.get('split')}.parquet" for prefix, split in splits.items()}
     holds_model = any((folder.path / name).is_file() for name in ("config.json", "adapter_config.json"))
@@ -80,11 +81,11 @@ def _facts_of(folder: RunFolder) -> Facts:
         run=run,
         results=_optional(folder, "eval_results.json"),
         name=folder.path.resolve().name,
-        location=str(folder.path) if holds_model else str((run.get("model") or {}).get("base")),
+        location=str(folder.path) if holds_model else str(run["model"].get("base")),
         method=method | ({"idea": row.idea, "source": row.source} if row else {}),
         picture=_present(folder, "reliability.png"),
         tempered_picture=_present(folder, "calibration.png"),
-        bins=(run.get("arguments") or {}).get("bins") or 15,
+        bins=run["arguments"].get("bins") or 15,
         intervals=_optional(folder, "intervals.json"),
         temperature=_optional(folder, "config.json").get("logitmix") or {},
         predictions={prefix: Predictions.load(path) for prefix, path in paths.items() if path.is_file()},

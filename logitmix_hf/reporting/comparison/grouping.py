@@ -122,11 +122,11 @@ def _what_trains(run: Run) -> dict[str, Any]:
         for name, value in run.record["arguments"].items()
         if not any(fnmatchcase(name, pattern) for pattern in SAME)
     }
-    return {**arguments, "method": run.record.get("method", {}).get("name"), "base": _base(run)}
+    return {**arguments, "method": run.record["method"].get("name"), "base": _base(run)}
 
 
 def _base(run: Run) -> str:
-    return str(run.record.get("model", {}).get("base") or "").rstrip("/").rpartition("/")[2]
+    return str(run.record["model"].get("base") or "").rstrip("/").rpartition("/")[2][:60]
 
 
 def _labels(runs: Sequence[Run]) -> list[str]:
@@ -140,19 +140,19 @@ def _labels(runs: Sequence[Run]) -> list[str]:
         keys = {key for one in arguments for key in one}
         differing = sorted(key for key in keys if len({repr(one.get(key)) for one in arguments}) > 1)
         for number, one in zip(alike, arguments, strict=True):
-            names[number] = ", ".join([name, *(f"{key} {one.get(key)}" for key in differing[:3])])
+            names[number] = ", ".join([name, *(f"{key} {one.get(key)!s:.60}" for key in differing[:3])])
     again = Counter(names)
     return [f"{name} ({run.name})" if again[name] > 1 else name for run, name in zip(runs, names, strict=True)]
 
 
 def called(record: Mapping[str, Any]) -> str:
     """A run's method with what belongs to it: of text the site, of images the mixer and a site other than the pixels."""
-    method = record.get("method", {})
+    method = record["method"]
     name, site = str(method.get("name") or "run"), method.get("site")
     words = [name, site]
-    if record.get("model", {}).get("pipeline_tag") == "image-classification":
+    if record["model"].get("pipeline_tag") == "image-classification":
         mixer = method.get("mixer") if site and method.get("mixer") != name else None
         words = [name, mixer, None if site == "input" else site]
     elif site and method.get("mixer") not in (None, "linear"):
         words.append(method["mixer"])
-    return " ".join(str(word) for word in words if word)
+    return " ".join(f"{word!s:.60}" for word in words if word)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.evaluation import DEFAULT_METRICS, Predictions, evaluate_predictions
 from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
+from logitmix_hf.reporting.record import read_record
 
 _TRACES = (RECORD, "eval_results.json", "trainer_state.json", "predictions", "model.safetensors")
 """What only a run leaves: a folder with any of these is one, whole or not."""
@@ -48,12 +50,13 @@ class Run:
 
     @property
     def seed(self) -> Any:
-        return self.record.get("seeds", {}).get("seed")
+        return self.record["seeds"].get("seed")
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The task's scores, headline first."""
-        return tuple(self.data.get("metrics") or DEFAULT_METRICS[self.data["problem"]])
+        predictions = next(iter(self.splits.values()))[1]
+        return tuple(self.data.get("metrics") or DEFAULT_METRICS[predictions.problem])
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
             continue
         try:
             found.runs.append(read_run(path))
-        except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+        except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
             reason = one_line(problem) if isinstance(problem, (UserError, OSError)) else _damaged(problem)
             found.skipped.append((str(path), reason))
     if not found.runs:
@@ -109,22 +112,22 @@ def read_run(path: Path) -> Run:
 
     Raises:
         UserError: it is not finished, a file is missing or damaged, or its numbers and its predictions disagree.
-        KeyError, TypeError, ValueError, AttributeError: ``run.json`` lacks what every run writes.
+        LookupError, TypeError, ValueError, AttributeError: ``run.json`` lacks what every run writes.
     """
     folder = RunFolder(path)
-    record = folder.read_json(RECORD)
+    record = read_record(folder)
     if record.get("format") != FORMAT:
         raise UserError(f"its {RECORD} is not one of ours (it lacks the format {FORMAT!r})")
     status = record.get("status")
     if status != "done":
         hint = ": it trains still, or stopped without a word" if status == "running" else ""
         raise UserError(f"it is not finished (its status is {status!r}{hint})")
-    results = folder.read_json("eval_results.json")
+    data, results = record["data"], folder.read_json("eval_results.json")
     state = folder.read_json("trainer_state.json") if (path / "trainer_state.json").exists() else {}
     intervals = folder.read_json("intervals.json") if (path / "intervals.json").exists() else {}
     splits = {
         prefix: (str(split["split"]), _predictions(path, str(split["split"]), split.get("rows")))
-        for prefix, split in record["data"]["splits"].items()
+        for prefix, split in data["splits"].items()
     }
     if not splits:
         raise UserError("it judged nothing (--do_eval false?), so there is nothing to report")
@@ -134,7 +137,6 @@ def read_run(path: Path) -> Run:
     run = Run(path.resolve().name, path, record, results, history, splits, intervals, fitted)
     for prefix, (name, predictions) in splits.items():
         _agree(run, prefix, name, predictions)
-    json.dumps(record["arguments"])  # a mapping, as the grouping reads it
     return run
 
 
@@ -150,17 +152,20 @@ def _predictions(path: Path, split: str, rows: int | None) -> Predictions:
 
 def _agree(run: Run, prefix: str, split: str, predictions: Predictions) -> None:
     """A file of another run among these must not go unnoticed."""
-    for metric, value in evaluate_predictions(predictions, run.metrics[:1]).items():
-        recorded = run.results.get(f"{prefix}_{metric}")
-        if (
-            metric == run.metrics[0]
-            and isinstance(recorded, (int, float))
-            and not np.isclose(recorded, value, atol=1e-4)
-        ):
-            raise UserError(
-                f"eval_results.json gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
-                f"{value:.4f}: one of them is of another run"
-            )
+    metric, value = run.metrics[0], evaluate_predictions(predictions, run.metrics)[run.metrics[0]]
+    recorded = finite(run.results.get(f"{prefix}_{metric}"))
+    if recorded is not None and not np.isclose(recorded, value, atol=1e-4):
+        raise UserError(
+            f"eval_results.json gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
+            f"{value:.4f}: one of them is of another run"
+        )
+
+
+def finite(value: Any) -> float | None:
+    """A number of JSON; None for what is none, is not finite or is too large to reckon with."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _damaged(problem: BaseException) -> str:

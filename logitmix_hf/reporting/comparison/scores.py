@@ -13,6 +13,7 @@ from typing import Any
 
 from logitmix_hf.evaluation import Predictions, bootstrap, review
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
+from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.temperature import OWN, Tempered, temper
 
 AFTER = "_at_t"
@@ -128,8 +129,9 @@ def _intervals(
     as_judged = (ending == AFTER) == (tempered is not None and tempered.source == OWN)
     bins = member.run.record["arguments"].get("bins", 15)
     if as_judged and bins == options.bins and all(recorded.get(key) == value for key, value in asked.items()):
-        own = recorded.get(member.prefix) or {}
-        return {f"{key}{ending}": (pair[0], pair[1]) for key, pair in own.items() if pair and None not in pair}
+        own = recorded.get(member.prefix)
+        ends = {key: ends_of(pair) for key, pair in own.items()} if isinstance(own, dict) else {}
+        return {f"{key}{ending}": pair for key, pair in ends.items() if pair is not None}
     drawn = bootstrap(predictions, metrics, options.bins, options.resamples, options.seed, options.level)
     return {f"{key}{ending}": (found.low, found.high) for key, found in drawn.items() if math.isfinite(found.low)}
 
@@ -138,13 +140,14 @@ def _finite(scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     return ((key, value) for key, value in scores.items() if math.isfinite(value))
 
 
+def ends_of(interval: Any) -> tuple[float, float] | None:
+    """Two finite numbers of JSON; None for anything else."""
+    low, high = map(finite, interval) if isinstance(interval, list) and len(interval) == 2 else (None, None)
+    return None if low is None or high is None else (low, high)
+
+
 def _cost(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    memory = record.get("peak_memory") or {}
-    costs = {
-        "seconds": record.get("seconds"),
-        "examples_per_second": record.get("examples_per_second"),
-        "process_mb": memory.get("process_mb"),
-        "device_mb": memory.get("device_mb"),
-    }
+    costs = {key: finite(record.get(key)) for key in ("seconds", "examples_per_second")}
+    costs |= {key: finite(record["peak_memory"].get(key)) for key in ("process_mb", "device_mb")}
     costs["memory_mb"] = costs["process_mb"] if costs["device_mb"] is None else costs["device_mb"]
-    return ((key, float(value)) for key, value in costs.items() if isinstance(value, (int, float)))
+    return ((key, value) for key, value in costs.items() if value is not None)

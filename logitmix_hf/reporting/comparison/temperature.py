@@ -9,7 +9,7 @@ import numpy as np
 from logitmix_hf.evaluation import REGRESSION, Predictions, fit_halves
 from logitmix_hf.evaluation.temperature import FEW
 from logitmix_hf.reporting.comparison.grouping import same_rows
-from logitmix_hf.reporting.comparison.runs import Run
+from logitmix_hf.reporting.comparison.runs import Run, finite
 
 OWN, HALVES = "own", "halves"
 _AT_BOUND = {
@@ -47,9 +47,9 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
     """
     if predictions.problem == REGRESSION or len(predictions) < 4:
         return None
-    own = run.results.get("temperature")
-    if isinstance(own, (int, float)) and own > 0:
-        return _own(run, predictions, float(own))
+    own = finite(run.results.get("temperature"))
+    if own is not None and own > 0:
+        return _own(run, predictions, own)
     fitted = fit_halves(predictions.logits.astype(np.float64), predictions.labels)  # type: ignore[arg-type]
     cautions = [f"only {len(predictions)} rows"] if len(predictions) < FEW else []
     cautions += [_AT_BOUND[fitted.bound]] if fitted.bound else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.scores import Scored
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
@@ -78,6 +79,6 @@ def training(runs: Sequence[Scored], prefix: str, metric: str) -> Picture | None
 
 
 def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    points = [(entry.get("step"), entry.get(key)) for entry in history]
-    numbers = [(x, float(y)) for x, y in points if isinstance(x, (int, float)) and isinstance(y, (int, float))]
-    return [x for x, _ in numbers], [y for _, y in numbers]
+    points = [(finite(entry.get("step")), finite(entry.get(key))) for entry in history]
+    known = [(step, value) for step, value in points if step is not None and value is not None]
+    return [step for step, _ in known], [value for _, value in known]
