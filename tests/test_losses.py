@@ -221,6 +221,13 @@ def test_the_papers_sum_is_twice_the_mean_for_a_permutation():
     torch.testing.assert_close(2 * once(CLEAN, MIXED, LABELS, plan).loss, both(CLEAN, MIXED, LABELS, plan).loss)
 
 
+def test_the_papers_sum_adds_the_loss_of_the_partner_to_each_rows():
+    plan = MixPlan(torch.tensor([[0, 1], [1, 1], [2, 0]]), torch.full((3, 2), 0.5))  # no permutation
+    own = F.cross_entropy(CLEAN, LABELS, reduction="none")
+    terms = LogitMixLoss(0, 1, 0, cls_sum=True)(CLEAN, MIXED, LABELS, plan).terms
+    torch.testing.assert_close(terms["cls"], own + own[[1, 1, 0]])
+
+
 def test_half_precision_is_computed_in_float32():
     out = LogitMixLoss()(CLEAN.bfloat16(), MIXED.bfloat16(), LABELS, drawn(3))
     assert out.loss.dtype == torch.float32

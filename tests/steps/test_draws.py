@@ -60,3 +60,7 @@ def test_neither_the_mixer_nor_the_schedule_says_anything_of_the_share(what):
         lams[value == first].append(lam)
     assert min(map(len, lams)) > STEPS / 2 - 49
     assert stats.ks_2samp(*lams).pvalue > 0.001
+
+
+def test_a_fixed_share_is_what_every_step_mixes_by():
+    assert drawn(lam=0.25)["lam"] == [0.25] * STEPS

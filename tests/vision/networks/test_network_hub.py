@@ -92,6 +92,19 @@ def test_a_grey_network_makes_grey_of_colour_as_pillow_does(tmp_path: Path) -> N
     torch.testing.assert_close(colour, grey, atol=0.02, rtol=0)  # Pillow rounds to whole grey values
 
 
+@pytest.mark.parametrize("colour", [(200, 0, 0), (0, 200, 0), (0, 0, 200), (30, 90, 150)])
+def test_each_colour_is_as_bright_as_pillow_says(colour: tuple[int, int, int]) -> None:
+    """Nearly equal noise in all channels would not tell red from blue: here one channel is lit at a time."""
+    model = build_network("digits", 3, 16, channels=1).eval()
+    image = Image.new("RGB", (16, 16), colour)
+    with torch.no_grad():
+        seen = model(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255).logits
+        level = sum(weight * value for weight, value in zip((299, 587, 114), colour, strict=True)) / 1000  # ITU-R 601
+        assert abs(level - image.convert("L").getpixel((0, 0))) <= 0.51
+        wanted = model(torch.full((1, 1, 16, 16), level / 255)).logits
+    torch.testing.assert_close(seen, wanted, atol=1e-5, rtol=1e-4)
+
+
 def test_the_processor_resizes_the_short_side_and_cuts_the_centre() -> None:
     processor = image_processor(8, MEAN, STD, resize=16)
     pixels = pixels_of(3, 16, 24)
