@@ -136,13 +136,13 @@ def _add(parser: Any, field: dataclasses.Field[Any], hint: Any, modality: str) -
     spellings = dict.fromkeys(
         (f"--{field.name}", f"--{field.name.replace('_', '-')}", *field.metadata.get("aliases", ()))
     )
-    parser.add_argument(*spellings, **told, **_reading(hint, default))
+    parser.add_argument(*spellings, **told, **_reading(hint))
     if default is True:
         off = dict.fromkeys((f"--no_{field.name}", f"--no-{field.name.replace('_', '-')}"))
         parser.add_argument(*off, dest=field.name, action="store_false", help=told["help"], default=True)
 
 
-def _reading(hint: Any, default: Any) -> dict[str, Any]:
+def _reading(hint: Any) -> dict[str, Any]:
     """How argparse reads a value of this type."""
     several = [kind for kind in get_args(hint) if kind is not NoneType]
     if NoneType in get_args(hint):
@@ -152,7 +152,7 @@ def _reading(hint: Any, default: Any) -> dict[str, Any]:
     if get_origin(hint) is list:
         return {"type": get_args(hint)[0], "nargs": "+"}
     if hint is bool:
-        return {"type": _truth} if default is None else {"type": _truth, "nargs": "?", "const": True}
+        return {"type": _truth, "nargs": "?", "const": True}
     return {"type": hint}
 
 

@@ -59,12 +59,14 @@ class JudgedSplit:
     """A split whose rows are judged.
 
     name: of its predictions file. prefix: what the keys of its scores begin with. source: what its rows are called where
-    they come from, a file or a split of the data set; or :data:`HELD_OUT`.
+    they come from, a file or a split of the data set; or :data:`HELD_OUT`. test: whether it is judged once, at the end,
+    and can choose nothing.
     """
 
     name: str
     prefix: str
     source: str
+    test: bool = False
 
 
 def name_judged(sources: Mapping[str, str], prefixes: Mapping[str, str] | None = None) -> tuple[JudgedSplit, ...]:
@@ -78,5 +80,15 @@ def name_judged(sources: Mapping[str, str], prefixes: Mapping[str, str] | None =
     known = prefixes or {}
     return tuple(
         JudgedSplit(name, known.get(name, f"eval_{name}" if number else "eval"), source)
+        for number, (name, source) in enumerate(sources.items())
+    )
+
+
+def name_tested(sources: Mapping[str, str]) -> tuple[JudgedSplit, ...]:
+    """The test splits that have labels: the first has the prefix ``test``, as ``Trainer`` calls it, any other its name."""
+    return tuple(
+        JudgedSplit(
+            name, "test" if not number else name if name.startswith("test_") else f"test_{name}", source, test=True
+        )
         for number, (name, source) in enumerate(sources.items())
     )

@@ -102,7 +102,8 @@ class Predictions:
         count = members.shape[1]
         flat = members.reshape(-1, members.shape[2])
         if rows:
-            flat = two_columns(flat) if self.problem == SINGLE else require_finite("members", flat)
+            require_finite("members", flat)
+            flat = two_columns(flat) if self.problem == SINGLE else flat
         return _shaped("members", flat.reshape(-1, count, flat.shape[1]).astype(np.float32), (rows, count, classes))
 
     def __len__(self) -> int:

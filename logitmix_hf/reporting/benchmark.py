@@ -60,7 +60,8 @@ def benchmark_entries(run: Mapping[str, Any], results: Mapping[str, Any]) -> tup
             f"{arguments['max_eval_samples']} rows (--max_eval_samples): leave it out."
         )
     metric = str((data.get("metrics") or ("accuracy",))[0])
-    splits, config = data.get("splits") or {"eval": {"split": "validation"}}, data.get("config") or "default"
+    every, config = data.get("splits") or {"eval": {"split": "validation"}}, data.get("config") or "default"
+    splits = {prefix: split for prefix, split in every.items() if not split.get("test")}
     entries = []
     for prefix, split in splits.items():
         value, name = results.get(f"{prefix}_{metric}"), str(split.get("split", prefix))

@@ -9,7 +9,7 @@
 | ``changed`` | those of them that could not stay as they were asked for: ``asked``, ``taken`` and ``why`` by name |
 | ``seeds`` | name to number |
 | ``model`` | ``base`` (id or path it started from), ``local`` (a path), ``type``, ``parameters`` … |
-| ``data`` | ``name``, ``source``, ``fingerprint``, ``problem``, ``label_names``, ``columns``, ``metrics`` (first = headline), ``train_rows``, ``splits`` (by the prefix of their scores' keys: ``split``, the name of the predictions file; ``rows``; ``source``, what it is called where it comes from), ``subset`` |
+| ``data`` | ``name``, ``source``, ``fingerprint``, ``problem``, ``label_names``, ``columns``, ``metrics`` (first = headline), ``train_rows``, ``splits`` (by the prefix of their scores' keys: ``split``, the name of the predictions file; ``rows``; ``source``, what it is called where it comes from; ``test``, whether it could choose nothing), ``subset`` |
 | ``method`` | ``name``, ``site``, weights … as trained |
 | ``environment`` | ``versions``, ``platform``, ``cpu``, ``cores``, ``threads``, ``device``, ``processes`` |
 | ``started``, ``finished`` | UTC, ISO 8601 |
@@ -49,6 +49,7 @@ MAY_DIFFER = (
     "do_train",
     "do_eval",
     "do_predict",
+    "test_file",
     "push_to_hub",
     "hub_*",
     "logging_*",

@@ -8,6 +8,8 @@ from typing import Any
 from logitmix_hf.evaluation import REGRESSION, Interval, Predictions, bootstrap, review
 from logitmix_hf.reporting.folder import RunFolder
 
+RESULTS, TESTED = "eval_results.json", "test_results.json"
+"""Scores by which something may have been chosen, and those by which nothing was."""
 INTERVALS = "intervals.json"
 LEVEL = 0.95
 """The level of confidence of the intervals in a run folder."""
@@ -27,11 +29,12 @@ def write_results(
     timings: Mapping[str, float] | None = None,
     title: str = "",
 ) -> dict[str, Any]:
-    """Write ``predictions/<name>.parquet`` of each split, ``eval_results.json``, ``intervals.json``, ``reliability.png``.
+    """Write ``predictions/<name>.parquet`` of each split, ``eval_results.json`` and, of the prefixes that begin with
+    ``test``, ``test_results.json``; ``intervals.json``, ``reliability.png``.
 
     Args:
-        splits: prefix of the keys (``eval``, ``eval_mm``) to the name of the split's file and its predictions; the
-            first one is drawn.
+        splits: prefix of the keys (``eval``, ``eval_mm``, ``test``) to the name of the split's file and its predictions;
+            the first one is drawn.
         metrics: the task's scores, headline first.
         bins: of every measure that has bins.
         resamples: of the bootstrap; 0 writes no intervals.
@@ -43,7 +46,7 @@ def write_results(
         title: of the picture.
 
     Returns:
-        The content of ``eval_results.json``. Every score but ``ranked`` ones is computed from what the parquet file
+        The content of both files. Every score but ``ranked`` ones is computed from what the parquet file
         holds, so that the file alone suffices to compute it again.
     """
     from logitmix_hf.reporting.plots import reliability_plot
@@ -71,12 +74,26 @@ def write_results(
             reliability_plot(read_back, folder.path / "reliability.png", title=title, bins=bins)
             drawn = True
     results |= dict(timings or {})
-    folder.write_json("eval_results.json", results)
+    tests = {key: value for key, value in results.items() if key.startswith("test_")}
+    if len(tests) < len(results):
+        folder.write_json(RESULTS, {key: value for key, value in results.items() if key not in tests})
+    if tests:
+        folder.write_json(TESTED, tests)
     if resamples:
         folder.write_json(INTERVALS, {"level": LEVEL, "resamples": resamples, "seed": 0, **intervals})
     else:
         (folder.path / INTERVALS).unlink(missing_ok=True)  # those of an earlier judging are not of these numbers
     return results
+
+
+def read_results(folder: RunFolder) -> dict[str, Any]:
+    """The content of ``eval_results.json``, and of ``test_results.json`` where there is one.
+
+    Raises:
+        UserError: there is neither, or one cannot be read.
+    """
+    names = [name for name in (RESULTS, TESTED) if (folder.path / name).is_file()] or [RESULTS]
+    return {key: value for name in names for key, value in folder.read_json(name).items()}
 
 
 def judged(

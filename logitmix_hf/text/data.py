@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from logitmix_hf.data.labels import Labels, read_labels, tells_labels
-from logitmix_hf.data.roles import HELD_OUT, JudgedSplit, name_judged
+from logitmix_hf.data.roles import HELD_OUT, JudgedSplit, name_judged, name_tested
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
@@ -44,7 +44,8 @@ class TextData:
         ``kind`` says whether it is "hub", "folder", "file" or "builtin".
     fingerprint: SHA-256 (16 hex digits) of all rows and label names as they are here, the same on every machine.
     validation_note: where validation comes from, in words: a split, a file, or the share and seed held out of train.
-    judged: the splits of ``validation``, in their order, with what the keys of their scores begin with.
+    judged: the splits of ``validation``, in their order, with what the keys of their scores begin with; tested: those of
+        ``test`` that have labels.
     calibration: rows that the temperature is fitted on, neither trained nor judged on; ``calibration_note`` likewise.
     notes: what was surprising about the data, one line each.
     """
@@ -61,6 +62,7 @@ class TextData:
     kind: str
     fingerprint: str
     judged: tuple[JudgedSplit, ...]
+    tested: tuple[JudgedSplit, ...] = ()
     validation_note: str = ""
     calibration: Dataset | None = None
     calibration_note: str = ""
@@ -141,6 +143,7 @@ def load_text_data(request: TextRequest) -> TextData:
         judged=name_judged(
             {key: source.called.get(key, HELD_OUT) for key in ready}, source.task.prefixes if source.task else None
         ),
+        tested=name_tested({key: source.called[key] for key, split in test.items() if "labels" in split.column_names}),
         validation_note=note,
         calibration=calibration_ready,
         calibration_note=calibration_note if calibration is not None else "",

@@ -198,7 +198,7 @@ def table_rows(
     the job compares, one for every way of calibrating."""
     if "temperature" not in results:
         return [(job.label, results)]
-    note = ", fitted on these rows" if results["calibration"]["protocol"] == "eval" else ""
+    note = ", fitted on these rows" if results["calibration"]["protocol"] == prefix == "eval" else ""
     value = f"T = {results['temperature']:.3g}{note}"
     methods = folder.read_json(METHODS_FILE)["methods"].get(prefix) if job.compares else None
     if methods:

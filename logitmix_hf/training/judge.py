@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.folding import temperature_left
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
-from logitmix_hf.reporting.results import write_results
+from logitmix_hf.reporting.results import read_results, write_results
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.training import calibration as protocols
@@ -56,62 +57,67 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
         print(f"The temperature {kept:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
     if main and job.training.do_train:
         folder.save_model(lambda path: _save(trainer, path))
-    splits: dict[str, tuple[str, Predictions]] = {}
     timings: dict[str, Any] = {}
-    apart = None
-    if protocols.SPLIT in loaded.splits:
-        output = trainer.predict(loaded.splits[protocols.SPLIT], metric_key_prefix=protocols.SPLIT)
-        apart = predictions_of(output, data, loaded.known.get(protocols.SPLIT))
-    if job.training.do_eval:
-        for split in data.judged:
-            output = trainer.predict(loaded.splits[split.name], metric_key_prefix=split.prefix)
-            splits[split.prefix] = (split.name, predictions_of(output, data, loaded.known.get(split.name), kept))
-            wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
-            timings |= {key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)}
+
+    def predicted(name: str, prefix: str, temperature: float = kept) -> Predictions:
+        output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
+        wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
+        timings.update({key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)})
+        return predictions_of(output, data, loaded.known.get(name), temperature)
+
+    judged = {split.prefix: split for split in judged_splits(job, data)}
+    apart = predicted(protocols.SPLIT, protocols.SPLIT, 1.0) if protocols.SPLIT in loaded.splits else None
+    before = {prefix: predicted(split.name, prefix) for prefix, split in judged.items()}
+    unlabelled = {name: predicted(name, name) for name in data.test if name not in {s.name for s in judged.values()}}
     calibration, batch = None, {}
     if facts:
         batch = _some_inputs(
             trainer, next(iter(loaded.splits.values()))
-        )  # by every process: loaders speak with each other
-        calibration = protocols.fit(facts, apart if apart is not None else splits["eval"][1], quiet=not main)
-    if main and splits:
-        title = f"{job.title}: {data.judged[0].source}"
+        )  # by every process: loaders wait for each other
+        calibration = protocols.fit(facts, before["eval"] if apart is None else apart, quiet=not main)
+    if not main:
+        return
+    after = {prefix: p if calibration is None else calibration.apply(p) for prefix, p in before.items()}
+    if judged:
+        told = {
+            key: value for key, value in timings.items() if key.startswith(tuple(f"{prefix}_" for prefix in judged))
+        }
         if calibration is not None or kept != 1:  # what the network itself lost
-            timings = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in timings.items()}
-        before = {prefix: predictions for prefix, (_, predictions) in splits.items()}
-        ranked: dict[str, Predictions] = {}
+            told = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in told.items()}
+        title, ranked = f"{job.title}: {next(iter(judged.values())).source}", None
         if calibration is not None:
-            splits = {prefix: (name, calibration.apply(predictions)) for prefix, (name, predictions) in splits.items()}
-            timings |= calibration.results()
-            if (one := calibration.ranked()) is not None:
-                ranked["eval"] = one
+            told |= calibration.results()
+            ranked = calibration.ranked()
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
         write_results(
             folder,
-            splits,
+            {prefix: (split.name, after[prefix]) for prefix, split in judged.items()},
             data.metrics,
             bins=job.run.bins,
             resamples=job.run.bootstrap,
             uncalibrated=before if calibration is not None else None,
-            ranked=ranked,
-            timings=timings,
+            ranked={} if ranked is None else {"eval": ranked},
+            timings=told,
             title=title,
         )
-    if main and job.training.do_train:
+    if job.training.do_train:
         training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
-    if job.training.do_predict:
-        for name in data.test:
-            output = trainer.predict(loaded.splits[name], metric_key_prefix="test")
-            predictions = predictions_of(output, data, loaded.known.get(name), kept)
-            if calibration is not None:
-                predictions = calibration.apply(predictions)
-            if main:
-                predictions.save(folder.predictions_path(name))
-                job.write_submission(name, predictions, folder.path)
-    if main and calibration is not None and job.saves:
+    for name in data.test:
+        if name in unlabelled:
+            p = unlabelled[name] if calibration is None else calibration.apply(unlabelled[name])
+            p.save(folder.predictions_path(name))
+        else:
+            p = next(after[prefix] for prefix, split in judged.items() if split.name == name)
+        job.write_submission(name, p, folder.path)
+    if calibration is not None and job.saves:
         model = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
         protocols.put_into(model, calibration, folded=job.run.fold, batch=batch)
         folder.save_model(lambda path: _save(trainer, path))
+
+
+def judged_splits(job: Job, data: TaskData) -> list[JudgedSplit]:
+    """What is compared with labels: the validation splits, unless they are not to be, and the labelled test splits."""
+    return [*(data.judged if job.training.do_eval else ()), *data.tested]
 
 
 def _some_inputs(trainer: MixTrainer, split: Any) -> dict[str, torch.Tensor]:
@@ -151,7 +157,8 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
             "train_rows": len(splits["train"]) if "train" in splits else 0,
             "splits": {
                 one.prefix: {"split": one.name, "rows": len(splits[one.name]), "source": one.source}
-                for one in data.judged
+                | ({"test": True} if one.test else {})
+                for one in (*data.judged, *data.tested)
             },
             "subset": _subset(job, splits),
             "synthetic": data.kind == "builtin",
@@ -178,7 +185,8 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
     """Everything local first, the push last."""
     seconds = time.monotonic() - began
     train = folder.read_json("train_results.json") if job.training.do_train else {}
-    results = folder.read_json("eval_results.json") if job.training.do_eval else {}
+    judged = judged_splits(job, data)
+    results = read_results(folder) if judged else {}
     folder.write_json("all_results.json", {**train, **results})
     folder.update_record(
         status="done",
@@ -191,10 +199,8 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
     if results:
         told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [
-            result_row(
-                f"{label}, {split.source}" if len(data.judged) > 1 else label, values, **told, prefix=split.prefix
-            )
-            for split in data.judged
+            result_row(f"{label}, {split.source}" if len(judged) > 1 else label, values, **told, prefix=split.prefix)
+            for split in judged
             for label, values in protocols.table_rows(job, folder, results, split.prefix, data.metrics[0])
         ]
         print("\n" + results_table(rows), flush=True)

@@ -82,7 +82,7 @@ def test_two_judged_splits_are_told_apart(tmp_path, monkeypatch, capsys):
     job = SimpleNamespace(training=SimpleNamespace(do_train=False, do_eval=True), label="vanilla")
     for splits, expected in ((("matched", "mismatched"), True), (("validation",), False)):
         judged = name_judged({one: one for one in splits}, {"mismatched": "eval_mm"})
-        data = SimpleNamespace(judged=judged, metrics=("accuracy",))
+        data = SimpleNamespace(judged=judged, tested=(), metrics=("accuracy",))
         assert outcome.finish(folder, job, data, 0.0, None) == 0  # type: ignore[arg-type]
         printed = capsys.readouterr().out
         assert ("vanilla, matched " in printed and "vanilla, mismatched " in printed) == expected

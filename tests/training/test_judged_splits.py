@@ -20,7 +20,7 @@ from visionrun import without_pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
-from logitmix_hf.data.roles import HELD_OUT, name_judged
+from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.reporting.comparison.grouping import group
 from logitmix_hf.reporting.comparison.runs import find_runs
@@ -169,3 +169,79 @@ def test_the_folder_of_images_that_was_judged(tmp_path, inner, share, expected):
     split = read(tmp_path / "out" / "run.json")["data"]["splits"]
     assert [(prefix, one["source"]) for prefix, one in split.items()] == [("eval", expected)]
     assert {one["dataset"]["split"] for one in index_of(tmp_path / "out")} == {expected}
+
+
+# --- the test split ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory, tiny_model, files) -> Path:
+    """A run with a labelled test file, which no other flag asks to be looked at."""
+    home = tmp_path_factory.mktemp("tested")
+    pa.csv.write_csv(rows(17, 9), home / "kept_back.csv")
+    changes = {"test_file": home / "kept_back.csv", "calibration_split": 0.25, "bootstrap": 100}
+    assert glue(flags(tiny_model, files, home / "out", **changes)) == 0
+    return home / "out"
+
+
+def test_a_labelled_test_file_is_judged_once_at_the_end(tested):
+    results, every = read(tested / "test_results.json"), read(tested / "all_results.json")
+    saved = Predictions.load(tested / "predictions" / "test.parquet")
+    for score, value in evaluate_predictions(saved, ["accuracy"]).items():
+        assert results[f"test_{score}"] == pytest.approx(value, abs=1e-9)
+    assert results["test_samples"] == 17
+    assert results.items() <= every.items()
+    assert not [key for key in read(tested / "eval_results.json") if key.startswith("test")]
+    assert "test_uncalibrated_ece" in results
+    assert {"eval", "test"} <= read(tested / "intervals.json").keys()
+    expected = {"split": "test", "rows": 17, "source": "kept_back.csv", "test": True}
+    assert read(tested / "run.json")["data"]["splits"]["test"] == expected
+
+
+def test_card_and_report_tell_what_chose_from_what_did_not(tested):
+    card = (tested / "README.md").read_text()
+    assert "**Nothing was chosen on kept" in card
+    judged = {(one["dataset"]["name"], one["dataset"]["split"]) for one in index_of(tested)}
+    assert judged == {("validation.csv", "validation"), ("kept_back.csv", "test")}
+    tasks = group(find_runs([tested]).runs)
+    assert [(task.title, task.prefix) for task in tasks] == [
+        ("train · validation.csv", "eval"),
+        ("train · kept_back.csv", "test"),
+    ]
+
+
+def test_a_test_file_without_labels_is_predicted_and_no_more(tiny_model, files, tmp_path):
+    changes = {"test_file": files / "test.csv", "max_steps": 2, "bootstrap": 0}
+    assert glue(flags(tiny_model, files, tmp_path / "out", **changes)) == 0
+    assert Predictions.load(tmp_path / "out" / "predictions" / "test.parquet").labels is None
+    assert not (tmp_path / "out" / "test_results.json").exists()
+    assert read(tmp_path / "out" / "run.json")["data"]["splits"].keys() == {"eval"}
+    assert "Nothing was chosen" not in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_test_split_of_images_is_judged_where_it_is_asked_for(tmp_path, capfd):
+    changes = {"max_steps": 1, "do_predict": "true", "method": "vanilla", "bootstrap": 0}
+    assert vision(image_flags(tmp_path / "out", **changes)) == 0
+    results = read(tmp_path / "out" / "test_results.json")
+    saved = Predictions.load(tmp_path / "out" / "predictions" / "test.parquet")
+    assert results["test_accuracy"] == pytest.approx((saved.predictions == saved.labels).mean())
+    out = capfd.readouterr().out
+    assert "vanilla, validation" in out
+    assert "vanilla, test" in out
+
+
+def test_a_test_split_is_judged_without_validation(tiny_model, files, tmp_path, capfd):
+    pa.csv.write_csv(rows(17, 9), tmp_path / "kept_back.csv")
+    changes = {"test_file": tmp_path / "kept_back.csv", "max_steps": 2, "do_eval": "false", "eval_strategy": "no"}
+    assert glue(flags(tiny_model, files, tmp_path / "out", **changes, bootstrap=0)) == 0
+    assert "test_accuracy" in read(tmp_path / "out" / "all_results.json")
+    assert not (tmp_path / "out" / "eval_results.json").exists()
+    lines = capfd.readouterr().out.splitlines()
+    (head,) = [number for number, line in enumerate(lines) if line.startswith("method") and "accuracy" in line]
+    assert str(tmp_path / "out") in "\n".join(lines[head:])
+
+
+def test_names_of_several_test_splits():
+    named = name_tested({"test_matched": "test_matched", "test_mismatched": "test_mismatched", "b": "b"})
+    assert [one.prefix for one in named] == ["test", "test_mismatched", "test_b"]
+    assert all(one.test for one in named)

@@ -39,7 +39,7 @@ TRAINING_ARGUMENTS = (
 class Facts:
     """The content of a run folder, as far as its card speaks of it; what is missing is not spoken of.
 
-    run, results: content of ``run.json`` and ``eval_results.json``.
+    run, results: content of ``run.json``, and of ``eval_results.json`` with ``test_results.json``.
     name:         of the model; the title.
     location:     what ``pipeline(model=…)`` takes: the folder, or the id on the Hub.
     method:       the method's row: ``name``, ``idea``, ``source`` and what it was trained with.
@@ -91,6 +91,11 @@ class Facts:
         """The file or the split that a prefix's scores are of; older runs know the name of its predictions alone."""
         split = self.splits.get(prefix, {})
         return str(split.get("source") or split.get("split", prefix))
+
+    def named(self, *, test: bool) -> str:
+        """The splits by which something may have been chosen, or those by which nothing was, where they have scores."""
+        found = [prefix for prefix, split in self.splits.items() if bool(split.get("test")) == test]
+        return " and ".join(markdown_text(self.judged_on(prefix)) for prefix in found if any(self.scores(prefix)))
 
     @property
     def divisor(self) -> float | None:
@@ -190,6 +195,8 @@ class Facts:
             ),
             # what was measured
             "scores": self.score_rows(has_intervals),
+            "chose": self.named(test=False),
+            "tests": self.named(test=True),
             "judged": {key for prefix in self.splits for key, *_ in self.scores(prefix)},
             "bins": self.bins,
             "level": f"{100 * float(self.intervals.get('level', 0.95)):.6g}" if has_intervals else "",

@@ -15,6 +15,7 @@ from logitmix_hf.reporting.card.metadata import metadata
 from logitmix_hf.reporting.emissions import FILE, read_emissions
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import read_record
+from logitmix_hf.reporting.results import RESULTS, TESTED
 
 CARD = "README.md"
 
@@ -25,7 +26,7 @@ def model_card(run: Json, results: Json, *, name: str, location: str, method: Js
     Args:
         run: content of ``run.json``; the table in ``record`` says what is where. ``data.splits`` maps a prefix of the
             results' keys (``eval``, ``eval_mm``) to ``{"split": name, "rows": count}``.
-        results: content of ``eval_results.json``; values that are not finite are left out.
+        results: content of ``eval_results.json`` and ``test_results.json``; values that are not finite are left out.
         name: of the model, as its title.
         location: what ``pipeline(model=…)`` takes: the Hub id, or the folder.
         method: the method's row as a dict (``name``, ``idea``, ``source``); by default what ``run["method"]`` says.
@@ -79,7 +80,7 @@ def _facts_of(folder: RunFolder) -> Facts:
     holds_model = any((folder.path / name).is_file() for name in ("config.json", "adapter_config.json"))
     return Facts(
         run=run,
-        results=_optional(folder, "eval_results.json"),
+        results={**_optional(folder, RESULTS), **_optional(folder, TESTED)},
         name=folder.path.resolve().name,
         location=str(folder.path) if holds_model else str(run["model"].get("base")),
         method=method | ({"idea": row.idea, "source": row.source} if row else {}),

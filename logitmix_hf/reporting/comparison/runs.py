@@ -16,6 +16,7 @@ from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.evaluation import DEFAULT_METRICS, Predictions, evaluate_predictions
 from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
 from logitmix_hf.reporting.record import read_record
+from logitmix_hf.reporting.results import RESULTS, TESTED, read_results
 
 _TRACES = (RECORD, "eval_results.json", "trainer_state.json", "predictions", "model.safetensors")
 """What only a run leaves: a folder with any of these is one, whole or not."""
@@ -28,7 +29,7 @@ class Run:
     Attributes:
         name: of its folder.
         record: ``run.json``.
-        results: ``eval_results.json``.
+        results: ``eval_results.json`` and ``test_results.json``.
         history: ``log_history`` of ``trainer_state.json``; empty where nothing was trained.
         splits: prefix of the results' keys to the split's name and its predictions, which have labels.
         intervals: ``intervals.json``, or empty.
@@ -122,7 +123,7 @@ def read_run(path: Path) -> Run:
     if status != "done":
         hint = ": it trains still, or stopped without a word" if status == "running" else ""
         raise UserError(f"it is not finished (its status is {status!r}{hint})")
-    data, results = record["data"], folder.read_json("eval_results.json")
+    data, results = record["data"], read_results(folder)
     state = folder.read_json("trainer_state.json") if (path / "trainer_state.json").exists() else {}
     intervals = folder.read_json("intervals.json") if (path / "intervals.json").exists() else {}
     splits = {
@@ -155,8 +156,9 @@ def _agree(run: Run, prefix: str, split: str, predictions: Predictions) -> None:
     metric, value = run.metrics[0], evaluate_predictions(predictions, run.metrics)[run.metrics[0]]
     recorded = finite(run.results.get(f"{prefix}_{metric}"))
     if recorded is not None and not np.isclose(recorded, value, atol=1e-4):
+        name = TESTED if prefix.startswith("test") else RESULTS
         raise UserError(
-            f"eval_results.json gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
+            f"{name} gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
             f"{value:.4f}: one of them is of another run"
         )
 

@@ -154,7 +154,7 @@ class TextJob(Job):
             seed=self.training.seed,
             max_train_samples=data.max_train_samples,
             max_eval_samples=data.max_eval_samples,
-            need_test=self.training.do_predict,
+            need_test=self.training.do_predict or data.test_file is not None,
             calibration_share=self.run.calibration_split,
             calibration_file=self.run.calibration_file,
         )

@@ -26,7 +26,7 @@ class DataSettings:
     validation_file: str | None = flag(
         "data", None, "own validation data; without it a share of train is held out", "--eval_file"
     )
-    test_file: str | None = flag("data", None, "own test data, for --do_predict")
+    test_file: str | None = flag("data", None, "own test data: predicted at the end, and judged where it has labels")
     text_columns: str | None = flag("data", None, "column of the text, or two joined by a comma: a,b")
     label_column: str | None = flag("data", None, "column of the label; default label or labels")
     regression: bool | None = flag(

@@ -127,7 +127,7 @@ def check_dropout(source: Source, model: nn.Module, mix: MixArguments) -> None:
     drops = {name: value for name, value in config.to_dict().items() if "drop" in name and isinstance(value, float)}
     if mix.row.step == "stochastic" and not any(layer.p for layer in layers) and not any(drops.values()):
         raise UserError(
-            f"method vwci compares passes with dropout, and {source.name} has none"
+            f"method vwci (--vwci) compares passes with dropout, and {source.name} has none"
             f"{' with --dropout 0: raise it' if layers and source.pretrained is None else ': take vgg16_bn'}."
         )
 

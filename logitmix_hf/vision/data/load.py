@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from logitmix_hf.data.roles import HELD_OUT, JudgedSplit, name_judged
+from logitmix_hf.data.roles import HELD_OUT, JudgedSplit, name_judged, name_tested
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import SINGLE
 from logitmix_hf.vision.data.augment import Augment
@@ -43,7 +43,8 @@ class ImageData:
     fingerprint: 16 hex digits of the SHA-256 of label names, labels and encoded images (of each split all, or 10,000
         evenly spaced) as they are here, the same on every machine.
     metrics: the headline first.
-    judged: the splits of ``validation``, in their order, with what the keys of their scores begin with.
+    judged: the splits of ``validation``, in their order, with what the keys of their scores begin with; tested: those of
+        ``test`` that have labels.
     validation_note: where validation comes from, in words.
     skipped: how many images were left out as unreadable, by split.
     stored: side of the square that images are resized to before the centre is cut out; None: ``image_size``.
@@ -65,6 +66,7 @@ class ImageData:
     fingerprint: str
     augment: Augment
     judged: tuple[JudgedSplit, ...]
+    tested: tuple[JudgedSplit, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     problem: str = SINGLE
     validation_note: str = ""
@@ -156,6 +158,7 @@ def load_image_data(request: ImageRequest) -> ImageData:
         augment=replace(shape.augment, seed=request.seed),
         metrics=("accuracy", "top5_accuracy") if len(source.label_names) > 5 else ("accuracy",),
         judged=name_judged({key: choice.called.get(key, HELD_OUT) for key in choice.judged}),
+        tested=name_tested({key: choice.called[key] for key in choice.tested if splits[key].labels is not None}),
         validation_note=choice.note,
         statistics=statistics,
         skipped=reader.skipped,
