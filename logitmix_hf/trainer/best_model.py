@@ -34,6 +34,8 @@ class BestModel(Trainer):
         begin = super()._init_training_state(
             max_steps, num_update_steps_per_epoch, num_train_epochs, resume_from_checkpoint, trial
         )
+        if resume_from_checkpoint is not None and self.state.global_step >= max_steps:
+            begin = num_train_epochs, 0  # stock trains one step more where max_steps ends inside an epoch
         self._origin = None if resume_from_checkpoint is None else Path(resume_from_checkpoint).parent
         self._behind, self._written = self.state.global_step, frozenset()
         self._point_at_best(trial)

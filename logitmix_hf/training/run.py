@@ -53,8 +53,13 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
     if job.run.resume:
         check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
-        if last := get_last_checkpoint(str(folder.path)):
+        last = get_last_checkpoint(str(folder.path))
+        if last:
             check_checkpoint(last)
+        elif training.do_train and folder.read_json("run.json").get("status") == "done":
+            if is_main_process():
+                print(f"The run in {folder.path} is done: nothing is left to go on with (--overwrite trains it again).")
+            return 0
     stopping = _early_stopping(job)
     check_library_flags(training)
     job.check()
@@ -193,7 +198,8 @@ def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:
     if job.run.resume and is_main_process():
         print(f"Going on from {last}." if last else "No checkpoint was complete: training starts anew.")
     result = trainer.train(resume_from_checkpoint=last)
-    if trainer.is_world_process_zero():
+    done_before = result.metrics["train_steps_per_second"] == 0 and (folder.path / "train_results.json").is_file()
+    if trainer.is_world_process_zero() and not done_before:
         metrics = {**result.metrics, "train_samples": len(trainer.train_dataset)}  # type: ignore[arg-type]
         folder.write_json("train_results.json", metrics)
         folder.write_text("trainer_state.json", json.dumps(asdict(trainer.state), indent=2, default=str) + "\n")
