@@ -128,7 +128,10 @@ def test_the_record_says_how_the_run_came_about(finished):
     assert record["method"] | {"name": "logitmix", "mixer": "cutmix", "site": "input", "w_sim": 0.1} == record["method"]
     data = record["data"]
     assert (data["train_rows"], data["image_size"], data["channels"]) == (400, 8, 1)
-    assert data["splits"] == {"eval": {"split": "validation", "rows": 40, "source": "validation"}}
+    assert data["splits"] == {
+        "eval": {"split": "validation", "rows": 40, "source": "validation"},
+        "test": {"split": "test", "rows": 359, "source": "test", "test": True},  # has labels: judged once, at the end
+    }
     assert record["model"] | {"pretrained": False, "pipeline_tag": "image-classification"} == record["model"]
     assert record["seconds"] > 0
     assert {"train_loss", "eval_top5_accuracy", "eval_ece"} <= read(finished / "all_results.json").keys()
