@@ -56,7 +56,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-# So that AutoModelForImageClassification and pipeline know our networks; it waits until transformers is imported.
-importlib.import_module(f"{__name__}.vision.networks.registration").register_when_needed()

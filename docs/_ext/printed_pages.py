@@ -9,7 +9,7 @@ from logitmix_hf.flags import read_recipe, recipes_folder
 from logitmix_hf.tables import markdown_table
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.options import known_options
-from logitmix_hf.vision.networks.table import NETWORKS, STEMS
+from logitmix_hf.vision.network_table import NETWORKS, STEMS
 
 
 def mixers_page() -> str:
@@ -50,8 +50,9 @@ def networks_page() -> str:
         "",
         "`--model NAME` starts one from random weights; a Hub id or a folder loads any"
         " `AutoModelForImageClassification` with its weights. What is saved loads with `from_pretrained` and `pipeline` after"
-        " `import logitmix_hf`. `logitmix_hf.vision.networks.load_reference_weights(model, state_dict)` reads weights of the"
-        " definitions named as sources.",
+        " `import logitmix_hf.vision.networks`, which makes these networks known to the Auto classes of transformers; the"
+        " commands need no such line. `logitmix_hf.vision.networks.load_reference_weights(model, state_dict)` reads weights"
+        " of the definitions named as sources.",
         "",
         markdown_table(
             ("stem", "for", "default"),

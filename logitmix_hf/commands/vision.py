@@ -12,7 +12,7 @@ from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings
 from logitmix_hf.training.vision.settings import FINE_TUNING, DataSettings, ModelSettings, VisionTrainSettings
-from logitmix_hf.vision.networks.table import is_ours
+from logitmix_hf.vision.network_table import is_ours
 
 if TYPE_CHECKING:
     from logitmix_hf.training.vision.job import VisionJob

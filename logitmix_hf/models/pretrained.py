@@ -103,6 +103,10 @@ def explained(source: Pretrained, problem: Exception) -> UserError:
             f"--model {name!r} needs code of its own, which is not run here: give a model whose architecture transformers"
             " knows."
         )
+    if (
+        "`logitmix_convnet`" in text
+    ):  # only who works with images imports our networks, and transformers knows them then
+        return UserError(f"--model {name!r} is a network for images, not {source.what}: see logitmix vision.")
     if "RevisionNotFound" in text:
         return UserError(f"--model {name!r} has no such --model_revision: {reason}")
     if "RepositoryNotFound" in text or "404" in text:

@@ -22,6 +22,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
+import logitmix_hf.vision.networks  # noqa: F401  makes our networks known to the Auto classes
 from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.modality import IMAGE, TEXT
@@ -30,7 +31,6 @@ from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 from logitmix_hf.serving.host import DTYPES, usable_device
-from logitmix_hf.vision.networks import register
 
 _WHAT = {TEXT: "a text classifier", IMAGE: "an image classifier"}
 _ARCHITECTURES = {"ForSequenceClassification": TEXT, "ForImageClassification": IMAGE}
@@ -156,7 +156,6 @@ class Found:
 
 def find_classifier(name: str, revision: str = "main", token: str | None = None) -> Found:
     """What can be known of a classifier at the price of its configuration; see :func:`load_classifier`."""
-    register()
     source = find_pretrained(name, revision, token, what="a classifier", go_on="give a local folder by --model")
     config = load_config(source)
     modality, record = _modality(name, config), _record(Path(source.path))

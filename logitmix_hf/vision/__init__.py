@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from logitmix_hf.vision.forward import ImageForward
     from logitmix_hf.vision.mixers import MIXERS
-    from logitmix_hf.vision.networks import NETWORKS, build_network
+    from logitmix_hf.vision.network_table import NETWORKS
+    from logitmix_hf.vision.networks import build_network
 
 __all__ = ["MIXERS", "NETWORKS", "ImageForward", "build_network"]
 
-# Resolved on first use: `import logitmix_hf` passes here and must not wait for torch.
-_HOMES = {"ImageForward": "forward", "MIXERS": "mixers", "NETWORKS": "networks", "build_network": "networks"}
+# Resolved on first use: MixArguments reads names of mixers and networks below, and must not wait for torch.
+_HOMES = {"ImageForward": "forward", "MIXERS": "mixers", "NETWORKS": "network_table", "build_network": "networks"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, nearest
-from logitmix_hf.vision.networks.table import NETWORKS
+from logitmix_hf.vision.network_table import NETWORKS
 
 SITE_HELP = (
     "input (the pixels), stage.K (after the K-th stage; of a ViT: layer), middle (after half of the stages), stages or"

@@ -169,5 +169,5 @@ def test_lines_of_use_of_a_picture_divide_too():
     text = section(card(run=run, temperature={"temperature": 1.5, "folded": False}), "Use")
     assert "AutoImageProcessor" in text
     assert 'Image.open("picture.png")' in text
-    assert "import logitmix_hf" in text
+    assert "import logitmix_hf.vision.networks" in text
     compile(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], "card", "exec")

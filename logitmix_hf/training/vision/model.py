@@ -19,8 +19,9 @@ from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.vision.settings import ModelSettings
 from logitmix_hf.vision.data import NAMED, ImageData
 from logitmix_hf.vision.forward import ImageForward
-from logitmix_hf.vision.networks import NETWORKS, build_network, image_processor, register
-from logitmix_hf.vision.networks.table import is_ours
+from logitmix_hf.vision.network_table import NETWORKS, is_ours
+from logitmix_hf.vision.networks import ConvNetConfig, build_network, image_processor
+from logitmix_hf.vision.networks.model import chosen_stem
 from logitmix_hf.vision.sites import find_sites
 
 GO_ON = "a network by name (--model resnet18) or a local folder needs no network"
@@ -57,7 +58,6 @@ def find_network(settings: ModelSettings, dataset: str, image_size: int | None, 
         if size is not None:
             check_size(settings, size)
         return Source(settings, size=size)
-    register()
     _check_name(settings)
     found = find_pretrained(settings.model, settings.model_revision, token, what="an image classifier", go_on=GO_ON)
     config = load_config(found)
@@ -80,9 +80,6 @@ def _check_name(settings: ModelSettings) -> None:
 
 def check_size(settings: ModelSettings, size: int) -> None:
     """Require images of this size to be large enough for one of our networks."""
-    from logitmix_hf.vision.networks.config import ConvNetConfig
-    from logitmix_hf.vision.networks.model import chosen_stem
-
     chosen_stem(ConvNetConfig(architecture=settings.model, image_size=size, stem=settings.stem))
 
 

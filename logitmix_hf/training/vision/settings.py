@@ -14,7 +14,7 @@ from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.data.augment import CROPS, PADDINGS
 from logitmix_hf.vision.data.decode import MOST_PIXELS
-from logitmix_hf.vision.networks import NETWORKS, STEMS
+from logitmix_hf.vision.network_table import NETWORKS, STEMS
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,16 @@
-"""Convolutional networks for images of any size, as models of the Hub."""
+"""Convolutional networks for images of any size, as models of the Hub.
 
-from __future__ import annotations
+Importing this package makes them known to the Auto classes of transformers, and so to ``pipeline``. What can be said of
+them without torch is in :mod:`logitmix_hf.vision.network_table`.
+"""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from transformers import AutoConfig, AutoModelForImageClassification
 
-if TYPE_CHECKING:
-    from logitmix_hf.vision.networks.config import ConvNetConfig
-    from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
-    from logitmix_hf.vision.networks.processor import image_processor
-    from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names
-    from logitmix_hf.vision.networks.registration import register, register_when_needed
-    from logitmix_hf.vision.networks.table import NETWORKS, STEMS, Network, network_names
+from logitmix_hf.vision.network_table import NETWORKS, STEMS, Network, network_names
+from logitmix_hf.vision.networks.config import ConvNetConfig
+from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
+from logitmix_hf.vision.networks.processor import image_processor
+from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names
 
 __all__ = [
     "NETWORKS",
@@ -24,28 +23,7 @@ __all__ = [
     "load_reference_weights",
     "network_names",
     "reference_names",
-    "register",
-    "register_when_needed",
 ]
 
-# Resolved on first use: `import logitmix_hf` passes through here, and listing the names must not wait for torch.
-_HOMES = {
-    "NETWORKS": "table",
-    "STEMS": "table",
-    "Network": "table",
-    "network_names": "table",
-    "ConvNetConfig": "config",
-    "ConvNetForImageClassification": "model",
-    "build_network": "model",
-    "image_processor": "processor",
-    "load_reference_weights": "reference",
-    "reference_names": "reference",
-    "register": "registration",
-    "register_when_needed": "registration",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+AutoConfig.register(ConvNetConfig.model_type, ConvNetConfig, exist_ok=True)
+AutoModelForImageClassification.register(ConvNetConfig, ConvNetForImageClassification, exist_ok=True)

@@ -15,12 +15,12 @@ from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.losses import MULTI, REGRESSION
+from logitmix_hf.vision.network_table import NETWORKS, STEMS, Named, read_name
 from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
 from logitmix_hf.vision.networks.parts import Parts
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
 from logitmix_hf.vision.networks.preact import preactresnet18_parts, wideresnet_parts
-from logitmix_hf.vision.networks.table import NETWORKS, STEMS, Named, read_name
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L"); they sum to 1
 

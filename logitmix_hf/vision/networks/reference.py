@@ -10,9 +10,9 @@ from torch import Tensor
 
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.models.heads import find_heads
+from logitmix_hf.vision.network_table import read_name
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification, chosen_stem, is_torchvision, label_count
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
-from logitmix_hf.vision.networks.table import read_name
 
 # From our names to those of weiaicunzai/pytorch-cifar100; # stands for a number, +k adds k to it.
 _RULES = {

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import AutoModelForImageClassification, pipeline
 from visionrun import flags, pictures, read, tiny_resnet, tiny_vit, weights, without_pictures
 
-import logitmix_hf  # noqa: F401  makes our networks known to transformers
+import logitmix_hf.vision.networks  # noqa: F401  makes them known to transformers
 from logitmix_hf.commands.vision import main, parse
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.training.vision.trainer import ImageTrainer

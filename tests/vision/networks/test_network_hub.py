@@ -21,15 +21,9 @@ from transformers import (
     pipeline,
 )
 
-from logitmix_hf.vision.networks import ConvNetForImageClassification, build_network, image_processor, register
+from logitmix_hf.vision.networks import ConvNetForImageClassification, build_network, image_processor
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.3, 0.1)
-
-
-@pytest.fixture(autouse=True)
-def _registered() -> None:
-    register()
-    register()  # twice does no harm
 
 
 def saved(folder: Path, name: str, channels: int, size: int) -> ConvNetForImageClassification:
@@ -131,30 +125,30 @@ def test_trainer_divides_by_gradient_accumulation(tmp_path: Path) -> None:
     assert Trainer(model=model, args=arguments).model_accepts_loss_kwargs is False
 
 
-def test_registration_waits_for_transformers(tmp_path: Path) -> None:
-    """Listing networks and announcing them imports neither torch nor transformers; once their tables are imported, a
-    saved folder loads."""
+def test_importing_the_networks_makes_them_known(tmp_path: Path) -> None:
+    """In a fresh process, as the card of a model has it. Without the import transformers does not know the type, and
+    nothing of ours waits among the finders of modules."""
     saved(tmp_path, "digits", 1, 8)
-    root = Path(__file__).parents[3]
     code = f"""
-        import sys, types
+        import sys
+        finders = list(sys.meta_path)
         import logitmix_hf
-        if "logitmix_hf.vision" not in sys.modules:  # what its __init__ imports is not the matter here
-            vision = sys.modules["logitmix_hf.vision"] = types.ModuleType("logitmix_hf.vision")
-            vision.__path__ = [{str(root / "logitmix_hf/vision")!r}]
-        from logitmix_hf.vision.networks import network_names, register_when_needed
-        assert "digits" in network_names()
-        before = list(sys.meta_path)
-        register_when_needed()
-        register_when_needed()
+        from logitmix_hf.vision import MIXERS, NETWORKS
+        assert "digits" in NETWORKS and "cutmix" in MIXERS
         assert not {{"torch", "transformers", "numpy"}} & set(sys.modules), "imported too early"
-        assert len(sys.meta_path) <= len(before) + 1
-        from transformers import AutoConfig
+        assert sys.meta_path == finders
+        from transformers import AutoConfig, AutoModelForImageClassification
+        try:
+            AutoConfig.from_pretrained({str(tmp_path)!r})
+        except ValueError as problem:
+            assert "logitmix_convnet" in str(problem), problem
+        else:
+            raise AssertionError("known before it was imported")
+        import logitmix_hf.vision.networks
         assert AutoConfig.from_pretrained({str(tmp_path)!r}).architecture == "digits"
-        from transformers import AutoModelForImageClassification
         assert AutoModelForImageClassification.from_pretrained({str(tmp_path)!r}).config.num_labels == 3
-        assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("logitmix_hf")]
     """
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], cwd=root, capture_output=True, text=True, timeout=300
     )

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.vision.network_table import read_name
 from logitmix_hf.vision.networks import NETWORKS, STEMS, build_network, network_names
-from logitmix_hf.vision.networks.table import read_name
 
 
 def test_the_table_lists_what_can_be_built() -> None:
