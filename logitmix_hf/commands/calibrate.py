@@ -16,8 +16,7 @@ from logitmix_hf.flags import FlagParser, flag
 from logitmix_hf.modality import TEXT
 from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings, TrainSettings
-from logitmix_hf.training.text.settings import DataSettings as TextDataSettings
-from logitmix_hf.training.text.settings import ModelSettings as TextModelSettings
+from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
 if TYPE_CHECKING:
     from logitmix_hf.commands.untrained import Untrained
@@ -70,9 +69,9 @@ def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
 def _kinds(modality: str) -> list[type]:
     if modality == TEXT:
         return [TextDataSettings, TextModelSettings, CalibrateSettings, TrainSettings]
-    from logitmix_hf.training.vision.settings import DataSettings, ModelSettings, VisionTrainSettings
+    from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSettings, VisionTrainSettings
 
-    return [DataSettings, ModelSettings, CalibrateSettings, VisionTrainSettings]
+    return [ImageDataSettings, ImageModelSettings, CalibrateSettings, VisionTrainSettings]
 
 
 def _value(argv: Sequence[str], *names: str) -> str | None:

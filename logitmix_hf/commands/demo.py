@@ -19,7 +19,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class DemoSettings:
+class TextDemoSettings:
     """What the demo trains."""
 
     task: str = field(default="sst2", metadata={"help": f"a built-in task with classes: {', '.join(TASKS_SHOWN)}"})
@@ -33,9 +33,9 @@ class DemoSettings:
         check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
 
 
-def parse(argv: Sequence[str]) -> DemoSettings:
+def parse(argv: Sequence[str]) -> TextDemoSettings:
     """The flags as settings."""
-    return FlagParser([DemoSettings], prog="logitmix demo", description=__doc__).parse(argv)[0]
+    return FlagParser([TextDemoSettings], prog="logitmix demo", description=__doc__).parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     return guarded(lambda: _demo(parse(argv)))
 
 
-def _demo(settings: DemoSettings) -> int:
+def _demo(settings: TextDemoSettings) -> int:
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import glue
     from logitmix_hf.commands.side_by_side import train_side_by_side, words
@@ -53,7 +53,7 @@ def _demo(settings: DemoSettings) -> int:
     return train_side_by_side(jobs, home / "comparison.png", f"{settings.task}, built-in data", NOTE)
 
 
-def _flags(settings: DemoSettings, method: str, folder: Path) -> dict[str, object]:
+def _flags(settings: TextDemoSettings, method: str, folder: Path) -> dict[str, object]:
     fewer = {} if settings.max_train_samples is None else {"max_train_samples": settings.max_train_samples}
     return {
         "task": settings.task,

@@ -28,7 +28,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class DemoSettings:
+class ImageDemoSettings:
     """What the demo trains."""
 
     output_dir: str = field(default="demo-vision", metadata={"help": "folder of the runs and the picture"})
@@ -40,9 +40,9 @@ class DemoSettings:
         check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
 
 
-def parse(argv: Sequence[str]) -> DemoSettings:
+def parse(argv: Sequence[str]) -> ImageDemoSettings:
     """The flags as settings."""
-    return FlagParser([DemoSettings], prog="logitmix demo-vision", description=__doc__).parse(argv)[0]
+    return FlagParser([ImageDemoSettings], prog="logitmix demo-vision", description=__doc__).parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     return guarded(lambda: _demo(parse(argv)))
 
 
-def _demo(settings: DemoSettings) -> int:
+def _demo(settings: ImageDemoSettings) -> int:
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import vision
     from logitmix_hf.commands.side_by_side import train_side_by_side, words

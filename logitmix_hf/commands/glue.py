@@ -10,7 +10,7 @@ from logitmix_hf.arguments import MixArguments
 from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings, TrainSettings
-from logitmix_hf.training.text.settings import DataSettings, ModelSettings
+from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
 if TYPE_CHECKING:
     from logitmix_hf.training.text.job import TextJob
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def parse(argv: Sequence[str], prog: str = "logitmix glue") -> TextJob:
     """The flags as settings; see :class:`logitmix_hf.flags.FlagParser` for how mistakes end."""
-    kinds = [DataSettings, ModelSettings, MixArguments, RunSettings, TrainSettings]
+    kinds = [TextDataSettings, TextModelSettings, MixArguments, RunSettings, TrainSettings]
     parser = FlagParser(kinds, prog=prog, description=__doc__)
     settings = parser.parse(with_recipe(argv))
     from logitmix_hf.training.text.job import (

@@ -14,7 +14,7 @@ from transformers import AutoImageProcessor
 from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION
-from logitmix_hf.serving.classifier import Found
+from logitmix_hf.serving.classifier import FoundClassifier
 from logitmix_hf.text.data import TextData, TextRequest
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.text.job import TextJob
@@ -25,7 +25,7 @@ from logitmix_hf.vision.data import ImageData, ImageRequest
 class Untrained(Job):
     """What calibrating text and image classifiers has in common."""
 
-    found: Found
+    found: FoundClassifier
 
     @property
     def label(self) -> str:

@@ -11,7 +11,7 @@ from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings
-from logitmix_hf.training.vision.settings import FINE_TUNING, DataSettings, ModelSettings, VisionTrainSettings
+from logitmix_hf.training.vision.settings import FINE_TUNING, ImageDataSettings, ImageModelSettings, VisionTrainSettings
 from logitmix_hf.vision.network_table import is_ours
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
     """The flags as settings; a pretrained model starts from other defaults than a network with random weights."""
-    kinds = [DataSettings, ModelSettings, MixArguments, RunSettings, VisionTrainSettings]
+    kinds = [ImageDataSettings, ImageModelSettings, MixArguments, RunSettings, VisionTrainSettings]
     parser = FlagParser(kinds, IMAGE, prog=prog, description=__doc__)
     words = with_recipe(argv)
     settings = parser.parse(words)

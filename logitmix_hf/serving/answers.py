@@ -10,7 +10,7 @@ import numpy as np
 
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.serving.inputs import Row
+from logitmix_hf.serving.inputs import InputRow
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Answers:
     def _places(self) -> int:
         return min(self.top_k or 1, len(self.label_names))
 
-    def of(self, rows: Sequence[Row], logits: np.ndarray) -> list[dict[str, Any]]:
+    def of(self, rows: Sequence[InputRow], logits: np.ndarray) -> list[dict[str, Any]]:
         """One answer a row, by column; logits (B, C), finite."""
         heads = [{"index": row.index, **({"file": row.file} if self.files else {})} for row in rows]
         if self.problem == REGRESSION:

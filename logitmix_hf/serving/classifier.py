@@ -100,7 +100,7 @@ class Classifier:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundClassifier:
     """A classifier of which nothing but its configuration has been fetched; :meth:`load` gives the rest.
 
     trained: of a run's folder, the arguments that it was trained with.
@@ -154,14 +154,14 @@ class Found:
         )
 
 
-def find_classifier(name: str, revision: str = "main", token: str | None = None) -> Found:
+def find_classifier(name: str, revision: str = "main", token: str | None = None) -> FoundClassifier:
     """What can be known of a classifier at the price of its configuration; see :func:`load_classifier`."""
     source = find_pretrained(name, revision, token, what="a classifier", go_on="give a local folder by --model")
     config = load_config(source)
     modality, record = _modality(name, config), _record(Path(source.path))
     columns = record.get("data", {}).get("columns") or () if modality == TEXT else ()
     problem = _problem(name, config)
-    return Found(
+    return FoundClassifier(
         name,
         source,
         config,

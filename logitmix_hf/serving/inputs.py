@@ -21,7 +21,7 @@ _NO_INPUT = ("label", "labels", "idx", "id", "index")
 
 
 @dataclass(frozen=True)
-class Row:
+class InputRow:
     """One row of the input.
 
     index: its number from 0, counting broken ones.
@@ -44,7 +44,7 @@ class Input:
     the rows read so far, one line each."""
 
     name: str
-    rows: Iterator[Row]
+    rows: Iterator[InputRow]
     total: int | None = None
     files: bool = False
     notes: Callable[[], list[str]] = list
@@ -74,7 +74,7 @@ def open_input(
     if source != "-" and path.is_dir() and not is_saved(path):
         return _folder(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and kind is None and path.is_file():
-        return Input(source, iter([Row(0, source, path, _shown(path))]), 1, files=True)
+        return Input(source, iter([InputRow(0, source, path, _shown(path))]), 1, files=True)
     table = open_rows(source, kind, asked or IMAGE_NAMES[:1])
     return _images(table, _image_column(table, asked))
 
@@ -142,10 +142,10 @@ def _folder(root: Path) -> Input:
     if first is None:
         raise UserError(f"{root} holds no images; known by their suffix: {', '.join(sorted(IMAGE_SUFFIXES))}.")
 
-    def rows() -> Iterator[Row]:
-        yield Row(0, str(first), first, _shown(first.relative_to(root)))
+    def rows() -> Iterator[InputRow]:
+        yield InputRow(0, str(first), first, _shown(first.relative_to(root)))
         for index, path in enumerate(files, start=1):
-            yield Row(index, str(path), path, _shown(path.relative_to(root)))
+            yield InputRow(index, str(path), path, _shown(path.relative_to(root)))
 
     return Input(str(root), rows(), files=True)
 
@@ -200,15 +200,17 @@ class _Unfit(Exception):
     """Why a row cannot be classified."""
 
 
-def _rows(table: Table, columns: tuple[str, ...], read: Callable[[dict[str, Any]], tuple[Any, str]]) -> Iterator[Row]:
+def _rows(
+    table: Table, columns: tuple[str, ...], read: Callable[[dict[str, Any]], tuple[Any, str]]
+) -> Iterator[InputRow]:
     for index, record in enumerate(table.read(list(columns))):
         where = f"{table.name}, {record.where}"
         if record.values is None:
-            yield Row(index, where, wrong=record.wrong)
+            yield InputRow(index, where, wrong=record.wrong)
             continue
         try:
             value, file = read(record.values)
         except _Unfit as unfit:
-            yield Row(index, where, wrong=str(unfit))
+            yield InputRow(index, where, wrong=str(unfit))
         else:
-            yield Row(index, where, value, file)
+            yield InputRow(index, where, value, file)

@@ -19,7 +19,7 @@ from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.classifier import Classifier
-from logitmix_hf.serving.inputs import Input, Row
+from logitmix_hf.serving.inputs import Input, InputRow
 from logitmix_hf.serving.writers import writing
 
 WINDOW = 16
@@ -120,7 +120,7 @@ class Broken:
     def __init__(self, stop: bool = False, tell: Callable[[str], None] = lambda line: None) -> None:
         self.stop, self.tell, self.count, self.first = stop, tell, 0, ""
 
-    def __call__(self, row: Row, wrong: str) -> None:
+    def __call__(self, row: InputRow, wrong: str) -> None:
         """Report a row.
 
         Raises:
@@ -137,7 +137,7 @@ class Broken:
 
 def answer_rows(
     classifier: Classifier,
-    rows: Iterable[Row],
+    rows: Iterable[InputRow],
     answers: Answers,
     broken: Broken,
     batch_size: int = 32,
@@ -165,7 +165,9 @@ def answer_rows(
         yield answers.of(said, np.stack([logits[row.index] for row in said])) if said else []
 
 
-def _texts(classifier: Classifier, rows: list[Row], batch_size: int, wrong: dict[int, str]) -> dict[int, np.ndarray]:
+def _texts(
+    classifier: Classifier, rows: list[InputRow], batch_size: int, wrong: dict[int, str]
+) -> dict[int, np.ndarray]:
     """Logits by index; texts of like length in one batch."""
     found = {}
     longest_first = sorted(rows, key=lambda row: -len("".join(row.value)))
@@ -182,7 +184,7 @@ class _Images:
         self.pool = ThreadPoolExecutor()
 
     def __call__(
-        self, classifier: Classifier, rows: list[Row], batch_size: int, wrong: dict[int, str]
+        self, classifier: Classifier, rows: list[InputRow], batch_size: int, wrong: dict[int, str]
     ) -> dict[int, np.ndarray]:
         import torch
 
@@ -199,7 +201,7 @@ class _Images:
         return dict(zip(ready, classifier.forward(batch), strict=True))
 
 
-def _prepared(classifier: Classifier, row: Row) -> Any:
+def _prepared(classifier: Classifier, row: InputRow) -> Any:
     """A picture as the network takes it, or in words why not."""
     from logitmix_hf.vision.data.decode import decode, why
 

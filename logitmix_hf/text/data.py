@@ -20,7 +20,7 @@ from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
 from logitmix_hf.text.fingerprints import dataset_of, digest_of, renumbered
 from logitmix_hf.text.request import TextRequest
-from logitmix_hf.text.sources import Source, check_data, open_source
+from logitmix_hf.text.sources import TextSource, check_data, open_source
 from logitmix_hf.text.tokens import tokenize
 
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[
     return train.take(kept), train.take(held), f"{how} {share:.3g} share of train ({len(held)} rows), seed {seed}"
 
 
-def _read(source: Source, request: TextRequest) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels, tuple[str, ...]]:
+def _read(
+    source: TextSource, request: TextRequest
+) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels, tuple[str, ...]]:
     """Text columns, splits with their final columns ("train" first where there is one), labels, and notes."""
     splits: dict[str, Columns] = {} if source.train is None else {"train": source.train}
     splits |= (

@@ -18,7 +18,7 @@ from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
 from logitmix_hf.text.doubled_batch import first_half, put_hidden, replace_hidden, second_half
-from logitmix_hf.text.site_names import Site, resolve_site
+from logitmix_hf.text.site_names import TextSite, resolve_site
 from logitmix_hf.text.sites import find_sites
 
 
@@ -27,7 +27,7 @@ class _Pass:
     """What the hooks of one forward pass need to know."""
 
     rows: int
-    site: Site
+    site: TextSite
     depth: int  # layers before the mixture; -1 where the site is not between layers
     tokens: TokenShares
     soft: bool

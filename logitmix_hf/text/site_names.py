@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"layer\.(\d+)|layers:(\d+(?:,\d+)*)")
 
 
 @dataclass(frozen=True)
-class Site:
+class TextSite:
     """A place to mix.
 
     Attributes:
@@ -38,7 +38,7 @@ def check_site(name: str) -> None:
         raise UserError(f"No site is called {name!r}.{nearest(name, _WORDS)} Known: {SITE_HELP}.")
 
 
-def resolve_site(name: str, layers: int) -> Site:
+def resolve_site(name: str, layers: int) -> TextSite:
     """The site called ``name`` in a network of ``layers`` layers.
 
     Raises:
@@ -46,10 +46,10 @@ def resolve_site(name: str, layers: int) -> Site:
     """
     check_site(name)
     if name in ("cls", "pooled"):
-        return Site(name)
+        return TextSite(name)
     words = {"embeddings": (0,), "middle": (layers // 2,), "layers": tuple(range(1, layers + 1))}
     if name in words:
-        return Site("depth", words[name])
+        return TextSite("depth", words[name])
     match = _NUMBERED.fullmatch(name)
     assert match is not None  # check_site has seen it
     depths = tuple(int(number) for number in (match[1] or match[2]).split(","))
@@ -59,4 +59,4 @@ def resolve_site(name: str, layers: int) -> Site:
             raise UserError(
                 f"site {name!r} asks for layer {depth}, but this model has layers {lowest} to {layers}: take one of them."
             )
-    return Site("depth", depths)
+    return TextSite("depth", depths)

@@ -17,7 +17,7 @@ from logitmix_hf.text.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
-class Source:
+class TextSource:
     """Raw splits by their role.
 
     kind: "hub", "folder", "file" or "builtin". name: the task, the file's stem or the data set's last word. origin: what
@@ -51,7 +51,7 @@ def check_data(request: TextRequest) -> None:
         is_folder(request.dataset_name)
 
 
-def open_source(request: TextRequest) -> Source:
+def open_source(request: TextRequest) -> TextSource:
     """Read the splits that a request means, of these only what is needed.
 
     Raises:
@@ -63,7 +63,7 @@ def open_source(request: TextRequest) -> Source:
     return replace(source, calibration=read_columns(request.calibration_file))
 
 
-def _open_source(request: TextRequest) -> Source:
+def _open_source(request: TextRequest) -> TextSource:
     needs, name = request.needs, request.place
     if request.files:
         return _from_files(request.files, needs)
@@ -82,7 +82,7 @@ def _open_source(request: TextRequest) -> Source:
     validation = {key: splits[key] for key in task.validation}
     test = {key: splits[key] for key in task.test if key in splits}
     note, called = _split_note(task.validation), {**task.validation, **task.test}
-    return Source(kind, task.name, origin, splits.get("train"), validation, test, task, note, called=called)
+    return TextSource(kind, task.name, origin, splits.get("train"), validation, test, task, note, called=called)
 
 
 def _origin(name: str) -> tuple[str, str]:
@@ -96,7 +96,7 @@ def _split_note(names: Sequence[str] | Mapping[str, str]) -> str:
     return f"the split{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
-def _from_files(files: Mapping[str, str | Path], needs: Needs) -> Source:
+def _from_files(files: Mapping[str, str | Path], needs: Needs) -> TextSource:
     if needs.test and "test" not in files:
         raise UserError("--do_predict needs a --test_file.")
     if "train" not in files and "validation" not in files:
@@ -110,10 +110,10 @@ def _from_files(files: Mapping[str, str | Path], needs: Needs) -> Source:
     test = {"test": read["test"]} if "test" in read else {}
     note = f"the file {Path(files['validation']).name}" if validation else ""
     called = {key: Path(path).name for key, path in files.items()}
-    return Source("file", first.stem, first.name, read.get("train"), validation, test, note=note, called=called)
+    return TextSource("file", first.stem, first.name, read.get("train"), validation, test, note=note, called=called)
 
 
-def _from_data_set(name: str, config: str | None, needs: Needs) -> Source:
+def _from_data_set(name: str, config: str | None, needs: Needs) -> TextSource:
     found = load_splits(name, config)
     for split, needed, what in (("train", needs.train, ""), ("test", needs.test, " for --do_predict")):
         if needed and split not in found:
@@ -128,10 +128,10 @@ def _from_data_set(name: str, config: str | None, needs: Needs) -> Source:
     test = {"test": found["test"]} if needs.test and "test" not in validation else {}
     word = config or origin.rpartition("/")[2]
     note = _split_note(judged) if judged else ""
-    return Source(kind, word, origin, train, validation, test, note=note, called=called)
+    return TextSource(kind, word, origin, train, validation, test, note=note, called=called)
 
 
-def _from_builtin(task: Task, needs: Needs) -> Source:
+def _from_builtin(task: Task, needs: Needs) -> TextSource:
     from logitmix_hf.builtin.tasks import generate
 
     def split(name: str) -> Columns:
@@ -142,7 +142,7 @@ def _from_builtin(task: Task, needs: Needs) -> Source:
     test = {key: split(name) for key, name in task.test.items()} if needs.test else {}
     train, note = split(task.train) if needs.train else None, _split_note(task.validation)
     called = {**task.validation, **task.test}
-    return Source("builtin", task.name, "builtin", train, validation, test, task, note, called=called)
+    return TextSource("builtin", task.name, "builtin", train, validation, test, task, note, called=called)
 
 
 def load_splits(name: str, config: str | None) -> dict[str, Columns]:

@@ -102,7 +102,7 @@ NETWORKS = {
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedNetwork:
     """What a name says: its row, and the numbers in it."""
 
     row: Network
@@ -115,7 +115,7 @@ def network_names() -> tuple[str, ...]:
     return tuple(NETWORKS)
 
 
-def read_name(name: str) -> Named:
+def read_name(name: str) -> NamedNetwork:
     """The row that a name means, with its depth and width.
 
     Raises:
@@ -129,17 +129,17 @@ def read_name(name: str) -> Named:
                 f"{name!r} cannot be built: the depth of a wideresnet-d-w is 10, 16, 22, 28, 34, 40 or another 6n + 4, its"
                 f" width at least 1; the nearest is wideresnet-{near}-{max(1, width)}."
             )
-        return Named(NETWORKS["wideresnet-d-w"], depth, width)
+        return NamedNetwork(NETWORKS["wideresnet-d-w"], depth, width)
     if match := re.fullmatch(r"preactresnet18(?:-(\d+))?", name):
         width = int(match[1] or 1)
         if width < 1:
             raise UserError(f"{name!r} cannot be built: the width of a preactresnet18-w is at least 1.")
-        return Named(NETWORKS["preactresnet18-w"], 18, width)
+        return NamedNetwork(NETWORKS["preactresnet18-w"], 18, width)
     row = pick(NETWORKS, name, "network")
     if name in ("wideresnet-d-w", "preactresnet18-w"):
         example = {"wideresnet-d-w": "wideresnet-28-10", "preactresnet18-w": "preactresnet18-1"}[name]
         raise UserError(f"{name!r} stands for a family: put numbers for its letters, as in {example!r}.")
-    return Named(row)
+    return NamedNetwork(row)
 
 
 def is_ours(model: str) -> bool:

@@ -18,7 +18,7 @@ _NUMBERED = re.compile(r"stage\.(\d+)|stages:(\d+(?:,\d+)*)")
 
 
 @dataclass(frozen=True)
-class Site:
+class ImageSite:
     """A place to mix.
 
     Attributes:
@@ -40,7 +40,7 @@ def check_site(name: str) -> None:
         raise UserError(f"No site is called {name!r}.{nearest(name, _WORDS)} Known: {SITE_HELP}.")
 
 
-def resolve_site(name: str, stages: int, model: str = "this model") -> Site:
+def resolve_site(name: str, stages: int, model: str = "this model") -> ImageSite:
     """The site called ``name`` in a network of ``stages`` stages.
 
     ``stages`` draws from 0 to N - 1, as Manifold Mixup does: after the last stage most networks only average and apply
@@ -51,16 +51,16 @@ def resolve_site(name: str, stages: int, model: str = "this model") -> Site:
     """
     check_site(name)
     if name == "pooled":
-        return Site(name)
+        return ImageSite(name)
     if name == "input":
-        return Site("stage", (0,))
+        return ImageSite("stage", (0,))
     if not stages:
         raise UserError(
             f"site {name!r} needs stages, and {model} has none that are recognised: take 'input' or 'pooled'."
         )
     words = {"middle": (max(1, stages // 2),), "stages": tuple(range(stages))}
     if name in words:
-        return Site("stage", words[name])
+        return ImageSite("stage", words[name])
     match = _NUMBERED.fullmatch(name)
     assert match is not None  # check_site has seen it
     numbers = tuple(int(number) for number in (match[1] or match[2]).split(","))
@@ -71,7 +71,7 @@ def resolve_site(name: str, stages: int, model: str = "this model") -> Site:
                 f"site {name!r} asks for stage {number}, but {model} has stages {lowest} to {stages}: take one of them"
                 f"{_who_has(number)}."
             )
-    return Site("stage", numbers)
+    return ImageSite("stage", numbers)
 
 
 def _who_has(stage: int) -> str:

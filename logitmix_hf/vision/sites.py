@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from logitmix_hf.errors import UserError
 from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import unwrap
-from logitmix_hf.vision.site_names import Site, check_site, resolve_site
+from logitmix_hf.vision.site_names import ImageSite, check_site, resolve_site
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ImageSites:
     name: str = "this model"
     modules: str = ""
 
-    def resolve(self, site: str) -> Site:
+    def resolve(self, site: str) -> ImageSite:
         """The site of that name here.
 
         Raises:

@@ -35,7 +35,9 @@ def words(folder: Path, table: Path, *more: object) -> list[str]:
 def test_places_that_cannot_be_written_are_told_before_the_model_is_loaded(
     folder, table, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("logitmix_hf.serving.classifier.Found.load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(
+        "logitmix_hf.serving.classifier.FoundClassifier.load", lambda *_: pytest.fail("the model was loaded")
+    )
     places = [table / "out.csv", table / "deeper" / "out.csv", tmp_path / ("x" * 300) / "out.csv"]
     places += [Path("/proc/nowhere/out.csv")] if Path("/proc/self").is_dir() else []
     for place in places:

@@ -19,7 +19,7 @@ from logitmix_hf.cli import main
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.serving import load_classifier
 from logitmix_hf.serving.answers import Answers
-from logitmix_hf.serving.inputs import Row
+from logitmix_hf.serving.inputs import InputRow
 from logitmix_hf.serving.predict import Broken, answer_rows
 
 TEXTS = [" ".join(["good", "bad", "film", "very"][n % 4] for n in range(1 + (7 * row) % 11)) for row in range(90)]
@@ -79,7 +79,7 @@ def test_the_three_formats_say_the_same(folder, table, tmp_path, capsys):
 
 
 LOGITS = np.array([[2.0, -1.0, 0.1], [0.0, 0.0, 0.0], [-3.0, -3.0, 5.0]], np.float32)
-ROWS = [Row(number, f"row {number}") for number in (4, 5, 6)]
+ROWS = [InputRow(number, f"row {number}") for number in (4, 5, 6)]
 NAMES = ("a", "b", "c")
 
 
@@ -158,7 +158,7 @@ def test_outputs_that_are_not_finite_are_bad_rows(folder):
     classifier = load_classifier(str(folder), device="cpu")
     object.__setattr__(classifier, "temperature", float("nan"))
     broken = Broken()
-    rows = [Row(0, "row 1", "good"), Row(1, "row 2", "bad")]
+    rows = [InputRow(0, "row 1", "good"), InputRow(1, "row 2", "bad")]
     assert list(answer_rows(classifier, rows, Answers(SINGLE, classifier.label_names), broken)) == [[]]
     assert (broken.count, broken.first) == (2, "row 1: the model's outputs are not finite")
 
@@ -183,7 +183,7 @@ def test_no_more_rows_are_held_than_a_window_has():
         index = 0
         while True:
             drawn.append(index)
-            yield Row(index, f"row {index + 1}", "x" * (index % 7))
+            yield InputRow(index, f"row {index + 1}", "x" * (index % 7))
             index += 1
 
     answers = answer_rows(stub, endless(), Answers(SINGLE, ("long", "short")), Broken(), 8, 4)  # type: ignore[arg-type]
@@ -205,7 +205,9 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(folder, table, monkeypatc
 
 
 def test_mistakes_are_told_before_the_model_is_loaded(folder, table, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("logitmix_hf.serving.classifier.Found.load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(
+        "logitmix_hf.serving.classifier.FoundClassifier.load", lambda *_: pytest.fail("the model was loaded")
+    )
     there = tmp_path / "there.csv"
     there.write_text("mine")
 

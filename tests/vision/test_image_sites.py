@@ -27,7 +27,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.networks import build_network
-from logitmix_hf.vision.site_names import SITE_HELP, Site, check_site, resolve_site
+from logitmix_hf.vision.site_names import SITE_HELP, ImageSite, check_site, resolve_site
 from logitmix_hf.vision.sites import ImageSites, find_sites, stage_tensor, with_tensor
 
 LABELS, SIDE = 5, 32
@@ -168,8 +168,8 @@ def test_a_model_without_stages_keeps_input_and_pooled() -> None:
     assert sites.stages == ()
     assert sites.heads == (model.last,)
     assert sites.channels == 1
-    assert sites.resolve("input") == Site("stage", (0,))
-    assert sites.resolve("pooled") == Site("pooled")
+    assert sites.resolve("input") == ImageSite("stage", (0,))
+    assert sites.resolve("pooled") == ImageSite("pooled")
     with pytest.raises(UserError) as caught:
         sites.resolve("stage.1")
     for words in ("Flat has none", "list of modules", "take 'input' or 'pooled'", "Linear x2", "Conv2d"):
@@ -186,23 +186,23 @@ def test_a_model_without_a_linear_head_says_so() -> None:
 
 
 SITES = [
-    ("input", 4, Site("stage", (0,))),
-    ("stage.1", 4, Site("stage", (1,))),
-    ("stage.4", 4, Site("stage", (4,))),
-    ("middle", 4, Site("stage", (2,))),
-    ("middle", 7, Site("stage", (3,))),
-    ("middle", 1, Site("stage", (1,))),
-    ("stages", 4, Site("stage", (0, 1, 2, 3))),
-    ("stages:0,1,2", 4, Site("stage", (0, 1, 2))),
-    ("stages:4", 4, Site("stage", (4,))),
-    ("pooled", 4, Site("pooled")),
-    ("pooled", 0, Site("pooled")),
-    ("input", 0, Site("stage", (0,))),
+    ("input", 4, ImageSite("stage", (0,))),
+    ("stage.1", 4, ImageSite("stage", (1,))),
+    ("stage.4", 4, ImageSite("stage", (4,))),
+    ("middle", 4, ImageSite("stage", (2,))),
+    ("middle", 7, ImageSite("stage", (3,))),
+    ("middle", 1, ImageSite("stage", (1,))),
+    ("stages", 4, ImageSite("stage", (0, 1, 2, 3))),
+    ("stages:0,1,2", 4, ImageSite("stage", (0, 1, 2))),
+    ("stages:4", 4, ImageSite("stage", (4,))),
+    ("pooled", 4, ImageSite("pooled")),
+    ("pooled", 0, ImageSite("pooled")),
+    ("input", 0, ImageSite("stage", (0,))),
 ]
 
 
 @pytest.mark.parametrize(("name", "stages", "site"), SITES)
-def test_what_a_name_means(name: str, stages: int, site: Site) -> None:
+def test_what_a_name_means(name: str, stages: int, site: ImageSite) -> None:
     assert resolve_site(name, stages) == site
     check_site(name)
 

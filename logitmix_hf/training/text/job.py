@@ -22,7 +22,7 @@ from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.text import model as load
-from logitmix_hf.training.text.settings import DataSettings, ModelSettings
+from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
 _KNOWN = ("idx", "posterior")
 
@@ -33,8 +33,8 @@ class TextJob(Job):
 
     modality = "text"
 
-    data: DataSettings
-    model: ModelSettings
+    data: TextDataSettings
+    model: TextModelSettings
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.models.pretrained import Pretrained, explained
 from logitmix_hf.text.data import TextData
 from logitmix_hf.text.site_names import resolve_site
-from logitmix_hf.training.text.settings import ModelSettings
+from logitmix_hf.training.text.settings import TextModelSettings
 
 
 def check_depth(config: Any, site: str | None) -> None:
@@ -25,7 +25,7 @@ def has_head(config: Any) -> bool:
     return any("ForSequenceClassification" in name for name in getattr(config, "architectures", None) or ())
 
 
-def fit_config(config: Any, data: TextData, settings: ModelSettings) -> Any:
+def fit_config(config: Any, data: TextData, settings: TextModelSettings) -> Any:
     """Give the configuration the data's labels.
 
     Raises:

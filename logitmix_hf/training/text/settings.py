@@ -12,7 +12,7 @@ BERT = "google-bert/bert-base-uncased"
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class TextDataSettings:
     """Which rows to train and judge on."""
 
     task: str | None = flag(
@@ -51,7 +51,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class TextModelSettings:
     """Which network to start from."""
 
     model: str = flag(

@@ -21,7 +21,7 @@ from logitmix_hf.training.vision import model as load
 from logitmix_hf.training.vision.calibration_images import check_images_apart, with_images_apart
 from logitmix_hf.training.vision.last_batch import avoid_single_image
 from logitmix_hf.training.vision.preview import draw_preview
-from logitmix_hf.training.vision.settings import DataSettings, ModelSettings, VisionTrainSettings
+from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSettings, VisionTrainSettings
 from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.mixers.puzzle import check_blocks
@@ -34,8 +34,8 @@ class VisionJob(Job):
     modality = IMAGE
     trainer_class = ImageTrainer
 
-    data: DataSettings
-    model: ModelSettings
+    data: ImageDataSettings
+    model: ImageModelSettings
     training: VisionTrainSettings  # type: ignore[assignment]
 
     @property

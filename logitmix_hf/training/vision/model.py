@@ -16,7 +16,7 @@ from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.steps.passes import image_options
-from logitmix_hf.training.vision.settings import ModelSettings
+from logitmix_hf.training.vision.settings import ImageModelSettings
 from logitmix_hf.vision.data import NAMED, ImageData
 from logitmix_hf.vision.forward import ImageForward
 from logitmix_hf.vision.network_table import NETWORKS, is_ours
@@ -28,13 +28,13 @@ GO_ON = "a network by name (--model resnet18) or a local folder needs no network
 
 
 @dataclass(frozen=True)
-class Source:
+class NetworkSource:
     """Where the network comes from: ``pretrained`` None for ours.
 
     size, channels, mean, std: what a pretrained network was made for, where its processor or configuration says so.
     """
 
-    settings: ModelSettings
+    settings: ImageModelSettings
     pretrained: Pretrained | None = None
     config: Any = None
     size: int | None = None
@@ -47,7 +47,9 @@ class Source:
         return self.settings.model
 
 
-def find_network(settings: ModelSettings, dataset: str, image_size: int | None, token: str | None) -> Source:
+def find_network(
+    settings: ImageModelSettings, dataset: str, image_size: int | None, token: str | None
+) -> NetworkSource:
     """The network that ``--model`` means, of which nothing but its configuration has been fetched.
 
     Raises:
@@ -57,14 +59,14 @@ def find_network(settings: ModelSettings, dataset: str, image_size: int | None, 
         size = image_size or (NAMED[dataset].image_size if dataset in NAMED else None)
         if size is not None:
             check_size(settings, size)
-        return Source(settings, size=size)
+        return NetworkSource(settings, size=size)
     _check_name(settings)
     found = find_pretrained(settings.model, settings.model_revision, token, what="an image classifier", go_on=GO_ON)
     config = load_config(found)
-    return Source(settings, found, config, *_processing(found, config))
+    return NetworkSource(settings, found, config, *_processing(found, config))
 
 
-def _check_name(settings: ModelSettings) -> None:
+def _check_name(settings: ImageModelSettings) -> None:
     """Require what is none of our networks to be a folder, or to look like an id of the Hub."""
     name, folder = settings.model, Path(settings.model).expanduser()
     if not folder.is_dir() and ("/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1):
@@ -78,12 +80,12 @@ def _check_name(settings: ModelSettings) -> None:
             )
 
 
-def check_size(settings: ModelSettings, size: int) -> None:
+def check_size(settings: ImageModelSettings, size: int) -> None:
     """Require images of this size to be large enough for one of our networks."""
     chosen_stem(ConvNetConfig(architecture=settings.model, image_size=size, stem=settings.stem))
 
 
-def check_mixing(source: Source, mix: MixArguments) -> None:
+def check_mixing(source: NetworkSource, mix: MixArguments) -> None:
     """Require what ``mix`` asks of the network, as far as can be told of a copy without weights."""
     try:
         with torch.device("meta"):
@@ -112,7 +114,7 @@ def check_sites_of(model: nn.Module, mix: MixArguments) -> None:
         ImageForward(model, name, site, mix.bn_mode, options=image_options(mix, name)).remove()
 
 
-def check_dropout(source: Source, model: nn.Module, mix: MixArguments) -> None:
+def check_dropout(source: NetworkSource, model: nn.Module, mix: MixArguments) -> None:
     """Require layers of dropout where a flag speaks of them."""
     layers = [module for module in model.modules() if isinstance(module, nn.modules.dropout._DropoutNd)]
     if source.settings.dropout is not None and not layers:
@@ -129,7 +131,7 @@ def check_dropout(source: Source, model: nn.Module, mix: MixArguments) -> None:
         )
 
 
-def _extra(source: Source) -> dict[str, Any]:
+def _extra(source: NetworkSource) -> dict[str, Any]:
     return {} if source.settings.dropout is None else {"dropout": source.settings.dropout}
 
 
@@ -154,7 +156,7 @@ def _processing(
     return size, channels, tuple(mean), tuple(std)
 
 
-def load_network(source: Source, data: ImageData) -> tuple[PreTrainedModel, str]:
+def load_network(source: NetworkSource, data: ImageData) -> tuple[PreTrainedModel, str]:
     """The classifier in float32 for this data, and what was done to its head, in words or ''.
 
     Raises:
@@ -223,6 +225,6 @@ def _new_head(model: PreTrainedModel) -> None:
         model._init_weights(head)
 
 
-def processor_for(source: Source, data: ImageData) -> Any:
+def processor_for(source: NetworkSource, data: ImageData) -> Any:
     """What turns a picture into the network's input as training did, saved beside the weights."""
     return image_processor(data.image_size, data.mean, data.std, data.channels, resize=data.stored)

@@ -18,7 +18,7 @@ from logitmix_hf.vision.network_table import NETWORKS, STEMS
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class ImageDataSettings:
     """Which images to train and judge on, and how they are augmented."""
 
     dataset: str | None = flag(
@@ -60,7 +60,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ImageModelSettings:
     """Which network to start from."""
 
     model: str = flag(

@@ -10,7 +10,7 @@ from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import SINGLE
 from logitmix_hf.vision.data.request import ImageRequest
-from logitmix_hf.vision.data.sources import RawSplit, Source, open_source
+from logitmix_hf.vision.data.sources import ImageSource, RawSplit, open_source
 
 _EVAL_SEED = 0  # of max_eval_samples: every run is judged on the same rows
 
@@ -33,7 +33,7 @@ class Choice:
         return [name for name in self.rows if name not in ("train", "calibration", *self.tested)]
 
 
-def choose_rows(source: Source, request: ImageRequest) -> Choice:
+def choose_rows(source: ImageSource, request: ImageRequest) -> Choice:
     """The rows that a request wants of what it found."""
     made, most = Choice(note=source.note, called=dict(source.called)), request.max_eval_samples
     if source.train is not None:
@@ -48,7 +48,7 @@ def choose_rows(source: Source, request: ImageRequest) -> Choice:
     return made
 
 
-def _share_train(made: Choice, source: Source, train: RawSplit, request: ImageRequest) -> None:
+def _share_train(made: Choice, source: ImageSource, train: RawSplit, request: ImageRequest) -> None:
     """What of train is trained on, set apart, and held out; without the last, the test split is judged in its place."""
     labels, seed, most = train.labels, request.seed, request.max_eval_samples
     assert labels is not None

@@ -39,7 +39,7 @@ class RawSplit:
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageSource:
     """Raw splits by their role.
 
     kind: "hub", "folder" or "builtin". name: one word for it. origin: what a card may print: never a path of this
@@ -82,7 +82,7 @@ def check_image_data(request: ImageRequest) -> None:
             )
 
 
-def bounded(source: Source, max_pixels: int) -> Source:
+def bounded(source: ImageSource, max_pixels: int) -> ImageSource:
     """The same, of whose images none above so many pixels is decoded."""
     made: dict[int, BoundedImages] = {}
 
@@ -97,7 +97,7 @@ def bounded(source: Source, max_pixels: int) -> Source:
     )
 
 
-def open_source(request: ImageRequest) -> Source:
+def open_source(request: ImageRequest) -> ImageSource:
     """Read labels and find images; nothing is decoded. Splits that are not needed are left out.
 
     Raises:
@@ -114,7 +114,7 @@ def open_source(request: ImageRequest) -> Source:
     return _data_set(request)
 
 
-def _digits(needs: Needs) -> Source:
+def _digits(needs: Needs) -> ImageSource:
     pixels, labels, rows = load_digits()
     images = ArrayImages(pixels, "digits")
     splits = {
@@ -125,10 +125,12 @@ def _digits(needs: Needs) -> Source:
     names = tuple(map(str, range(10)))
     note = "the split validation (a fifth of each class, the same in every run)"
     validation, called = {"validation": splits["validation"]}, {name: name for name in splits}
-    return Source("builtin", "digits", "digits", names, train, validation, test, NAMED["digits"], note, called=called)
+    return ImageSource(
+        "builtin", "digits", "digits", names, train, validation, test, NAMED["digits"], note, called=called
+    )
 
 
-def _class_folders(folder: Path, needs: Needs) -> Source:
+def _class_folders(folder: Path, needs: Needs) -> ImageSource:
     found = read_class_folders(folder, training=needs.train)
     if needs.test and "test" not in found:
         raise UserError(f"{folder} has no folder 'test' for --do_predict.")
@@ -155,7 +157,7 @@ def _class_folders(folder: Path, needs: Needs) -> Source:
     called = {key: found[role].folder for key, role in {**roles, **dict.fromkeys(test, "test")}.items()}
     note = f"the folder {found[held[0]].folder}" if held else ""
     train = splits["train"] if needs.train else None
-    return Source("folder", word, word, names, train, validation, test, note=note, called=called)
+    return ImageSource("folder", word, word, names, train, validation, test, note=note, called=called)
 
 
 def _keys(judged: Sequence[str]) -> list[str]:
@@ -163,7 +165,7 @@ def _keys(judged: Sequence[str]) -> list[str]:
     return ["validation"] if len(judged) == 1 and judged[0] != "test" else list(judged)
 
 
-def _data_set(request: ImageRequest) -> Source:
+def _data_set(request: ImageRequest) -> ImageSource:
     dataset, needs = request.dataset, request.needs
     name, named = find_named(dataset) or (None, None)
     folder = dataset not in NAMED and is_folder(dataset)
@@ -208,7 +210,7 @@ def _data_set(request: ImageRequest) -> Source:
     }
     origin = named.hub if named and named.hub else Path(dataset).expanduser().resolve().name if folder else dataset
     word = name or request.dataset_config or origin.rpartition("/")[2]
-    return Source(
+    return ImageSource(
         kind="folder" if folder else "hub",
         name=word,
         origin=origin,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-class Row(TypedDict):
+class ImageRow(TypedDict):
     """An item of a split: its position, and which split it is of, so that one collator serves all."""
 
     row: int
@@ -29,7 +29,7 @@ class Split(ABC):
     """A map-style data set of positions 0 to N - 1; the collator fetches a whole batch by :meth:`take`.
 
     Attributes:
-        name: as in ``Row``.
+        name: as in ``ImageRow``.
         labels: (N,) int64, None where unknown.
         idx: (N,) int64, each row's number in the data; randomness hangs on it.
         size: side of the images that ``take`` hands out.
@@ -43,13 +43,13 @@ class Split(ABC):
     def __len__(self) -> int:
         return len(self.idx)
 
-    def __getitem__(self, position: int) -> Row:
+    def __getitem__(self, position: int) -> ImageRow:
         position = int(position)
         if not -len(self) <= position < len(self):
             raise IndexError(position)
         return {"row": position % len(self), "split": self.name}
 
-    def __getitems__(self, positions: list[int]) -> list[Row]:
+    def __getitems__(self, positions: list[int]) -> list[ImageRow]:
         return [{"row": int(position), "split": self.name} for position in positions]
 
     @property

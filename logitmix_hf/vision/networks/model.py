@@ -15,7 +15,7 @@ from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.losses import MULTI, REGRESSION
-from logitmix_hf.vision.network_table import NETWORKS, STEMS, Named, read_name
+from logitmix_hf.vision.network_table import NETWORKS, STEMS, NamedNetwork, read_name
 from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
 from logitmix_hf.vision.networks.parts import Parts
@@ -60,7 +60,7 @@ def label_count(config: ConvNetConfig) -> int:
     return int(config.num_labels or 0)
 
 
-def is_torchvision(named: Named, stem: str) -> bool:
+def is_torchvision(named: NamedNetwork, stem: str) -> bool:
     """Whether the network is torchvision's with this stem."""
     return named.row.source[stem].startswith("torchvision")
 

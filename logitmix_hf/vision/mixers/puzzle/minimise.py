@@ -28,7 +28,7 @@ CAPACITY = 2**30
 NODES = 2**12
 
 
-class Network(NamedTuple):
+class FlowNetwork(NamedTuple):
     """A flow network of several grids that share source and sink.
 
     Attributes:
@@ -167,7 +167,7 @@ def _pattern(n: int, levels: int) -> _Pattern:
     return _Pattern(end[order].astype(np.int32), edge[order], np.bincount(start, minlength=cells * rungs))
 
 
-def network(unary: Integers, down: Integers, right: Integers) -> Network:
+def network(unary: Integers, down: Integers, right: Integers) -> FlowNetwork:
     """The flow network of integer energies."""
     rows, n, _, levels = unary.shape
     pattern = _pattern(n, levels)
@@ -198,7 +198,7 @@ def network(unary: Integers, down: Integers, right: Integers) -> Network:
     indices = np.concatenate([indices, from_source.astype(np.int32), from_sink.astype(np.int32)])
     indptr = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
     graph = csr_array((data.astype(np.int32), indices, indptr), shape=(nodes + 2, nodes + 2))
-    return Network(graph, int(unary[..., 0].sum() + delta[saved].sum()))
+    return FlowNetwork(graph, int(unary[..., 0].sum() + delta[saved].sum()))
 
 
 def _solve(unary: Integers, down: Integers, right: Integers) -> Integers:
