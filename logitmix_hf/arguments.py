@@ -220,7 +220,7 @@ class MixArguments:
     def record(self, modality: str = TEXT) -> dict[str, Any]:
         """What ``run.json`` says of the method."""
         mix = self.filled(modality)
-        told = {
+        record = {
             "name": mix.method,
             "mixer": mix.mixer if mix.mixes else None,
             "site": mix.site if mix.mixes else None,
@@ -231,5 +231,5 @@ class MixArguments:
             "w_sim": mix.w_sim,
         }
         if modality == IMAGE:
-            told |= about_mixers({name: self.filled(modality, name) for name in self.mixers(modality)}, mix.mixes)
-        return told
+            record |= about_mixers({name: self.filled(modality, name) for name in self.mixers(modality)}, mix.mixes)
+        return record

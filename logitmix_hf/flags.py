@@ -129,17 +129,17 @@ def _parser_of(kind: Any, modality: str, without: Collection[str]) -> argparse.A
 def _add(parser: Any, field: dataclasses.Field[Any], hint: Any, modality: str) -> None:
     default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     help = field.metadata["help"]
-    told = {"help": help if isinstance(help, str) else help[modality], "default": default}
+    options = {"help": help if isinstance(help, str) else help[modality], "default": default}
     if (name := field.metadata.get("word")) is not None:
-        parser.add_argument(field.name, metavar=name, nargs="*" if isinstance(default, list) else "?", **told)
+        parser.add_argument(field.name, metavar=name, nargs="*" if isinstance(default, list) else "?", **options)
         return
     spellings = dict.fromkeys(
         (f"--{field.name}", f"--{field.name.replace('_', '-')}", *field.metadata.get("aliases", ()))
     )
-    parser.add_argument(*spellings, **told, **_reading(hint))
+    parser.add_argument(*spellings, **options, **_reading(hint))
     if default is True:
         off = dict.fromkeys((f"--no_{field.name}", f"--no-{field.name.replace('_', '-')}"))
-        parser.add_argument(*off, dest=field.name, action="store_false", help=told["help"], default=True)
+        parser.add_argument(*off, dest=field.name, action="store_false", help=options["help"], default=True)
 
 
 def _reading(hint: Any) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def about_mixers(filled: Mapping[str, Any], mixes: bool) -> dict[str, Any]:
     """What a record says of image mixers, given what is in force with each: their papers, and how several differ."""
     if not mixes:
         return {"mixer": None}
-    told: dict[str, Any] = {"mixer_source": "; ".join(MIXERS[name].source for name in filled)}
+    record: dict[str, Any] = {"mixer_source": "; ".join(MIXERS[name].source for name in filled)}
     if len(filled) > 1:
-        told["by_mixer"] = {name: {"alpha": mix.alpha, "w_sim": mix.w_sim} for name, mix in filled.items()}
-    return told
+        record["by_mixer"] = {name: {"alpha": mix.alpha, "w_sim": mix.w_sim} for name, mix in filled.items()}
+    return record

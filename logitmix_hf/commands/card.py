@@ -41,8 +41,8 @@ def _card(settings: CardSettings) -> int:
     folder = finished_run(settings.run, "card")
     if settings.eval_results:
         write_eval_results(folder)
-    kept = write_card(folder, overwrite=settings.overwrite)
+    edited = write_card(folder, overwrite=settings.overwrite)
     print(f"wrote {folder.path / 'README.md'}")
-    if kept:
-        print(f"kept as you changed them: {', '.join(kept)} (--overwrite replaces them)")
+    if edited:
+        print(f"kept as you changed them: {', '.join(edited)} (--overwrite replaces them)")
     return 0

@@ -58,14 +58,14 @@ def _report(settings: ReportSettings) -> int:
     check_target(folder)
     found = find_runs(path for path in settings.runs if Path(path).resolve() != folder.resolve())
     if found.passed:
-        shown = ", ".join(found.passed[:5]) + (f" and {len(found.passed) - 5} more" if len(found.passed) > 5 else "")
-        print(f"no runs, passed over: {shown}", file=sys.stderr)
+        names = ", ".join(found.passed[:5]) + (f" and {len(found.passed) - 5} more" if len(found.passed) > 5 else "")
+        print(f"no runs, passed over: {names}", file=sys.stderr)
     for path, reason in found.skipped:
         print(f"left out {path}: {reason}", file=sys.stderr)
     options = Options(bins=settings.bins, resamples=settings.bootstrap)
     say = partial(print, file=sys.stderr, flush=True)
     for section in write_report(found, folder, options, settings.title, say):
-        print(f"\n{_told(section)}")
+        print(f"\n{_terminal_table(section)}")
     print(f"\nreport: {', '.join(str(folder / name) for name in FILES)}")
     if found.skipped:
         left = len(found.skipped)
@@ -73,21 +73,21 @@ def _report(settings: ReportSettings) -> int:
     return 1 if found.skipped else 0
 
 
-SAID = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")
+IN_TERMINAL = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")
 """The columns beside the task's scores that fit a terminal; all of them are in the files."""
 
 
-def _told(section: Section) -> str:
+def _terminal_table(section: Section) -> str:
     """The first table in short, as aligned text; * where the test supports the best."""
     table = section.scores
     names = [head.plain or head.text for head in table.heads]
     scores = 1 + next((width for name, width in table.groups if name == SCORE), 0)
-    kept = [number for number, name in enumerate(names) if number < scores or name in SAID]
+    columns = [number for number, name in enumerate(names) if number < scores or name in IN_TERMINAL]
     rows = [
-        [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in kept]
+        [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in columns]
         for row in table.rows
     ]
-    return f"{section.title}\n{aligned_table([names[number] for number in kept], rows, rule=False)}"
+    return f"{section.title}\n{aligned_table([names[number] for number in columns], rows, rule=False)}"
 
 
 def _small(text: str) -> str:

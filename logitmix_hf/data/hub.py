@@ -57,7 +57,7 @@ def load_dataset_dict(name: str, config: str | None = None, go_on: str = GO_ON_T
 def _from_folder(folder: Path, config: str | None, go_on: str) -> Any:
     from datasets import Dataset, get_dataset_config_names, load_dataset, load_from_disk
 
-    with _told(str(folder), config, go_on):
+    with _as_user_errors(str(folder), config, go_on):
         if (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file():  # of save_to_disk
             saved = load_from_disk(str(folder))
             return {"train": saved} if isinstance(saved, Dataset) else saved
@@ -87,7 +87,7 @@ def _from_hub(name: str, config: str | None, go_on: str) -> Any:
     reachable, why = _probe(name, go_on)
     if not reachable and not _cached(name, config):
         raise UserError(f"The Hub is out of reach for the data set {name!r} ({why}). {go_on}")
-    with _offline(not reachable), _told(name, config, go_on):  # offline also while a failure is explained
+    with _offline(not reachable), _as_user_errors(name, config, go_on):  # offline also while a failure is explained
         return load_dataset(name, config)
 
 
@@ -151,7 +151,7 @@ def _offline(wanted: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _told(name: str, config: str | None, go_on: str) -> Iterator[None]:
+def _as_user_errors(name: str, config: str | None, go_on: str) -> Iterator[None]:
     """Turn what ``datasets`` raises into the one line of a user's mistake; a full disk and the like pass through."""
     from datasets import exceptions
 

@@ -60,7 +60,7 @@ class Labels:
             more = f" and {len(unknown) - 1} more such labels" if len(unknown) > 1 else ""
             raise UserError(
                 f"{where} has the label {first!r} ({row_numbers(numbers)}){more}, which training data never had;"
-                f" labels there: {_shown(index)}."
+                f" labels there: {_labels_text(index)}."
             )
         if self.problem == SINGLE:
             return [index[value] for value in values]
@@ -70,11 +70,11 @@ class Labels:
 
 def row_numbers(numbers: Sequence[int], most: int = 5) -> str:
     """``rows 1, 4, 7 …``: row numbers of a message count from 1 and leave the header out."""
-    shown = ", ".join(str(number + 1) for number in numbers[:most]) + (" …" if len(numbers) > most else "")
-    return f"row{'s' if len(numbers) > 1 else ''} {shown}"
+    listed_rows = ", ".join(str(number + 1) for number in numbers[:most]) + (" …" if len(numbers) > most else "")
+    return f"row{'s' if len(numbers) > 1 else ''} {listed_rows}"
 
 
-def _shown(labels: Iterable[Any]) -> str:
+def _labels_text(labels: Iterable[Any]) -> str:
     """Labels as the data has them: names in quotes, a few numbers without."""
     labels = list(labels)
     return ", ".join(map(str, labels)) if len(labels) <= _FEW and str not in map(type, labels) else listed(labels)
@@ -177,8 +177,8 @@ def _alike(where: str, values: list[Any], known: Sequence[str], notes: list[str]
         return values
     pairs = sorted((name, plain) for name, plain in same.items() if plain in names or [*same.values()].count(plain) > 1)
     if pairs:
-        told = ", ".join(f"{name!r} as {plain!r}" for name, plain in pairs[:3]) + " …" * (len(pairs) > 3)
-        notes.append(f"{where} has labels that differ by spaces or accents alone; taken as one: {told}.")
+        examples = ", ".join(f"{name!r} as {plain!r}" for name, plain in pairs[:3]) + " …" * (len(pairs) > 3)
+        notes.append(f"{where} has labels that differ by spaces or accents alone; taken as one: {examples}.")
 
     def plain_of(value: Any) -> Any:
         if isinstance(value, list):
@@ -257,7 +257,7 @@ def _order(
         }
         strange = sorted(present - set(index), key=str)
         if strange:
-            raise UserError(f"{where} holds {_shown(strange)}, but the labels are {_shown(index)}.")
+            raise UserError(f"{where} holds {_labels_text(strange)}, but the labels are {_labels_text(index)}.")
         return tuple(known), index
     if declared:
         # a class that train lacks keeps its number, so that heads of other models fit; other splits may not use it

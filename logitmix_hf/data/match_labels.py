@@ -34,14 +34,16 @@ def match_labels(model: Sequence[str], data: Sequence[str]) -> Match:
         wanted = [form(name) for name in data]
         if len(places) == len(model) and len(set(wanted)) == len(wanted) and set(wanted) <= set(places):
             return Match(tuple(places[name] for name in wanted))
-    shown = listed(list(model), 10)
+    model_labels = listed(list(model), 10)
     if all(re.fullmatch(r"\d+", name) and int(name) < len(model) for name in data):
-        return Match(tuple(map(int, data)), f"The data's labels are numbers: taken for those of the classes {shown}.")
+        return Match(
+            tuple(map(int, data)), f"The data's labels are numbers: taken for those of the classes {model_labels}."
+        )
     if len(model) == len(data) and all(_UNNAMED.fullmatch(name) for name in model):
-        note = f"The model does not name its classes ({shown}): taken in the data's order, {listed(list(data), 10)}."
+        note = f"The model does not name its classes ({model_labels}): taken in the data's order, {listed(list(data), 10)}."
         return Match(tuple(range(len(data))), note)
     raise UserError(
-        f"The model tells apart {shown}, the data {listed(list(data), 10)}: they do not match by name. Rename the labels"
+        f"The model tells apart {model_labels}, the data {listed(list(data), 10)}: they do not match by name. Rename the labels"
         " of the data as the model has them, or number them as it does, from 0."
     )
 

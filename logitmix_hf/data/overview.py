@@ -13,7 +13,7 @@ from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
 _SHOWN = 8  # classes by name
 
 
-def labels_told(labels: Any, names: Sequence[str], problem: str) -> str:
+def label_summary(labels: Any, names: Sequence[str], problem: str) -> str:
     """``classes: 'bad' 310, 'good' 402``, or the range and mean of values.
 
     Args:
@@ -27,19 +27,19 @@ def labels_told(labels: Any, names: Sequence[str], problem: str) -> str:
         f"{name if len(name) <= 40 else name[:37] + '…'!r} {count:,}" for name, count in zip(names, counts, strict=True)
     ]
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    told = f"{'labels' if problem == MULTI else 'classes'}: {', '.join(found[:_SHOWN])}{more}"
+    line = f"{'labels' if problem == MULTI else 'classes'}: {', '.join(found[:_SHOWN])}{more}"
     if problem == MULTI:
-        told += f" of {len(labels):,} rows"
+        line += f" of {len(labels):,} rows"
     single = int((counts == 1).sum())
-    return told + (f" · {single} of one row" if single else "")
+    return line + (f" · {single} of one row" if single else "")
 
 
-def splits_told(data: Any) -> list[str]:
+def split_counts(data: Any) -> list[str]:
     """``23 held out``, ``872 validation``, ``50 for the temperature``: what is not trained on, of text or image data."""
     held = "share of train" in data.validation_note
     others = [(name, split) for name, split in data.validation.items() if split is not next(iter(data.splits.values()))]
-    told = [f"{len(split):,} {'held out' if held and name == 'validation' else name}" for name, split in others]
-    return told + ([f"{len(data.calibration):,} for the temperature"] if data.calibration is not None else [])
+    counts = [f"{len(split):,} {'held out' if held and name == 'validation' else name}" for name, split in others]
+    return counts + ([f"{len(data.calibration):,} for the temperature"] if data.calibration is not None else [])
 
 
 def repeated(rows: Mapping[str, Sequence[Hashable]], train: str = "train") -> list[str]:
@@ -51,9 +51,9 @@ def repeated(rows: Mapping[str, Sequence[Hashable]], train: str = "train") -> li
     """
     own = Counter(rows.get(train, ()))
     twice = sum(count - 1 for count in own.values())
-    told = [f"{twice:,} of the {sum(own.values()):,} rows of train repeat another"] if twice else []
+    notes = [f"{twice:,} of the {sum(own.values()):,} rows of train repeat another"] if twice else []
     for name, some in rows.items():
         known = sum(row in own for row in some) if name != train else 0
         if known:
-            told.append(f"{known:,} of the {len(some):,} rows of {name} are in train too, which flatters their scores")
-    return told
+            notes.append(f"{known:,} of the {len(some):,} rows of {name} are in train too, which flatters their scores")
+    return notes

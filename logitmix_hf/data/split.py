@@ -39,8 +39,8 @@ def hold_out_rows(labels: Sequence[Any], problem: str, share: float, seed: int) 
         np.asarray, train_test_split(np.arange(rows), test_size=held, random_state=seed, stratify=stratify)
     )
     if problem != REGRESSION:
-        kept = set().union(*(_classes(labels[row], problem) for row in train))
-        lost = np.array([not _classes(labels[row], problem) <= kept for row in out], dtype=bool)
+        in_train = set().union(*(_classes(labels[row], problem) for row in train))
+        lost = np.array([not _classes(labels[row], problem) <= in_train for row in out], dtype=bool)
         train, out = np.concatenate([train, out[lost]]), out[~lost]
     if len(out) == 0:
         raise UserError(f"{rows} rows with labels this rare leave none to validate on; give a validation file.")
@@ -60,12 +60,12 @@ def _groups(labels: Sequence[Any], problem: str, most: int) -> np.ndarray:
         groups = [tuple(label) if problem == MULTI else label for label in labels]
     # the largest first; equal ones by label, so that the order of rows decides nothing
     ordered = sorted(Counter(groups).items(), key=lambda item: (-item[1], item[0]))
-    kept = sum(count > 1 for _, count in ordered)
-    rest = sum(count for _, count in ordered[kept:])
-    while kept and (kept + (rest > 0) > most or rest == 1):
-        kept -= 1
-        rest += ordered[kept][1]
-    number = {group: min(rank, kept) for rank, (group, _) in enumerate(ordered)}
+    groups_alone = sum(count > 1 for _, count in ordered)
+    rest = sum(count for _, count in ordered[groups_alone:])
+    while groups_alone and (groups_alone + (rest > 0) > most or rest == 1):
+        groups_alone -= 1
+        rest += ordered[groups_alone][1]
+    number = {group: min(rank, groups_alone) for rank, (group, _) in enumerate(ordered)}
     return np.array([number[group] for group in groups])
 
 

@@ -74,12 +74,12 @@ def class_numbers(labels: ArrayLike, classes: int, per_row: int = 1) -> np.ndarr
     y = np.asarray(labels)
     if y.dtype.kind not in "iubf":
         raise UserError(f"Labels must be class numbers, got {y.dtype} (such as {y.reshape(-1)[:1].tolist()}).")
-    whole = np.where(np.isfinite(y), y, -1).astype(np.int64)
-    bad = np.flatnonzero((whole != y) | (whole < 0) | (whole >= classes))
+    class_numbers = np.where(np.isfinite(y), y, -1).astype(np.int64)
+    bad = np.flatnonzero((class_numbers != y) | (class_numbers < 0) | (class_numbers >= classes))
     if len(bad):
         known = "0 or 1" if classes == 2 else f"0 to {classes - 1}"
         raise UserError(f"The label of row {bad[0] // per_row} is {y[bad[0]]}; known classes: {known}.")
-    return whole
+    return class_numbers
 
 
 def require_finite(name: str, values: np.ndarray) -> np.ndarray:
@@ -134,5 +134,5 @@ def require(good: ArrayLike, name: str, values: np.ndarray, expected: str) -> No
     """Raise a UserError that shows the first of the rows which are not good, (N,) bool."""
     bad = np.flatnonzero(np.logical_not(good))
     if len(bad):
-        shown = np.array2string(values[bad[0]], precision=4, threshold=6, max_line_width=10_000).replace("\n", " ")
-        raise UserError(f"{name} of row {bad[0]} must be {expected}, got {shown}.")
+        sample = np.array2string(values[bad[0]], precision=4, threshold=6, max_line_width=10_000).replace("\n", " ")
+        raise UserError(f"{name} of row {bad[0]} must be {expected}, got {sample}.")

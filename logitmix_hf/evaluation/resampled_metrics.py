@@ -45,8 +45,8 @@ def _f1(average: str) -> Callable[[Predictions, str], Measure]:
             either = predicted + there
             f1 = 2 * hits / np.maximum(either, 1)
             # scikit-learn leaves out a class that is neither there nor predicted, but never a label of several
-            kept = either > 0 if p.problem == SINGLE and average == "macro" else np.ones_like(either)
-            return {name: f1.sum(axis=0) / kept.sum(axis=0)}
+            occurs = either > 0 if p.problem == SINGLE and average == "macro" else np.ones_like(either)
+            return {name: f1.sum(axis=0) / occurs.sum(axis=0)}
 
         return measure
 

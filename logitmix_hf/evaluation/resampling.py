@@ -122,12 +122,12 @@ def in_order(confidence: np.ndarray, correct: np.ndarray, bins: int, share: floa
         # sum over j = 1 … size of (found_before + pace j) / (before + j)
         area = (size * pace + (found_before - pace * before) * span).sum(axis=0) / total
         last = np.array([np.searchsorted(column, total - asked, side="right") for column in number.T]) - 1
-        kept = found_before[last, columns] + pace[last, columns] * (asked - before[last, columns])
+        right_of_asked = found_before[last, columns] + pace[last, columns] * (asked - before[last, columns])
         return {
             "ece_mass": np.asarray(ece(mass)),
             "rmsce_debiased": np.asarray(rmsce_debiased(mass)),
             "aurc": 1.0 - area,
-            "accuracy_at_80": kept / asked,
+            "accuracy_at_80": right_of_asked / asked,
         }
 
     return measure

@@ -144,20 +144,20 @@ def _why_not(model: nn.Module, heads: tuple[nn.Module, ...]) -> str:
 
 def _divide(model: Any, heads: tuple[nn.Module, ...], temperature: float, batch: Mapping[str, Tensor] | None) -> str:
     """Fold, and see that the logits are what they should be; else undo it and say why."""
-    kept = [parameter.detach().clone() for head in heads for parameter in head.parameters()]
+    originals = [parameter.detach().clone() for head in heads for parameter in head.parameters()]
     given = batch if batch is not None else _example(model)
     try:
         before = _logits(model, given)
     except Exception as problem:
-        told = str(problem).partition("\n")[0] or type(problem).__name__
-        return f"the model could not be tried ({told})"
+        reason = str(problem).partition("\n")[0] or type(problem).__name__
+        return f"the model could not be tried ({reason})"
     _scale(heads, 1 / temperature)
     wanted, got = before / temperature, _logits(model, given)
     tolerance = 1e-4 * float(wanted.abs().max().clamp(min=1e-6))
     if bool(((got - wanted).abs() <= tolerance).all()):
         return ""
     with torch.no_grad():
-        for parameter, old in zip((one for head in heads for one in head.parameters()), kept, strict=True):
+        for parameter, old in zip((one for head in heads for one in head.parameters()), originals, strict=True):
             parameter.copy_(old)
     return f"the logits of {type(model).__name__} are not those of its last linear layer"
 

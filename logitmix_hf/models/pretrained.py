@@ -69,12 +69,12 @@ def find_pretrained(name: str, revision: str = "main", token: str | None = None,
         # from_pretrained alone would try for half a minute.
         HfApi().model_info(name, revision=revision, token=token, timeout=PROBE_SECONDS)
     except Exception as problem:
-        told = explained(found, problem)
+        error = explained(found, problem)
         cached = replace(found, local_only=True)
         try:
             AutoConfig.from_pretrained(name, **cached.options())
         except Exception:
-            raise told from problem
+            raise error from problem
         return cached
     return found
 

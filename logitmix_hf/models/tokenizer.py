@@ -126,8 +126,8 @@ def encode(tokenizer: Any, texts: Sequence[Sequence[str]], max_length: int) -> t
     if made.encodings is not None:
         cut = [bool(encoding.overflowing) for encoding in made.encodings]
     else:
-        whole = tokenizer(*map(list, texts), truncation=False, verbose=False)["input_ids"]
-        cut = [len(ids) > max_length for ids in whole]
+        uncut_ids = tokenizer(*map(list, texts), truncation=False, verbose=False)["input_ids"]
+        cut = [len(ids) > max_length for ids in uncut_ids]
     inputs = {name: list(values) for name, values in made.items()}
     for row, ids in enumerate(inputs["input_ids"]):
         if not ids:  # an empty text, where no special token is added: decoders

@@ -215,7 +215,7 @@ def check_same_arguments(
     """
     before, after = plain(old), plain(new)
     differing = [
-        f"--{name} was {_shown(before[name])}, is now {_shown(after[name])}"
+        f"--{name} was {_value_text(before[name])}, is now {_value_text(after[name])}"
         for name in sorted(before.keys() & after.keys())
         if before[name] != after[name] and not any(fnmatchcase(name, pattern) for pattern in may_differ)
     ]
@@ -234,7 +234,7 @@ def _version(package: str) -> str | None:
         return getattr(sys.modules.get(package), "__version__", None)
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, str):
         return repr(value)
     return "not set" if value is None else str(value)

@@ -224,9 +224,9 @@ def _image_processor(source: Pretrained) -> Any:
     try:
         return AutoImageProcessor.from_pretrained(source.path, **source.options())
     except Exception as problem:
-        told = explained(source, problem)
+        error = explained(source, problem)
         if "preprocessor_config" not in str(problem) and "image processor" not in str(problem):
-            raise told from problem
+            raise error from problem
         raise UserError(
             f"--model {source.name!r} comes without an image processor (preprocessor_config.json), so how to prepare"
             " an image for it is not known: save one beside it."
@@ -237,12 +237,12 @@ def _load_model(source: Pretrained, config: Any, modality: str, dtype: torch.dty
     """The model with every weight of it from the file."""
     kind = AutoModelForSequenceClassification if modality == TEXT else AutoModelForImageClassification
     try:
-        model, told = kind.from_pretrained(
+        model, loading_info = kind.from_pretrained(
             source.path, config=config, dtype=dtype, output_loading_info=True, **source.options()
         )
     except Exception as problem:
         raise explained(source, problem) from problem
-    if missing := sorted(told["missing_keys"]):
+    if missing := sorted(loading_info["missing_keys"]):
         raise UserError(
             f"--model {source.name!r} is not trained as {_WHAT[modality]}: its file has no weights for"
             f" {listed(missing, 3)}. Train it first (logitmix {'glue' if modality == TEXT else 'vision'} --model …)."
@@ -252,10 +252,10 @@ def _load_model(source: Pretrained, config: Any, modality: str, dtype: torch.dty
 
 def _problem(name: str, config: Any) -> str:
     """As the configuration says, else as transformers would train it: one output is a value, several are classes."""
-    told = getattr(config, "problem_type", None)
-    if told is None:
+    problem_type = getattr(config, "problem_type", None)
+    if problem_type is None:
         return REGRESSION if config.num_labels == 1 else SINGLE
-    problem = pick(PROBLEMS, told, f"problem_type in config.json of {name!r}, which")
+    problem = pick(PROBLEMS, problem_type, f"problem_type in config.json of {name!r}, which")
     if problem == REGRESSION and config.num_labels != 1:
         raise UserError(
             f"--model {name!r} is a regression with {config.num_labels} outputs; one value a row is what can be told."

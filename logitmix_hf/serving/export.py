@@ -149,8 +149,8 @@ def _cause(problem: BaseException) -> str:
     while (deeper := problem.__cause__) is not None:
         problem = deeper
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    said = " ".join(lines[: 2 if lines[:1] and lines[0].endswith(":") else 1])
-    text = f"{type(problem).__name__}: {said or 'no reason given'}"
+    reason = " ".join(lines[: 2 if lines[:1] and lines[0].endswith(":") else 1])
+    text = f"{type(problem).__name__}: {reason or 'no reason given'}"
     return text if len(text) <= 300 else text[:297] + "…"
 
 
@@ -192,10 +192,10 @@ def _silence() -> Iterator[None]:
 def _write_rest(classifier: Classifier, folder: Path) -> None:
     config = classifier.model.config
     config.save_pretrained(folder)
-    told = getattr(config, "logitmix", None)
-    if isinstance(told, dict):  # of the exported file it is true whatever the weights have
+    temperature_record = getattr(config, "logitmix", None)
+    if isinstance(temperature_record, dict):  # of the exported file it is true whatever the weights have
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        values["logitmix"] = {**told, "folded": True}
+        values["logitmix"] = {**temperature_record, "folded": True}
         (folder / "config.json").write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     backend = getattr(classifier.processor, "backend_tokenizer", None)
     if backend is not None:  # it remembers how it was called last

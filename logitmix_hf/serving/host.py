@@ -43,11 +43,11 @@ def bars_for_people() -> Iterator[None]:
     """Without the progress bars of transformers where nobody watches."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    bars_enabled = logging.is_progress_bar_enabled()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if bars_enabled:
             logging.enable_progress_bar()

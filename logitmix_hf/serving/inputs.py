@@ -74,7 +74,7 @@ def open_input(
     if source != "-" and path.is_dir() and not is_saved(path):
         return _folder(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and kind is None and path.is_file():
-        return Input(source, iter([InputRow(0, source, path, _shown(path))]), 1, files=True)
+        return Input(source, iter([InputRow(0, source, path, _path_text(path))]), 1, files=True)
     table = open_rows(source, kind, asked or IMAGE_NAMES[:1])
     return _images(table, _image_column(table, asked))
 
@@ -118,7 +118,9 @@ def _texts(table: Table, columns: tuple[str, ...]) -> Input:
         texts = tuple(_text(values, name) for name in columns)
         return texts if len(texts) == 2 else texts[0]
 
-    return Input(table.name, _rows(table, columns, lambda values: (value(values), "")), table.total, notes=table.told)
+    return Input(
+        table.name, _rows(table, columns, lambda values: (value(values), "")), table.total, notes=table.note_lines
+    )
 
 
 def _text(values: dict[str, Any], name: str) -> str:
@@ -143,9 +145,9 @@ def _folder(root: Path) -> Input:
         raise UserError(f"{root} holds no images; known by their suffix: {', '.join(sorted(IMAGE_SUFFIXES))}.")
 
     def rows() -> Iterator[InputRow]:
-        yield InputRow(0, str(first), first, _shown(first.relative_to(root)))
+        yield InputRow(0, str(first), first, _path_text(first.relative_to(root)))
         for index, path in enumerate(files, start=1):
-            yield InputRow(index, str(path), path, _shown(path.relative_to(root)))
+            yield InputRow(index, str(path), path, _path_text(path.relative_to(root)))
 
     return Input(str(root), rows(), files=True)
 
@@ -178,7 +180,7 @@ def _images(table: Table, column: str) -> Input:
         if isinstance(image, dict):  # as datasets stores it
             image = image.get("bytes") or image.get("path")
         if isinstance(image, str) and image:
-            return table.base / image, _shown(Path(image))
+            return table.base / image, _path_text(Path(image))
         if isinstance(image, bytes) and image:
             return image, ""
         kind = "no image" if not image else f"a {type(image).__name__}, neither a path nor an encoded image"
@@ -186,10 +188,10 @@ def _images(table: Table, column: str) -> Input:
 
     first = (record.values.get(column) for record in table.look() if record.values)
     files = any(isinstance(one, str) for one in first)
-    return Input(table.name, _rows(table, (column,), value), table.total, files, table.told)
+    return Input(table.name, _rows(table, (column,), value), table.total, files, table.note_lines)
 
 
-def _shown(path: Path) -> str:
+def _path_text(path: Path) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 

@@ -25,7 +25,7 @@ from logitmix_hf.serving.writers import writing
 WINDOW = 16
 """Batches of texts that are held at once, so that rows of like length go together."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TOLD = 20  # broken rows that are told one by one
+_MOST_REPORTED = 20  # broken rows that are told one by one
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,10 @@ class Broken:
             raise UserError(f"{line}. Mend it, or leave such rows out by --on_error skip.")
         self.first = self.first or line
         self.count += 1
-        if self.count <= _TOLD:
-            self.tell(f"left out {line}" + (" (the rest of them is only counted)" if self.count == _TOLD else ""))
+        if self.count <= _MOST_REPORTED:
+            self.tell(
+                f"left out {line}" + (" (the rest of them is only counted)" if self.count == _MOST_REPORTED else "")
+            )
 
 
 def answer_rows(
@@ -161,8 +163,8 @@ def answer_rows(
         for row in some:
             if row.index in wrong:
                 broken(row, wrong[row.index])
-        said = [row for row in good if row.index not in wrong]
-        yield answers.of(said, np.stack([logits[row.index] for row in said])) if said else []
+        answered = [row for row in good if row.index not in wrong]
+        yield answers.of(answered, np.stack([logits[row.index] for row in answered])) if answered else []
 
 
 def _texts(

@@ -43,16 +43,16 @@ class TokenShares:
     @classmethod
     def of(cls, mask: Tensor | None, plan: MixPlan, length: int) -> TokenShares:
         """From the batch's 2-D attention mask (B, S), or None where every position holds a token."""
-        whole = plan.shares.unsqueeze(2)
+        own_shares = plan.shares.unsqueeze(2)
         if mask is None:
             ones = torch.ones(plan.rows, length, device=plan.shares.device)
-            return cls(plan, length, False, whole.expand(-1, -1, length), ones.bool(), ones)
+            return cls(plan, length, False, own_shares.expand(-1, -1, length), ones.bool(), ones)
         if mask.ndim != 2:
             raise UserError(f"attention_mask must be (rows, tokens), got shape {tuple(mask.shape)}.")
-        present = mask.bool()[plan.sources] & (whole > 0)
-        held = whole * present
+        present = mask.bool()[plan.sources] & (own_shares > 0)
+        held = own_shares * present
         weight = held.sum(1)
-        shares = torch.where(weight.unsqueeze(1) > 0, held / weight.clamp_min(1e-30).unsqueeze(1), whole)
+        shares = torch.where(weight.unsqueeze(1) > 0, held / weight.clamp_min(1e-30).unsqueeze(1), own_shares)
         return cls(plan, length, True, shares, present.any(1), weight)
 
     def append_blend(self, hidden: Tensor) -> Tensor:

@@ -153,9 +153,13 @@ def load_text_data(request: TextRequest) -> TextData:
 
 def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[pa.Table, pa.Table, str]:
     """What stays of train, what is set apart, and that in words."""
-    kept, held = hold_out_rows(train["labels"].to_pylist(), problem, share, seed)
+    train_rows, held_rows = hold_out_rows(train["labels"].to_pylist(), problem, share, seed)
     how = "a random" if problem == REGRESSION else "a stratified"
-    return train.take(kept), train.take(held), f"{how} {share:.3g} share of train ({len(held)} rows), seed {seed}"
+    return (
+        train.take(train_rows),
+        train.take(held_rows),
+        f"{how} {share:.3g} share of train ({len(held_rows)} rows), seed {seed}",
+    )
 
 
 def _read(

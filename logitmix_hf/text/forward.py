@@ -81,7 +81,7 @@ class MixedForward:
         self._pass: _Pass | None = None
         self._running = False
         self._may_be_lean = True  # until a model turns out to look at the whole batch after its layers
-        self._kept: dict[int, tuple[Tensor, Tensor]] = {}
+        self._dropped: dict[int, tuple[Tensor, Tensor]] = {}
         self._handles = [base.register_forward_pre_hook(self._on_enter)]
         for index, layer in enumerate(self.sites.layers):
             self._handles.append(layer.register_forward_pre_hook(self._before_layer(index), with_kwargs=True))
@@ -164,7 +164,7 @@ class MixedForward:
             own = inputs["attention_mask"]
             inputs["attention_mask"] = torch.cat([own[:rows], tokens.union.to(own.dtype)])
         last = _last_tokens(batch, self._pad_id) if self.sites.causal else None
-        self._kept.clear()
+        self._dropped.clear()
         soft = self.attention == "soft" and tokens.padded and depth >= 0
         self._pass = _Pass(rows, self.site, depth, tokens, soft, last, lean)
         self._running = True
@@ -191,7 +191,7 @@ class MixedForward:
     def release(self) -> None:
         """Let the hooks sleep; they stay installed for the next call."""
         self._pass = None
-        self._kept.clear()
+        self._dropped.clear()
 
     def remove(self) -> None:
         """Take the hooks out of the model for good."""
@@ -272,7 +272,7 @@ class MixedForward:
 
     def _after_dropout(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
         if self._pass is not None and self._pass.site.kind == "pooled":
-            self._kept[id(module)] = (args[0], output)
+            self._dropped[id(module)] = (args[0], output)
 
     def _before_head(self, module: nn.Module, args: tuple[Any, ...]):
         now = self._pass
@@ -280,7 +280,7 @@ class MixedForward:
             return None
         pooled, again = args[0], None
         for dropout in self.sites.dropouts:
-            raw, dropped = self._kept.get(id(dropout), (None, None))
+            raw, dropped = self._dropped.get(id(dropout), (None, None))
             if dropped is pooled:
                 # The head's own dropout: mixed rows are dropped out anew, as the authors do; with the masks shared,
                 # L_sim would be zero even in training.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from logitmix_hf.data.overview import labels_told, repeated, splits_told
+from logitmix_hf.data.overview import label_summary, repeated, split_counts
 from logitmix_hf.text.data import TextData
 
 
@@ -16,7 +16,7 @@ def overview(data: TextData, cut: int, max_length: int) -> list[str]:
         cut: rows of all splits that are longer than ``max_length`` tokens.
     """
     first = next(iter(data.splits.values()))
-    parts = [labels_told(_column(first, "labels"), data.label_names, data.problem), *splits_told(data)]
+    parts = [label_summary(_column(first, "labels"), data.label_names, data.problem), *split_counts(data)]
     if cut:
         parts.append(f"{cut:,} texts cut at {max_length} tokens")
     texts = {name: [_column(split, column) for column in data.columns] for name, split in data.splits.items()}

@@ -90,10 +90,10 @@ def _find_stack(backbone: nn.Module) -> tuple[nn.Module, nn.ModuleList]:
     if len(found) == 1:
         return found[0]
     kinds = Counter(type(module).__name__ for module in backbone.modules())
-    shown = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
+    class_names = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
     raise UserError(
         f"{type(backbone).__name__} has {len(found) or 'no'} lists of equal layers with attention and a feed-forward part;"
-        f" mixing inside the network needs exactly one. Modules that exist: {shown}."
+        f" mixing inside the network needs exactly one. Modules that exist: {class_names}."
     )
 
 

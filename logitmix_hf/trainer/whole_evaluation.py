@@ -42,8 +42,8 @@ class WholeEvaluation(AtomicCheckpoints):
                 loss = loss.detach().mean()
         if prediction_loss_only:
             return loss, None, None
-        kept = {name: outputs[name].detach() for name in self.named_outputs if outputs.get(name) is not None}
-        return loss, kept, labels
+        tensors = {name: outputs[name].detach() for name in self.named_outputs if outputs.get(name) is not None}
+        return loss, tensors, labels
 
     def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> Any:
         """As ``Trainer``, but ``dataloader_drop_last`` is for training: every row is judged."""

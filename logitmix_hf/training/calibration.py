@@ -55,13 +55,13 @@ class Calibration:
     def results(self) -> dict[str, Any]:
         """The entries ``temperature`` and ``calibration`` of ``eval_results.json``."""
         found = self.temperature
-        told: dict[str, Any] = dict(self.facts)
+        results: dict[str, Any] = dict(self.facts)
         if isinstance(found, HalfTemperatures):
-            told |= {"temperatures": [found.first.value, found.second.value]}
+            results |= {"temperatures": [found.first.value, found.second.value]}
         else:
-            told |= {"interval": [found.low, found.high]}
-        told |= {"bound": found.bound}
-        return {"temperature": self.value, "calibration": told}
+            results |= {"interval": [found.low, found.high]}
+        results |= {"bound": found.bound}
+        return {"temperature": self.value, "calibration": results}
 
 
 def describe(job: Job, loaded: Loaded) -> dict[str, Any] | None:

@@ -14,6 +14,6 @@ def write_last_card(folder: RunFolder) -> None:
     """The card at the end of a training: around what somebody wrote into one of ours that stands there, because the run
     went on; one that does not say what of it is ours is of an older version, and is replaced."""
     card = folder.path / CARD
-    kept = write_card(folder, overwrite=not (card.is_file() and is_marked(card.read_text(encoding="utf-8"))))
-    if kept:
-        print(f"{card}: kept as you changed them: {', '.join(kept)}", file=sys.stderr)
+    edited = write_card(folder, overwrite=not (card.is_file() and is_marked(card.read_text(encoding="utf-8"))))
+    if edited:
+        print(f"{card}: kept as you changed them: {', '.join(edited)}", file=sys.stderr)

@@ -52,14 +52,14 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     main, data = trainer.is_world_process_zero(), loaded.data
     facts = protocols.describe(job, loaded)
     # A temperature that is to be fitted takes the place of one that the model brings along.
-    kept = 1.0 if facts else temperature_left(loaded.model.config)
-    if kept != 1 and main:
-        print(f"The temperature {kept:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
+    unfolded = 1.0 if facts else temperature_left(loaded.model.config)
+    if unfolded != 1 and main:
+        print(f"The temperature {unfolded:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
     if main and job.training.do_train:
         folder.save_model(lambda path: _save(trainer, path))
     timings: dict[str, Any] = {}
 
-    def predicted(name: str, prefix: str, temperature: float = kept) -> Predictions:
+    def predicted(name: str, prefix: str, temperature: float = unfolded) -> Predictions:
         output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
         wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
         timings.update({key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)})
@@ -79,14 +79,14 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
         return
     after = {prefix: p if calibration is None else calibration.apply(p) for prefix, p in before.items()}
     if judged:
-        told = {
+        times = {
             key: value for key, value in timings.items() if key.startswith(tuple(f"{prefix}_" for prefix in judged))
         }
-        if calibration is not None or kept != 1:  # what the network itself lost
-            told = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in told.items()}
+        if calibration is not None or unfolded != 1:  # what the network itself lost
+            times = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in times.items()}
         title, ranked = f"{job.title}: {next(iter(judged.values())).source}", None
         if calibration is not None:
-            told |= calibration.results()
+            times |= calibration.results()
             ranked = calibration.ranked()
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
         write_results(
@@ -97,7 +97,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
             resamples=job.run.bootstrap,
             uncalibrated=before if calibration is not None else None,
             ranked={} if ranked is None else {"eval": ranked},
-            timings=told,
+            timings=times,
             title=title,
         )
     if job.training.do_train:
@@ -197,9 +197,9 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
     )
     write_last_card(folder)
     if results:
-        told = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
+        common = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [
-            result_row(f"{label}, {split.source}" if len(judged) > 1 else label, values, **told, prefix=split.prefix)
+            result_row(f"{label}, {split.source}" if len(judged) > 1 else label, values, **common, prefix=split.prefix)
             for split in judged
             for label, values in protocols.table_rows(job, folder, results, split.prefix, data.metrics[0])
         ]

@@ -210,8 +210,8 @@ def _is_out_of_memory(problem: BaseException) -> bool:
     if isinstance(problem, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(problem)
-    told = ("out of memory" in text, "can't allocate memory" in text, "CUBLAS_STATUS_ALLOC_FAILED" in text)
-    return isinstance(problem, RuntimeError) and any(told)
+    out_of_memory = ("out of memory" in text, "can't allocate memory" in text, "CUBLAS_STATUS_ALLOC_FAILED" in text)
+    return isinstance(problem, RuntimeError) and any(out_of_memory)
 
 
 def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> UserError:
@@ -232,10 +232,10 @@ def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> Use
         )
     asked = re.search(r"allocate (\d[\d.]* ?\w+)", str(problem))
     wanted = f" (asked for {asked[1]})" if asked else ""
-    told = UserError(f"Out of memory on {trainer.args.device}{wanted} with --{flag} {batch}: {way}.")
+    error = UserError(f"Out of memory on {trainer.args.device}{wanted} with --{flag} {batch}: {way}.")
     if not is_main_process():  # the main one may have memory left, and nothing to say
-        print(f"error in process {os.environ.get('RANK')}: {told}", file=sys.stderr, flush=True)
-    return told
+        print(f"error in process {os.environ.get('RANK')}: {error}", file=sys.stderr, flush=True)
+    return error
 
 
 def _interrupted(folder: RunFolder, code: int) -> int:
@@ -243,6 +243,6 @@ def _interrupted(folder: RunFolder, code: int) -> int:
         last = get_last_checkpoint(str(folder.path)) if folder.path.is_dir() else None
         if folder.holds_run() and folder.read_json("run.json").get("status") == "running":  # it is ours
             folder.update_record(status="interrupted", finished=now())
-        kept = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
-        print(f"interrupted by signal {code - 128}: {kept}.", file=sys.stderr)
+        state = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
+        print(f"interrupted by signal {code - 128}: {state}.", file=sys.stderr)
     return code

@@ -101,13 +101,13 @@ def find_sites(model: nn.Module) -> ImageSites:
     stages = _find_stages(base, heads)
     config = getattr(base, "config", None)
     kinds = Counter(type(module).__name__ for module in base.modules() if module is not base)
-    shown = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
+    class_names = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
     return ImageSites(
         stages=stages,
         heads=heads,
         channels=_channels(base, config),
         name=str(getattr(config, "architecture", None) or type(base).__name__),
-        modules=shown,
+        modules=class_names,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from logitmix_hf.data.overview import labels_told, splits_told
+from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
 from logitmix_hf.text.data import TextRequest, load_text_data
 from logitmix_hf.text.overview import overview
@@ -13,10 +13,10 @@ from logitmix_hf.vision.data import ImageRequest, load_image_data
 
 
 def test_classes_labels_and_values():
-    assert labels_told([0, 1, 1, 1], ("bad", "good"), SINGLE) == "classes: 'bad' 1, 'good' 3 · 1 of one row"
-    assert labels_told([[1, 0], [1, 1], [1, 1]], ("x", "y"), MULTI) == "labels: 'x' 3, 'y' 2 of 3 rows"
-    assert labels_told([1.0, 2.0, 6.0], (), REGRESSION) == "values: 1 to 6, mean 3 (3 rows)"
-    many = labels_told(np.repeat(np.arange(1000), 2), [f"class {n}" for n in range(1000)], SINGLE)
+    assert label_summary([0, 1, 1, 1], ("bad", "good"), SINGLE) == "classes: 'bad' 1, 'good' 3 · 1 of one row"
+    assert label_summary([[1, 0], [1, 1], [1, 1]], ("x", "y"), MULTI) == "labels: 'x' 3, 'y' 2 of 3 rows"
+    assert label_summary([1.0, 2.0, 6.0], (), REGRESSION) == "values: 1 to 6, mean 3 (3 rows)"
+    many = label_summary(np.repeat(np.arange(1000), 2), [f"class {n}" for n in range(1000)], SINGLE)
     assert many.endswith("and 992 more")
     assert len(many) < 200
 
@@ -38,4 +38,4 @@ def test_what_is_read_judged_cut_empty_and_known_already(tmp_path):
 
 def test_images_are_told_likewise():
     data = load_image_data(ImageRequest(dataset="digits"))
-    assert splits_told(data) == [f"{len(data.validation['validation'])} validation"]
+    assert split_counts(data) == [f"{len(data.validation['validation'])} validation"]

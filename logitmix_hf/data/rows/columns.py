@@ -126,8 +126,8 @@ def read_columns(path: str | Path) -> Columns:
         if name not in arrow
     }
     count = len(next(iter(mixed.values()), next(iter(arrow.values()), [])))
-    whole = pa.table(arrow) if arrow else pa.table({"": pa.nulls(count)})
-    return Columns(table.name, whole, mixed, cells=cells, notes=tuple(table.told()))
+    arrow_table = pa.table(arrow) if arrow else pa.table({"": pa.nulls(count)})
+    return Columns(table.name, arrow_table, mixed, cells=cells, notes=tuple(table.note_lines()))
 
 
 def _good(table: Table, bad: list[Record]) -> Iterator[dict[str, Any]]:
@@ -153,14 +153,14 @@ def _parquet(table: Table) -> Columns:
     from pyarrow import parquet
 
     try:
-        whole = parquet.ParquetFile(table.name).read()
+        arrow_table = parquet.ParquetFile(table.name).read()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{table.name} is damaged: {one_line(error)}.") from error
-    if b"huggingface" not in (whole.schema.metadata or {}):
-        return Columns(table.name, whole)
+    if b"huggingface" not in (arrow_table.schema.metadata or {}):
+        return Columns(table.name, arrow_table)
     from datasets import Features
 
-    return columns_of(table.name, whole, Features.from_arrow_schema(whole.schema))
+    return columns_of(table.name, arrow_table, Features.from_arrow_schema(arrow_table.schema))
 
 
 def columns_of(where: str, table: pa.Table, features: Mapping[str, Any]) -> Columns:

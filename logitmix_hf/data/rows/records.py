@@ -157,11 +157,11 @@ def _read_again(taken: _Taken, width: int, delimiter: str) -> tuple[list[Any], s
     """
     lines = [line for _, line in taken.now]
     loose = next(csv.reader(iter(lines), delimiter=delimiter), [])  # "a"b as the csv module and Arrow read it
-    whole = len(loose) == width and not any(cell.endswith(("\n", "\r")) for cell in loose)
-    if len(lines) == 1 and whole:
+    complete = len(loose) == width and not any(cell.endswith(("\n", "\r")) for cell in loose)
+    if len(lines) == 1 and complete:
         return loose, ""
     literal = lines[0].rstrip("\r\n").split(delimiter)
-    if len(literal) != width and whole:
+    if len(literal) != width and complete:
         return loose, ""
     taken.lines.give_back(taken.now[1:])
     del taken.now[1:]

@@ -44,7 +44,7 @@ def open_bytes(source: str | Path, *, again: bool = False) -> io.BufferedReader:
         UserError: for what is missing, a folder, a device, empty, packed in another way, or a FIFO that nobody writes to
             (or that is to be read ``again``).
     """
-    name = told(source)
+    name = source_name(source)
     try:
         stream: Any = sys.stdin.buffer if str(source) == "-" else _open(Path(source), again)
         if not hasattr(stream, "peek"):
@@ -67,7 +67,7 @@ def open_bytes(source: str | Path, *, again: bool = False) -> io.BufferedReader:
     return stream
 
 
-def told(source: str | Path) -> str:
+def source_name(source: str | Path) -> str:
     """How messages call a source."""
     return "standard input" if str(source) == "-" else str(source)
 

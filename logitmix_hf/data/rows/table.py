@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from logitmix_hf.data.rows.records import DELIMITERS, LINES, Notes, Record, cell_rows, json_rows, plain_lines
-from logitmix_hf.data.rows.stream import PACKED_SUFFIXES, PARQUET, Lines, check_exists, head, open_bytes, told
+from logitmix_hf.data.rows.stream import PACKED_SUFFIXES, PARQUET, Lines, check_exists, head, open_bytes, source_name
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
 
 SUFFIXES = {
@@ -67,7 +67,7 @@ class Table:
         """All rows, with these columns at least; by default with all."""
         return self._read(columns or self._header) if self._read else chain(self._first, self._rows)
 
-    def told(self) -> list[str]:
+    def note_lines(self) -> list[str]:
         """What is surprising about the rows read so far, one line each."""
         return self.notes.lines(self.name)
 
@@ -124,10 +124,12 @@ def open_rows(source: str | Path, kind: str | None = None, wanted: Sequence[str]
     stream = open_bytes(source, again=again)
     if kind == "parquet" or head(stream).startswith(PARQUET):
         if packed or not path.is_file():
-            raise UserError(f"{told(source)} is Parquet, which is read as a file, unpacked: its index is at its end.")
+            raise UserError(
+                f"{source_name(source)} is Parquet, which is read as a file, unpacked: its index is at its end."
+            )
         stream.close()
         return _parquet(path)
-    lines = Lines(told(source), stream)
+    lines = Lines(source_name(source), stream)
     table = _of_lines(lines, kind or _kind_of(lines, wanted), Path() if str(source) == "-" else path.parent)
     if not table.look(1):
         what = "has columns but no rows" if table.columns else "is empty"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from logitmix_hf.data.overview import labels_told, splits_told
+from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.errors import UserError
 from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import IMAGE
@@ -78,8 +78,8 @@ class VisionJob(Job):
         self._check_mixers(data.image_size)
         data = self.aligned(data)
         first = next(iter(data.splits.values()))
-        counts = labels_told(first.labels, data.label_names, data.problem)
-        self.tell([*data.notes, " · ".join([counts, *splits_told(data)])])
+        counts = label_summary(first.labels, data.label_names, data.problem)
+        self.tell([*data.notes, " · ".join([counts, *split_counts(data)])])
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)

@@ -147,9 +147,9 @@ def _processing(
     if timm := getattr(processor, "data_config", None):  # the words of timm
         channels, _, size = timm["input_size"]
         return size, channels, tuple(timm["mean"]), tuple(timm["std"])
-    said = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
-    said = said or getattr(processor, "size", None) or {}
-    size = own if isinstance(own, int) else said.get("height") or said.get("shortest_edge")
+    crop = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", False) else None
+    crop = crop or getattr(processor, "size", None) or {}
+    size = own if isinstance(own, int) else crop.get("height") or crop.get("shortest_edge")
     mean, std = getattr(processor, "image_mean", None), getattr(processor, "image_std", None)
     if mean is None or std is None or not getattr(processor, "do_normalize", True):
         return size, channels, None, None

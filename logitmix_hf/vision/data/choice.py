@@ -52,7 +52,7 @@ def _share_train(made: Choice, source: ImageSource, train: RawSplit, request: Im
     """What of train is trained on, set apart, and held out; without the last, the test split is judged in its place."""
     labels, seed, most = train.labels, request.seed, request.max_eval_samples
     assert labels is not None
-    kept = np.arange(len(labels))
+    train_rows = np.arange(len(labels))
     if not source.validation and request.validation_share == 0:
         for key, (split, called) in _test_in_its_place(request).items():
             made.rows[key] = (split, _keep(np.arange(len(split.rows)), most, _EVAL_SEED))
@@ -60,16 +60,16 @@ def _share_train(made: Choice, source: ImageSource, train: RawSplit, request: Im
             made.note = "the test split: nothing was held out of train (validation share 0)"
     if not source.validation and request.validation_share > 0:
         share = request.validation_share
-        kept, held = hold_out_rows(labels.tolist(), SINGLE, share, seed)
+        train_rows, held = hold_out_rows(labels.tolist(), SINGLE, share, seed)
         made.rows["validation"] = (train, _keep(held, most, _EVAL_SEED))
         made.note = f"a stratified {share:.3g} share of train ({len(held)} rows), seed {seed}"
-    kept = _keep(kept, request.max_train_samples, seed)
+    train_rows = _keep(train_rows, request.max_train_samples, seed)
     if request.calibration_share is not None:
         share = request.calibration_share
-        stay, held = hold_out_rows(labels[kept].tolist(), SINGLE, share, seed)
+        stay, held = hold_out_rows(labels[train_rows].tolist(), SINGLE, share, seed)
         made.calibration_note = f"a stratified {share:.3g} share of train ({len(held)} rows), seed {seed}"
-        made.rows["calibration"], kept = (train, kept[held]), kept[stay]
-    made.rows["train"] = (train, kept)
+        made.rows["calibration"], train_rows = (train, train_rows[held]), train_rows[stay]
+    made.rows["train"] = (train, train_rows)
 
 
 def _test_in_its_place(request: ImageRequest) -> dict[str, tuple[RawSplit, str]]:

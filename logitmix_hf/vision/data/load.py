@@ -132,8 +132,8 @@ def load_image_data(request: ImageRequest) -> ImageData:
     source = bounded(open_source(request), request.max_pixels)
     choice = choose_rows(source, request)
     wanted = choice.rows
-    shown = source.train or next(raw for raw, _ in wanted.values())
-    shape = _shape(shown, source.named, request.image_size, request.channels)
+    sample_split = source.train or next(raw for raw, _ in wanted.values())
+    shape = _shape(sample_split, source.named, request.image_size, request.channels)
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
     fits = needed <= (free_memory() // 2 if request.memory_limit is None else request.memory_limit)
     folder = Path(request.cache_dir).expanduser() if request.cache_dir else default_folder()

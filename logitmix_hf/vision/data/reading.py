@@ -94,8 +94,8 @@ class SplitReader:
         if found is not None and len(found.pixels) == len(rows):
             return found
         made = decode_rows(images, rows, side, channels, f"decoding {what}")
-        kept = load_decoded(path) if save_decoded(path, made) else None
-        return made if kept is None else kept  # mapped pages can be given back to the system, an array cannot
+        cached = load_decoded(path) if save_decoded(path, made) else None
+        return made if cached is None else cached  # mapped pages can be given back to the system, an array cannot
 
     def fingerprint(self, label_names: Sequence[str]) -> str:
         """16 hex digits of the SHA-256 of names, labels and up to 10,000 encoded images a split, in memory or streamed."""

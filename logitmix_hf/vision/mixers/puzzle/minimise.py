@@ -124,10 +124,10 @@ def _integers(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> tuple[I
     if not np.isfinite(most).all():
         raise UserError("the costs are too large to be added up: scale them down.")
     exponent = np.where(most > 0, 29 - np.frexp(most)[1], 0)[:, None, None]
-    return _whole(unary, exponent[..., None]), _whole(down, exponent), _whole(right, exponent)
+    return _integer_costs(unary, exponent[..., None]), _integer_costs(down, exponent), _integer_costs(right, exponent)
 
 
-def _whole(costs: np.ndarray, exponent: np.ndarray) -> Integers:
+def _integer_costs(costs: np.ndarray, exponent: np.ndarray) -> Integers:
     return np.rint(np.ldexp(costs, exponent)).astype(np.int64)
 
 

@@ -65,12 +65,12 @@ def puzzlemix(
     Raises:
         UserError: for options out of range, and blocks that do not divide the image.
     """
-    _whole("levels", levels, 2, 4)
-    _whole("neighbours", neighbours, 1)
+    _check_integer("levels", levels, 2, 4)
+    _check_integer("neighbours", neighbours, 1)
     for name, value in (("beta", beta), ("gamma", gamma), ("eta", eta), ("transport_eps", transport_eps)):
         check_number(name, value, low=0)
     if transport_size is not None:
-        _whole("transport_size", transport_size, 1)
+        _check_integer("transport_size", transport_size, 1)
     if noisy not in NOISY:
         raise UserError(f"noisy must be 'both', 'own' or 'partner', got {noisy!r}.")
     if noise is not None and noise.shape != images.shape:
@@ -89,9 +89,9 @@ def puzzlemix(
     pairs, share = partner.cpu(), plan.lam.cpu()
     phi = contrasts(x, pixel_scale(x, std), partner, n, neighbours)
     energy = puzzle_energy(coarse, coarse[pairs], share, *phi, levels=levels, beta=beta, gamma=gamma, eta=eta)
-    kept = torch.ones(len(x), n, n, dtype=torch.float64)
+    own_share = torch.ones(len(x), n, n, dtype=torch.float64)
     mixes = share < 1
-    kept[mixes] = 1 - minimise(*(part[mixes] for part in energy)).double() / (levels - 1)
+    own_share[mixes] = 1 - minimise(*(part[mixes] for part in energy)).double() / (levels - 1)
 
     own, other = x, x
     if noise is not None:
@@ -100,9 +100,9 @@ def puzzlemix(
         # A row that is not mixed stays what it is.
         own = x + noise * mixes.to(x).reshape(-1, 1, 1, 1) if to_own else x
         other = x + noise if to_other else x
-    mask = kept.to(x).repeat_interleave(size[0] // n, 1).repeat_interleave(size[1] // n, 2).unsqueeze(1)
+    mask = own_share.to(x).repeat_interleave(size[0] // n, 1).repeat_interleave(size[1] // n, 2).unsqueeze(1)
     if transport:
-        share_of = kept.repeat_interleave(fine // n, 1).repeat_interleave(fine // n, 2)
+        share_of = own_share.repeat_interleave(fine // n, 1).repeat_interleave(fine // n, 2)
         worth = torch.cat([salient, salient[pairs]]).numpy()
         shown = torch.cat([share_of > 0, share_of < 1]).numpy()
         sources = torch.from_numpy(assign(worth, shown, transport_eps)).to(x.device)
@@ -119,7 +119,7 @@ def puzzlemix(
     return mixed, carried_out(plan, both(mask.float()))
 
 
-def _whole(name: str, value: object, low: int, high: int | None = None) -> None:
+def _check_integer(name: str, value: object, low: int, high: int | None = None) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < low or (high is not None and value > high):
         most = "" if high is None else f" and at most {high}"
         raise UserError(f"{name} must be a whole number, at least {low}{most}, got {value!r}.")
@@ -138,7 +138,7 @@ def check_blocks(blocks: int | None, height: int, width: int) -> list[int]:
             "resize or crop."
         )
     if blocks is not None:
-        _whole("blocks", blocks, 2, MOST_BLOCKS)
+        _check_integer("blocks", blocks, 2, MOST_BLOCKS)
         if blocks not in dividing:
             listed = ", ".join(map(str, dividing))
             raise UserError(f"{blocks} blocks a side do not divide an image of {height} x {width}. These do: {listed}.")
