@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from logitmix_hf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from logitmix_hf.arguments import MixArguments
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     from logitmix_hf.steps import Where, build_step
     from logitmix_hf.text.forward import MixedForward
     from logitmix_hf.trainer import MixTrainer, TrainingDiverged
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "arguments": ["MixArguments"],
+            "errors": ["UserError"],
+            "losses": ["LogitMixLoss"],
+            "methods": ["METHODS"],
+            "plan": ["MixPlan", "blend", "draw_plan"],
+            "steps": ["Where", "build_step"],
+            "text.forward": ["MixedForward"],
+            "trainer": ["MixTrainer", "TrainingDiverged"],
+        },
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,29 +45,3 @@ __all__ = [
     "build_step",
     "draw_plan",
 ]
-
-# Resolved on first use: `logitmix --help` must not wait for torch and transformers.
-_HOMES = {
-    "METHODS": "methods",
-    "LogitMixLoss": "losses",
-    "MixArguments": "arguments",
-    "MixPlan": "plan",
-    "MixTrainer": "trainer",
-    "MixedForward": "text.forward",
-    "TrainingDiverged": "trainer",
-    "UserError": "errors",
-    "Where": "steps",
-    "blend": "plan",
-    "build_step": "steps",
-    "draw_plan": "plan",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])

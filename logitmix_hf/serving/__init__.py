@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from logitmix_hf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from logitmix_hf.serving.classifier import Classifier, load_classifier
     from logitmix_hf.serving.export import Export, export_onnx
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__, {"classifier": ["Classifier", "load_classifier"], "export": ["Export", "export_onnx"]}
+    )
 
 __all__ = ["Classifier", "Export", "export_onnx", "load_classifier"]
-
-_HOMES = {"Classifier": "classifier", "load_classifier": "classifier", "Export": "export", "export_onnx": "export"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from logitmix_hf.lazy import lazy_names
 
 if TYPE_CHECKING:
     from logitmix_hf.vision.data.augment import Augment
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from logitmix_hf.vision.data.request import ImageRequest
     from logitmix_hf.vision.data.sources import check_image_data
     from logitmix_hf.vision.data.splits import MemorySplit, StreamedSplit
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "augment": ["Augment"],
+            "collate": ["ImageCollator", "TellEpoch"],
+            "load": ["ImageData", "load_image_data"],
+            "named": ["NAMED", "Named"],
+            "request": ["ImageRequest"],
+            "sources": ["check_image_data"],
+            "splits": ["MemorySplit", "StreamedSplit"],
+        },
+    )
 
 __all__ = [
     "NAMED",
@@ -27,24 +41,3 @@ __all__ = [
     "check_image_data",
     "load_image_data",
 ]
-
-# Resolved on first use: the flags of a command need the names of data sets, and nothing that reads them.
-_HOMES = {
-    "NAMED": "named",
-    "Augment": "augment",
-    "ImageCollator": "collate",
-    "ImageData": "load",
-    "ImageRequest": "request",
-    "MemorySplit": "splits",
-    "Named": "named",
-    "StreamedSplit": "splits",
-    "TellEpoch": "collate",
-    "check_image_data": "sources",
-    "load_image_data": "load",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
