@@ -53,7 +53,7 @@ def settle_problem(config: Any, logits: Tensor, labels: Tensor) -> str:
     several labels where the configuration names classes.
 
     Raises:
-        UserError: where nothing could be learnt: a decision outside [0, 1], or classes of one output.
+        UserError: for classes of one output, from which nothing could be learnt.
     """
     named, problem = getattr(config, "problem_type", None), problem_of(config, logits, labels)
     if problem == SINGLE and logits.shape[1] == 1:
@@ -63,11 +63,6 @@ def settle_problem(config: Any, logits: Tensor, labels: Tensor) -> str:
         )
     if labels.shape == logits.shape and problem != REGRESSION:
         values = labels.detach().float()
-        if bool(((values < 0) | (values > 1)).any()):
-            raise UserError(
-                f"labels of shape {tuple(labels.shape)} are read as {problem}, but some lie outside [0, 1]: for values to"
-                " be learnt set model.config.problem_type = 'regression'."
-            )
         shares = bool(((values.sum(1) - 1).abs() < 1e-3).all())
         if problem == SINGLE and not shares:
             _warn_of_labels(problem, "do not sum to 1", MULTI)
@@ -102,16 +97,32 @@ def targets_of(labels: Tensor, logits: Tensor, problem: str, smoothing: float = 
             raise UserError("label smoothing needs classes, got a regression task: leave it at 0.")
         if labels.numel() != rows * classes:
             raise UserError(f"regression labels must be one value a row of {classes}, got shape {tuple(labels.shape)}.")
-        return labels.reshape(rows, classes).float()
+        values = labels.reshape(rows, classes).float()
+        if labels.is_floating_point() and labels.device.type == "cpu" and not bool(values.isfinite().all()):
+            raise UserError("a label of the regression is not a finite number: leave such rows out of the data set.")
+        return values
     if problem == SINGLE and labels.shape in ((rows,), (rows, 1)) and classes > 1:
         targets = _one_hot(labels.reshape(rows), classes)
     elif labels.shape == logits.shape:
-        targets = labels.float()
+        targets = _shares(labels.float(), problem)
     else:
         raise UserError(
             f"labels of shape {tuple(labels.shape)} do not fit logits of shape {tuple(logits.shape)} ({problem})."
         )
     return targets * (1 - smoothing) + smoothing / (classes if problem == SINGLE else 2)
+
+
+def _shares(labels: Tensor, problem: str) -> Tensor:
+    outside = ~((labels >= 0) & (labels <= 1))
+    if labels.device.type != "cpu":
+        return labels.masked_fill(outside, math.nan)
+    if bool(outside.any()):
+        raise UserError(
+            f"labels of shape {tuple(labels.shape)} are read as {problem}, but one is {labels[outside][0].item():g}, outside"
+            " [0, 1]: leave rows without a label out of the data set; for values to be learnt set"
+            " model.config.problem_type = 'regression'."
+        )
+    return labels
 
 
 def _one_hot(labels: Tensor, classes: int) -> Tensor:

@@ -33,10 +33,33 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """The logits in what a classifier returns: a dictionary, a tuple without loss, or the tensor alone."""
-    if isinstance(outputs, Tensor):
-        return outputs
-    return outputs["logits"] if isinstance(outputs, Mapping) else outputs[0]
+    """The logits (B, C) in what a classifier returns: a dictionary, a tuple without loss, or the tensor alone.
+
+    Logits (B,), or of one row none at all, are one output.
+
+    Raises:
+        UserError: where there are none, or several answers a row.
+    """
+    if isinstance(outputs, Mapping):
+        if outputs.get("logits") is None:
+            raise UserError(
+                f"the model gives {', '.join(outputs) or 'nothing'}, but no 'logits': load a classifier"
+                f" (AutoModelForSequenceClassification, AutoModelForImageClassification). {_OWN}"
+            )
+        logits = outputs["logits"]
+    else:
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+    if logits.ndim < 2:
+        return logits.reshape(-1, 1)
+    if logits.ndim > 2:
+        raise UserError(
+            f"the model gives logits of shape {tuple(logits.shape)}, several answers a row, as models of tokens or of language"
+            f" do; rows are mixed and judged by one answer each, (rows, classes). {_OWN}"
+        )
+    return logits
+
+
+_OWN = "A model that has a loss of its own is trained by it with MixArguments(method='vanilla')."
 
 
 def has_rows(value: Any, rows: int) -> bool:

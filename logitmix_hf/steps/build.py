@@ -43,6 +43,6 @@ def build_step(
         >>> result = step.run(model, batch, labels, Where(seed=0, step=7, share_done=0.7))  # doctest: +SKIP
         >>> result.per_example.mean().backward(); step.release()  # doctest: +SKIP
     """
-    base = unwrap(model)
-    filled = (mix or MixArguments()).filled(modality_of(base))
+    base, mix = unwrap(model), mix or MixArguments()
+    filled = mix.filled(modality_of(base, required=mix.mixes))
     return STEPS[METHODS[filled.method].step](base, filled, processor, TaskLoss(filled, label_smoothing))

@@ -31,7 +31,7 @@ class MixedStep:
     def __init__(self, model: nn.Module, mix: MixArguments, processor: Any, loss: TaskLoss) -> None:
         self.model, self.loss = model, loss
         self._mix, self._processor = mix, processor
-        self.modality = modality_of(model)
+        self.modality = modality_of(model, required=mix.mixes)
         chances = mix.mixers(self.modality)
         self.mixes = {name: mix.filled(self.modality, name) for name in chances}
         self._bounds = list(itertools.accumulate(chances.values()))

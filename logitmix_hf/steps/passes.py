@@ -142,11 +142,11 @@ def collate_images(rows: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def modality_of(model: nn.Module) -> str:
+def modality_of(model: nn.Module, required: bool = True) -> str:
     """``"image"`` for a model that reads ``pixel_values``, else ``"text"``.
 
     Raises:
-        UserError: for a model that can be called with neither.
+        UserError: where it is ``required``, for a model that can be called with neither.
     """
     base = unwrap(model)
     named = getattr(base, "main_input_name", None)
@@ -154,7 +154,7 @@ def modality_of(model: nn.Module) -> str:
         return IMAGE if named == "pixel_values" else TEXT
     inputs = inspect.signature(base.forward).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in inputs.values())
-    if not takes_any and not inputs.keys() & {"pixel_values", "input_ids", "inputs_embeds"}:
+    if required and not takes_any and not inputs.keys() & {"pixel_values", "input_ids", "inputs_embeds"}:
         raise UserError(
             f"{type(base).__name__} takes {', '.join(inputs) or 'nothing'}, but a model is called with pixel_values"
             " (images) or input_ids (text): take logitmix_hf.vision.build_network for torchvision's networks, or wrap it"

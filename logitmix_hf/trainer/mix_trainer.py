@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from transformers import default_data_collator
 
@@ -21,6 +22,7 @@ from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
 from logitmix_hf.steps.task_loss import TaskLoss
+from logitmix_hf.trainer.own_loss import has_own_loss, is_plain, warn_of_own_loss
 from logitmix_hf.trainer.resolved import by_score, resolved
 from logitmix_hf.trainer.terms import TermLog
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
@@ -47,8 +49,11 @@ class MixTrainer(WholeEvaluation):
         * Evaluation runs the untouched model, in the order of the data also with length grouping.
         * ``greater_is_better`` follows from the score (``ece`` is better when lower), and with
           ``load_best_model_at_end`` the best model is saved even where it lies between two checkpoints.
-        * Labels are called ``labels``; ``TrainingArguments.label_names`` cannot rename them.
-        * A loss that is not finite ends the training (:class:`TrainingDiverged`).
+        * Labels are called ``labels``, and a model's own loss is not taken, which a warning says where it is another:
+          losses of single rows are needed. Where nothing is mixed (``method="vanilla"``) and the loss may be another than
+          the task loss (a head of the user's own, tokens, ``compute_loss_func``, other ``label_names``), it is
+          computed and accumulated as ``Trainer`` does.
+        * A loss that is not finite ends the training (:class:`TrainingDiverged`), but for a model's own.
         * Rows of an image data set may be pairs (image, label), as torchvision's data sets give them.
 
     The kind of labels is ``model.config.problem_type``. Without one it is told from the labels, and written there: whole
@@ -56,18 +61,17 @@ class MixTrainer(WholeEvaluation):
     row**: where they are soft labels that sum to 1, set ``problem_type = "single_label_classification"``.
 
     Raises:
-        UserError: for ``compute_loss_func`` (the loss is set by ``mix``) and for ``nn.DataParallel``.
+        UserError: for ``compute_loss_func`` beside a method that computes its loss, for ``nn.DataParallel``, and at the
+            first batch for a model without logits (B, C) and for labels that are none of its classes.
     """
-
-    # What newer versions of Trainer ask; the older ones are told by model_accepts_loss_kwargs below.
-    loss_is_scaled_for_ga = True
 
     def __init__(self, *args: Any, mix: MixArguments | None = None, **kwargs: Any) -> None:
         self.term_log: TermLog | None = None  # made with the step, whose terms it counts
         self._micro_step = 0
         self._step: MixStep | None = None
         super().__init__(*args, **kwargs)
-        self.modality = modality_of(self.model)  # type: ignore[arg-type]
+        self._stock_accepts_loss_kwargs = self.model_accepts_loss_kwargs
+        self.mix = mix or MixArguments()
         if self.modality == IMAGE and self.data_collator is default_data_collator:
             self.data_collator = collate_images
         if self.args.gradient_checkpointing:
@@ -77,12 +81,6 @@ class MixTrainer(WholeEvaluation):
             name = self.args.metric_for_best_model
             warnings.warn(f"{name} is better when lower: greater_is_better=False is taken for it.", stacklevel=2)
         self.args = resolved(self.args, **values)
-        self.mix = mix or MixArguments()
-        self.model_accepts_loss_kwargs = True
-        if self.compute_loss_func is not None:
-            raise UserError(
-                "compute_loss_func was given, but MixTrainer computes its own loss: set it by mix=MixArguments."
-            )
         if self.args.n_gpu > 1:
             raise UserError(
                 f"{self.args.n_gpu} GPUs in one process would be used by nn.DataParallel: start with `accelerate launch`,"
@@ -96,9 +94,27 @@ class MixTrainer(WholeEvaluation):
 
     @mix.setter
     def mix(self, mix: MixArguments) -> None:
+        plain = is_plain(mix)
+        if self.compute_loss_func is not None and not plain:
+            raise UserError(
+                f"compute_loss_func was given, but method {mix.method!r} computes its own loss: set it by"
+                " mix=MixArguments(…), or train with MixArguments(method='vanilla')."
+            )
+        self.modality = modality_of(self.model, required=mix.mixes)  # type: ignore[arg-type]
         self._mix = mix.filled(self.modality)
         self._task_loss = TaskLoss(self._mix)
         self.remove_hooks()
+        self._as_stock = plain and (
+            self.compute_loss_func is not None
+            or "labels" not in (self.args.label_names or ["labels"])
+            or has_own_loss(self.model)  # type: ignore[arg-type]
+        )
+        self._compared = plain or mix.class_weights is not None or mix.confidence_penalty > 0  # or asked for another
+        if not self._as_stock and not self.label_names:
+            self.label_names = ["labels"]  # of a module that takes none: else the column goes, and nothing is judged
+        # Newer versions of Trainer ask the one, older ones the other.
+        self.loss_is_scaled_for_ga = None if self._as_stock else True
+        self.model_accepts_loss_kwargs = self._stock_accepts_loss_kwargs if self._as_stock else True
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """As ``Trainer``; afterwards no hook is left in the model, which can be copied and pickled again."""
@@ -125,6 +141,8 @@ class MixTrainer(WholeEvaluation):
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int]:  # type: ignore[override]
         """The micro-batches of one optimiser step, and how many examples they and those of all processes hold."""
+        if self._as_stock:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)  # type: ignore[return-value]
         samples = list(itertools.islice(epoch_iterator, num_batches))
         self._micro_step = 0
         examples = sum(_rows(batch) for batch in samples)
@@ -147,6 +165,8 @@ class MixTrainer(WholeEvaluation):
         Args:
             num_items_in_batch: examples in the whole accumulated batch of all processes; None means this batch alone.
         """
+        if self._as_stock:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[arg-type]
         batch = dict(inputs)
         labels = batch.pop("labels", None)
         if labels is None:
@@ -157,6 +177,9 @@ class MixTrainer(WholeEvaluation):
             if not isinstance(outputs, Mapping):  # Trainer takes the first of a tuple for the loss
                 outputs = (loss, outputs) if isinstance(outputs, Tensor) else (loss, *outputs)
             return (loss, outputs) if return_outputs else loss
+        if not self._compared:
+            self._compared = True
+            self._compare(model, batch, labels)
         result = self.step_of(model).run(model, batch, labels, self.where())
         self._micro_step += 1
         self.term_log.add(result.terms, self.state.global_step + 1)  # type: ignore[union-attr]
@@ -168,6 +191,11 @@ class MixTrainer(WholeEvaluation):
             # DDP averages over processes; the sum over all of them is what the count stands for.
             loss = result.per_example.sum() * (self.accelerator.num_processes / num_items_in_batch)
         return (loss, {"loss": loss, "logits": result.logits}) if return_outputs else loss
+
+    def _compare(self, model: nn.Module, batch: dict[str, Any], labels: Tensor) -> None:
+        whole = DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU  # not in parts
+        if self.is_world_process_zero() and self.accelerator.distributed_type in whole:
+            warn_of_own_loss(unwrap(model), batch, labels, lambda *at: self._task_loss.plain(*at).loss)
 
     def step_of(self, model: nn.Module) -> MixStep:
         """The training step for this model, made when it is first needed: hooks enter a model that is trained only."""

@@ -94,7 +94,7 @@ def test_labels_that_contradict_the_configuration_are_told(tmp_path):
 
 def test_labels_from_which_nothing_could_be_learnt_are_refused(tmp_path):
     with pytest.raises(
-        UserError, match=r"\(8, 3\) are read as multi_label_classification, but some lie outside \[0, 1\]"
+        UserError, match=r"\(8, 3\) are read as multi_label_classification, but one is 7, outside \[0, 1\]"
     ):
         trained(tmp_path, 7 * SEVERAL.repeat(8, 1))
     with pytest.raises(UserError, match="one output, whose cross entropy is always 0"):
