@@ -44,12 +44,36 @@ def guarded(command: Callable[[], int | None]) -> int:
         return 130
 
 
+def by_main(call: Callable[[], None]) -> None:
+    """Call in the main process alone. A mistake that it finds is everybody's: all processes end with it, and none waits for
+    one that is gone."""
+    mistake: UserError | None = None
+    if is_main_process():
+        try:
+            call()
+        except UserError as found:
+            mistake = found
+    if (group := _group()) is not None:
+        told = [None if mistake is None else str(mistake)]
+        group.broadcast_object_list(told, src=0)
+        if mistake is None and told[0] is not None:
+            mistake = UserError(told[0])
+    if mistake is not None:
+        raise mistake
+
+
+def _group() -> Any:
+    """torch's module of process groups, where this process is in one."""
+    distributed = sys.modules.get("torch.distributed")
+    found = distributed is not None and distributed.is_available() and distributed.is_initialized()
+    return distributed if found else None
+
+
 def _leave_group() -> None:
     """Take this process out of its group. A group whose threads still run when the interpreter goes may abort the process, and
     the launcher then ends the others, of which one may still be writing."""
-    distributed = sys.modules.get("torch.distributed")
-    if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        distributed.destroy_process_group()
+    if (group := _group()) is not None:
+        group.destroy_process_group()
 
 
 @contextmanager

@@ -39,9 +39,10 @@ def main(argv: Sequence[str]) -> int:
 
 def _card(settings: CardSettings) -> int:
     folder = finished_run(settings.run, "card")
-    if settings.eval_results:
-        write_eval_results(folder)
-    edited = write_card(folder, overwrite=settings.overwrite)
+    with folder.writing():
+        if settings.eval_results:
+            write_eval_results(folder)
+        edited = write_card(folder, overwrite=settings.overwrite)
     print(f"wrote {folder.path / 'README.md'}")
     if edited:
         print(f"kept as you changed them: {', '.join(edited)} (--overwrite replaces them)")

@@ -44,8 +44,10 @@ def _push(settings: PushSettings) -> int:
     options = hub.HubOptions.from_arguments(settings)
     hub.check_model(folder)
     name = options.repo_id or folder.path.resolve().name
+    folder.check_free()
     if settings.eval_results:
-        write_eval_results(folder)
+        with folder.writing():
+            write_eval_results(folder)
     try:
         repo_id = hub.check_access(name, options.token, options.private, undone="Nothing was pushed")
     except hub.OutOfReach as trouble:

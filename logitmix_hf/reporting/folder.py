@@ -7,13 +7,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable, write_atomic
 from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.lock import LOCK, check_free, writing
 from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.files import to_json
 
@@ -90,6 +91,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self.locked = False  # by this object: nobody else writes
 
     # -- whose folder is it ------------------------------------------------------------------------
 
@@ -133,11 +135,38 @@ class RunFolder:
                 "or give the --output_dir of the run that stopped."
             )
 
+    def check_free(self) -> None:
+        """Require that nobody writes into the folder now.
+
+        Raises:
+            UserError: somebody does; it says who.
+        """
+        check_free(self.path)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the only one who writes into the folder, which is made where it is missing.
+
+        Raises:
+            UserError: another process writes into it (the message says which, where and since when), or nobody can.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                held.enter_context(writing(self.path))
+            except OSError as error:
+                raise _not_writable(self.path, error.strerror or str(error)) from None
+            self.locked = True
+            try:
+                yield
+            finally:
+                self.locked = False
+
     def claim(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Make the folder this run's: all checks first, then create it, or clear it (``overwrite``), or mend what an
         interrupted save left (``resume``).
 
-        ``overwrite`` removes only what a run writes; files of your own stay.
+        ``overwrite`` removes only what a run writes; files of your own stay. Who trains does it ``with folder.writing()``.
 
         Raises:
             UserError: see ``check``.
@@ -161,7 +190,7 @@ class RunFolder:
         if not self.path.is_dir():
             return []
         names = sorted(entry.name for entry in self.path.iterdir())
-        return [name for name in names if not (name.startswith(f".{RECORD}.") or fnmatchcase(name, ".saving-*"))]
+        return [name for name in names if not name.startswith((f".{RECORD}.", ".saving-", LOCK))]
 
     def _clear(self) -> None:
         for entry in sorted(self.path.iterdir()):

@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.folding import forget
-from logitmix_hf.process import is_main_process, use_all_cores
+from logitmix_hf.process import by_main, is_main_process, use_all_cores
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import asked_arguments, check_same_arguments, now
@@ -37,20 +38,21 @@ from logitmix_hf.training.targets import in_own_unit, target_scale
 
 def fine_tune(job: Job) -> int:
     """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
-    with SaveOnSignal() as signals:
+    folder = RunFolder(str(job.training.output_dir))
+    with SaveOnSignal() as signals, ExitStack() as lock:
         try:
-            return _fine_tune(job, signals)
+            return _fine_tune(job, folder, signals, lock)
         except Interrupted as end:
-            return _interrupted(RunFolder(str(job.training.output_dir)), int(end.code or 0))
+            return _interrupted(folder, int(end.code or 0))
 
 
-def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
+def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitStack) -> int:
     began = time.monotonic()
     use_all_cores()
-    training, folder = job.training, RunFolder(str(job.training.output_dir))
+    training = job.training
 
     # Every check that costs little comes before anything that takes long.
-    folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
+    by_main(lambda: _check_folder(folder, job))
     if job.run.resume:
         check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
         last = get_last_checkpoint(str(folder.path))
@@ -98,8 +100,13 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
         **job.trainer_options(),
     )
     trainer.named_outputs = OUTPUTS
-    if trainer.is_world_process_zero():
+
+    def claim() -> None:
+        lock.enter_context(folder.writing())
         folder.claim(overwrite=job.run.overwrite, resume=job.run.resume)
+
+    by_main(claim)
+    if trainer.is_world_process_zero():
         folder.write_json("run.json", record_of(job, loaded))
         job.before_training(trainer, loaded, folder.path)
     trainer.accelerator.wait_for_everyone()
@@ -122,6 +129,11 @@ def _fine_tune(job: Job, signals: SaveOnSignal) -> int:
     if not trainer.is_world_process_zero():
         return 0
     return finish(folder, job, data, began, target)
+
+
+def _check_folder(folder: RunFolder, job: Job) -> None:
+    folder.check_free()
+    folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
 
 
 def _arguments(asked: TrainSettings, changed: Mapping[str, Change]) -> TrainSettings:
@@ -241,7 +253,7 @@ def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> Use
 def _interrupted(folder: RunFolder, code: int) -> int:
     if is_main_process():
         last = get_last_checkpoint(str(folder.path)) if folder.path.is_dir() else None
-        if folder.holds_run() and folder.read_json("run.json").get("status") == "running":  # it is ours
+        if folder.locked and folder.holds_run() and folder.read_json("run.json").get("status") == "running":
             folder.update_record(status="interrupted", finished=now())
         state = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
         print(f"interrupted by signal {code - 128}: {state}.", file=sys.stderr)

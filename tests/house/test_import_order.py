@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 FLOORS = (
     ("redact",),
     ("errors",),
-    ("disk", "process", "tables", "lazy"),
+    ("disk", "lock", "process", "tables", "lazy"),
     ("plan", "methods", "flags", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from processes import ROOT, TWO, start, wait_for
 from tinyrun import flags
 from transformers import AutoModelForSequenceClassification
 
 from logitmix_hf.commands.glue import main
 from logitmix_hf.trainer import TrainingDiverged
-
-ROOT = Path(__file__).parents[3]
-
-
-def start(argv: list[str], *before: str, code: str | None = None) -> subprocess.Popen:
-    command = [sys.executable, "-c", code] if code else [sys.executable, *before, str(ROOT / "run_glue.py")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        [*command, *map(str, argv)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[1][-2000:]
-        assert time.monotonic() < until, "waited too long"
-        time.sleep(0.02)
 
 
 def checkpoints(folder: Path) -> list[int]:
@@ -158,13 +138,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_term(long_run
 
 
 def test_two_processes_write_one_run_and_speak_once(tiny_model, files, tmp_path):
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     argv = flags(tiny_model, files, tmp_path / "out")
-    process = start(argv, *command)
+    process = start(argv, *TWO)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-3000:]
     assert out.count("method ") == 1
     assert json.loads((tmp_path / "out" / "eval_results.json").read_text())["eval_samples"] == 24
-    wrong = start([*argv, "--alpha", "-1"], *command)
+    wrong = start([*argv, "--alpha", "-1"], *TWO)
     _, err = wrong.communicate(timeout=300)
     assert err.count("error: alpha") == 1
