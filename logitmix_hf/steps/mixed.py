@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.models.compiled import Shapes
 from logitmix_hf.models.unwrap import logits_of
 from logitmix_hf.plan import MixPlan, draw_plan
 from logitmix_hf.steps.passes import Passes, modality_of, passes_for
@@ -36,6 +37,7 @@ class MixedStep:
         self.mixes = {name: mix.filled(self.modality, name) for name in chances}
         self._bounds = list(itertools.accumulate(chances.values()))
         self._passes: Passes | None = None
+        self._plain_shapes = Shapes()
 
     @property
     def passes(self) -> Passes:
@@ -48,7 +50,7 @@ class MixedStep:
         mix = self.choose(where)
         plan = None if mix is None else self.draw(len(labels), mix, generator)
         if mix is None or plan is None:
-            clean = logits_of(model(**batch))
+            clean = logits_of(self._plain_shapes.call(model, batch))
             out = self.loss.of(self._mix.weights, model, clean, labels)(clean, None, labels, None)
             return StepResult(out.per_example, out.terms, clean)
         clean, mixed, plan = self.passes.step(batch, plan, generator, model, labels, mix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,7 +22,6 @@ class TokenShares:
 
     Attributes:
         plan: the plan.
-        length: S.
         padded: whether the batch came with a mask.
         shares: (B, K, S) float, what each source gives to the vector at a position: its share where it has a token
             there, renormalised over the sources that have one. Padding never enters a mixture.
@@ -33,12 +31,25 @@ class TokenShares:
     """
 
     plan: MixPlan
-    length: int
     padded: bool
     shares: Tensor
     union: Tensor
     weight: Tensor
     alone: bool = False
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return self.shares.shape[0]
+
+    @property
+    def length(self) -> int:
+        """S."""
+        return self.shares.shape[2]
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that it holds."""
+        return (self.plan.sources, self.plan.shares, self.shares, self.union, self.weight)
 
     @classmethod
     def of(cls, mask: Tensor | None, plan: MixPlan, length: int) -> TokenShares:
@@ -46,14 +57,14 @@ class TokenShares:
         own_shares = plan.shares.unsqueeze(2)
         if mask is None:
             ones = torch.ones(plan.rows, length, device=plan.shares.device)
-            return cls(plan, length, False, own_shares.expand(-1, -1, length), ones.bool(), ones)
+            return cls(plan, False, own_shares.expand(-1, -1, length), ones.bool(), ones)
         if mask.ndim != 2:
             raise UserError(f"attention_mask must be (rows, tokens), got shape {tuple(mask.shape)}.")
         present = mask.bool()[plan.sources] & (own_shares > 0)
         held = own_shares * present
         weight = held.sum(1)
         shares = torch.where(weight.unsqueeze(1) > 0, held / weight.clamp_min(1e-30).unsqueeze(1), own_shares)
-        return cls(plan, length, True, shares, present.any(1), weight)
+        return cls(plan, True, shares, present.any(1), weight)
 
     def append_blend(self, hidden: Tensor) -> Tensor:
         """(B, S, H) -> (2B, S, H): the clean rows, then their mixture; the mixture alone, (B, S, H), where it runs so."""
@@ -93,17 +104,16 @@ def takes_soft_mask(config: Any, sites: TextSites) -> bool:
     return not relative and "attention_mask" in inspect.signature(layer.forward).parameters
 
 
-@lru_cache(maxsize=64)
-def _mask_position(kind: type[nn.Module]) -> int:
-    names = list(inspect.signature(kind.forward).parameters)[1:]
-    return names.index("attention_mask")
+def mask_position(layer: nn.Module) -> int:
+    """Where a layer that takes a soft mask (:func:`takes_soft_mask`) expects it among its positional arguments."""
+    return list(inspect.signature(layer.forward).parameters).index("attention_mask")
 
 
 def add_soft_bias(
-    layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], tokens: TokenShares
+    position: int, args: tuple[Any, ...], kwargs: dict[str, Any], tokens: TokenShares
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A layer's arguments with the bias of ``tokens`` in its attention mask, wherever the caller put that."""
-    position = _mask_position(type(layer))
+    """A layer's arguments with the bias of ``tokens`` in its attention mask, wherever the caller put that; ``position`` is
+    its :func:`mask_position`."""
     by_position = len(args) > position
     mask = args[position] if by_position else kwargs.get("attention_mask")
     hidden = args[0] if args else kwargs["hidden_states"]

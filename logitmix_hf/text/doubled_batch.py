@@ -10,23 +10,24 @@ from torch import Tensor
 
 def first_half(value: Any, rows: int, length: int) -> Any:
     """``value`` with every doubled tensor in it cut to the clean rows."""
-    return _cut(value, rows, length, slice(None, rows))
+    return _cut(value, rows, length, 0)
 
 
 def second_half(value: Any, rows: int, length: int) -> Any:
     """``value`` with every doubled tensor in it cut to the mixed rows."""
-    return _cut(value, rows, length, slice(rows, None))
+    return _cut(value, rows, length, rows)
 
 
-def _cut(value: Any, rows: int, length: int, half: slice) -> Any:
+def _cut(value: Any, rows: int, length: int, begin: int) -> Any:
     if isinstance(value, Tensor):
         # (2B, S) masks and everything larger; a table of relative positions (positions, H) is no batch.
         batched = value.ndim >= 3 or (value.ndim == 2 and value.shape[1] == length)
-        return value[half] if batched and value.shape[0] == 2 * rows else value
+        # By narrow: of a slice object torch.compile makes numbers, and a graph for each.
+        return value.narrow(0, begin, rows) if batched and value.shape[0] == 2 * rows else value
     if isinstance(value, tuple):
-        return tuple(_cut(part, rows, length, half) for part in value)
+        return tuple(_cut(part, rows, length, begin) for part in value)
     if isinstance(value, dict):
-        return {name: _cut(part, rows, length, half) for name, part in value.items()}
+        return {name: _cut(part, rows, length, begin) for name, part in value.items()}
     return value
 
 

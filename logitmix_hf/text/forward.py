@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.models.compiled import Shapes
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
-from logitmix_hf.text.attention import TokenShares, add_soft_bias, takes_soft_mask
+from logitmix_hf.text.attention import TokenShares, add_soft_bias, mask_position, takes_soft_mask
 from logitmix_hf.text.doubled_batch import first_half, put_hidden, replace_hidden, second_half
 from logitmix_hf.text.site_names import TextSite, resolve_site
 from logitmix_hf.text.sites import find_sites
@@ -24,9 +25,11 @@ from logitmix_hf.text.sites import find_sites
 
 @dataclass
 class _Pass:
-    """What the hooks of one forward pass need to know."""
+    """What the hooks of one forward pass need to know.
 
-    rows: int
+    Of the batch's size only what its tensors say: a Python number would be a constant of a compiled graph.
+    """
+
     site: TextSite
     depth: int  # layers before the mixture; -1 where the site is not between layers
     tokens: TokenShares
@@ -82,6 +85,7 @@ class MixedForward:
         self._running = False
         self._may_be_lean = True  # until a model turns out to look at the whole batch after its layers
         self._dropped: dict[int, tuple[Tensor, Tensor]] = {}
+        self._shapes = Shapes()
         self._handles = [base.register_forward_pre_hook(self._on_enter)]
         for index, layer in enumerate(self.sites.layers):
             self._handles.append(layer.register_forward_pre_hook(self._before_layer(index), with_kwargs=True))
@@ -166,10 +170,11 @@ class MixedForward:
         last = _last_tokens(batch, self._pad_id) if self.sites.causal else None
         self._dropped.clear()
         soft = self.attention == "soft" and tokens.padded and depth >= 0
-        self._pass = _Pass(rows, self.site, depth, tokens, soft, last, lean)
+        self._pass = _Pass(self.site, depth, tokens, soft, last, lean)
         self._running = True
         try:
-            logits = logits_of((self.model if model is None else model)(**inputs))  # a compiled one has no truth value
+            called = self.model if model is None else model  # a compiled one has no truth value
+            logits = logits_of(self._shapes.call(called, inputs, held=(last, *tokens.tensors())))
         except RuntimeError as problem:
             if not lean or isinstance(problem, torch.OutOfMemoryError):
                 raise
@@ -208,6 +213,8 @@ class MixedForward:
             self.release()
 
     def _before_layer(self, index: int):
+        position = mask_position(self.sites.layers[index]) if self._may_soften else -1
+
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
             now = self._pass
             if now is None:
@@ -219,14 +226,14 @@ class MixedForward:
                 return self._cut(args), self._cut(kwargs)
             hidden = args[0] if args else kwargs["hidden_states"]
             if now.lean:
-                args, kwargs = (second_half(value, now.rows, now.tokens.length) for value in (args, kwargs))
+                args, kwargs = (second_half(value, now.tokens.rows, now.tokens.length) for value in (args, kwargs))
             if number == now.depth:
-                entered, hidden = hidden, now.tokens.append_blend(hidden[: now.rows])
+                entered, hidden = hidden, now.tokens.append_blend(hidden[: now.tokens.rows])
                 now.done = True
                 if number == 0:
                     now.entered, now.mixed = entered, hidden
                 args, kwargs = put_hidden(args, kwargs, hidden)
-            return add_soft_bias(module, args, kwargs, now.tokens) if now.soft else (args, kwargs)
+            return add_soft_bias(position, args, kwargs, now.tokens) if now.soft else (args, kwargs)
 
         return hook
 
@@ -245,7 +252,7 @@ class MixedForward:
 
     def _cut(self, value: Any) -> Any:
         assert self._pass is not None
-        return first_half(value, self._pass.rows, self._pass.tokens.length)
+        return first_half(value, self._pass.tokens.rows, self._pass.tokens.length)
 
     def _cls_depth(self, now: _Pass) -> int | None:
         """After the last layer, where nothing follows it that still belongs to the last hidden state."""
@@ -312,6 +319,6 @@ def _last_tokens(batch: Mapping[str, Any], pad_id: int | None) -> Tensor:
 
 def _blend_last(hidden: Tensor, now: _Pass) -> Tensor:
     """Blend each sentence's last token and put the result at every position: the head then picks it anywhere."""
-    rows = torch.arange(now.rows, device=hidden.device)
+    rows = torch.arange(now.tokens.rows, device=hidden.device)
     pooled = blend(hidden[rows, now.last], now.tokens.plan)
     return pooled.unsqueeze(1).expand_as(hidden)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.losses import distance, problem_of, targets_of
+from logitmix_hf.models.compiled import is_compiled
 from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.text.spans import boundary_ids, mix_spans, token_saliency
@@ -52,6 +53,11 @@ class SpanForward:
             mixed, carried = mix_spans(tokens, plan, generator, self.special_ids)
             logits = logits_of(model(**{name: torch.cat([value, mixed[name]]) for name, value in tokens.items()}))
             return logits[: plan.rows], logits[plan.rows :], carried
+        if is_compiled(model):
+            raise UserError(
+                "span_choice 'saliency' reads gradients at the embeddings, which a compiled model does not give: leave"
+                " torch_compile out, or take span_choice 'chance'."
+            )
         clean, saliency = self._clean_with_saliency(tokens, model, labels)
         mixed, carried = mix_spans(tokens, plan, generator, self.special_ids, saliency=saliency)
         return clean, logits_of(model(**mixed)), carried

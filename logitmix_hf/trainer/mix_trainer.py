@@ -18,6 +18,7 @@ from transformers import default_data_collator
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import IMAGE
+from logitmix_hf.models.compiled import Shapes
 from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
@@ -69,6 +70,7 @@ class MixTrainer(WholeEvaluation):
         self.term_log: TermLog | None = None  # made with the step, whose terms it counts
         self._micro_step = 0
         self._step: MixStep | None = None
+        self._judged_shapes = Shapes()
         super().__init__(*args, **kwargs)
         self._stock_accepts_loss_kwargs = self.model_accepts_loss_kwargs
         self.mix = mix or MixArguments()
@@ -172,7 +174,7 @@ class MixTrainer(WholeEvaluation):
         if labels is None:
             raise UserError(f"the batch has no 'labels', only {', '.join(sorted(batch))}: the loss needs them.")
         if not model.training:
-            outputs = model(**batch)
+            outputs = self._judged_shapes.call(model, batch)
             loss = self._task_loss.plain(model, logits_of(outputs), labels).loss
             if not isinstance(outputs, Mapping):  # Trainer takes the first of a tuple for the loss
                 outputs = (loss, outputs) if isinstance(outputs, Tensor) else (loss, *outputs)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_trainer import no_dropout, trainer_of
+from test_trainer import Rows, no_dropout, trainer_of
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 
 from logitmix_hf import MixArguments
+from logitmix_hf.errors import UserError
 
 
 def test_torch_compile_gives_the_same_weights_with_bounded_recompilations(tmp_path):
@@ -24,6 +25,36 @@ def test_torch_compile_gives_the_same_weights_with_bounded_recompilations(tmp_pa
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
     assert 0 < counters["stats"]["unique_graphs"] <= 4
     assert not counters["graph_break"]
+
+
+class RowsOfManyLengths(Rows):
+    """Each batch of eight as long as its longest row, and no two of the same length."""
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        length = 5 + row // 8
+        return {name: value[:length] if value.ndim else value for name, value in super().__getitem__(row).items()}
+
+
+def test_torch_compile_of_many_lengths_needs_two_graphs_to_train_and_two_to_judge(tmp_path):
+    from torch._dynamo.utils import counters
+
+    torch._dynamo.reset()
+    counters.clear()
+    options = {"torch_compile": True, "torch_compile_backend": "eager", "train_sampling_strategy": "sequential"}
+    trainer = trainer_of(tmp_path, rows=28, eval_strategy="epoch", per_device_eval_batch_size=8, **options)
+    trainer.train_dataset = trainer.eval_dataset = RowsOfManyLengths(28)
+    trainer.train()
+    trainer.predict(trainer.eval_dataset)
+    assert 0 < counters["stats"]["unique_graphs"] <= 4
+    assert not counters["graph_break"]
+
+
+def test_spans_by_saliency_refuse_a_compiled_model(tmp_path, tokenizer):
+    mix = MixArguments(mixer="spans", span_choice="saliency")
+    trainer = trainer_of(tmp_path, mix=mix, torch_compile=True, torch_compile_backend="eager")
+    trainer.processing_class = tokenizer
+    with pytest.raises(UserError, match="torch_compile out, or take span_choice 'chance'"):
+        trainer.train()
 
 
 def test_hyperparameter_search_over_alpha_weight_and_site(tmp_path):
