@@ -19,6 +19,7 @@ from logitmix_hf.modality import (
     probabilities,
     site_help,
 )
+from logitmix_hf.vision.member_masks import HEAD_TARGETS, MASKS, check_mask, check_root
 
 VWCI_PASSES = 5
 """Passes of method vwci where no flag says how many (the paper's)."""
@@ -33,7 +34,12 @@ CHOICES = {
     "sim_form": ("mse", "l2"),
     "sim_detach": ("none", "clean", "mixed"),
     "sim_on": ("logits", "log_softmax"),
+    "ensemble_average": ("logits", "probs"),
+    "head_target": tuple(HEAD_TARGETS),
 }
+
+PIXEL_PROB = 0.5
+"""The share of steps that also mix pixels, of methods with members (CutMix's own on CIFAR)."""
 
 
 def _field(group: str, default: Any, help: Any, source: str = "", only: str | None = None) -> Any:
@@ -71,7 +77,10 @@ class MixArguments:
     lam_correction: Literal["on", "off"] = _field(
         "mixing", "on", "off: CutMix's labels by the share that was drawn, not by the box as clipped", only=IMAGE
     )
-    mix_prob: float = _field("mixing", 1.0, "the share of steps that mix; the others train on clean rows alone")
+    mix_prob: float | None = _field(
+        "mixing", None, "the share of steps that mix; the others train on clean rows alone; default 1, and 0.5 for pixels"
+        " where members mix too",
+    )  # fmt: skip
     mix_start: float = _field(
         "mixing", 0.0, "the share of training before mixing begins", "Mixup-Transformer mixes in the last half"
     )
@@ -110,6 +119,55 @@ class MixArguments:
         "Seo et al. 2019 takes 5",
     )  # fmt: skip
     class_weights: list[float] | None = _field("loss", None, "a weight for each class, in the order of the labels")
+    members: int | None = _field(
+        "members", None, "subnetworks in the network; default 2 for mimo, linear_mixmo and cut_mixmo", only=IMAGE
+    )
+    encoders: int | None = _field(
+        "members",
+        None,
+        "1: all members share the first convolution; default one for each",
+        "MixMo, table 3",
+        only=IMAGE,
+    )
+    heads: int | None = _field(
+        "members", None, "1: one last layer answers for all images by their shares; default one for each",
+        "MixMo, table 3", only=IMAGE,
+    )  # fmt: skip
+    head_target: Literal["own", "random", "larger"] = _field(
+        "members", "own", "; ".join(f"{name}: {idea}" for name, idea in HEAD_TARGETS.items()), only=IMAGE
+    )
+    ensemble_average: Literal["logits", "probs"] = _field(
+        "members", "logits", "what the members' answers are averaged in; with logits the trained network can be written"
+        " as a plain one", only=IMAGE,
+    )  # fmt: skip
+    member_mask: str | None = _field(
+        "members", None, "how members share the maps: " + "; ".join(f"{name}: {idea}" for name, idea in MASKS.items()),
+        only=IMAGE,
+    )  # fmt: skip
+    member_mask_prob: float | None = _field(
+        "members",
+        None,
+        "the share of batches that take the mask, the others mix linearly",
+        "MixMo takes 0.5",
+        only=IMAGE,
+    )
+    member_mask_fall: float = _field(
+        "members",
+        1 / 12,
+        "the last share of training, in which member_mask_prob falls to 0",
+        "MixMo's code",
+        only=IMAGE,
+    )
+    member_alpha: float | None = _field(
+        "members", None, "the members' shares ~ Dirichlet(alpha, …, alpha); 0: equal", "MixMo takes 2", only=IMAGE
+    )
+    weight_root: float | None = _field(
+        "members",
+        None,
+        "r: the loss of a member with share k weighs k^(1/r); inf: all alike",
+        "MixMo takes 3",
+        only=IMAGE,
+    )
 
     def __post_init__(self) -> None:
         pick(METHODS, self.method, "method")
@@ -120,8 +178,9 @@ class MixArguments:
             check_choice(name, getattr(self, name), choices)
         if self.alpha is not None:
             check_number("alpha", self.alpha, low=0)
-        for name in ("mix_prob", "mix_start", "mix_end"):
-            check_number(name, getattr(self, name), low=0, high=1)
+        for name in ("mix_prob", "mix_start", "mix_end", "member_mask_prob", "member_mask_fall"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), low=0, high=1)
         if self.mix_end <= self.mix_start and self.mixes:
             raise UserError(
                 f"mix_end {self.mix_end:g} is not after mix_start {self.mix_start:g}: nothing would be mixed."
@@ -133,6 +192,9 @@ class MixArguments:
             check_number("class_weights", weight, low=0)
         check_weights(self.weights)
         self._check_vwci()
+        self._check_members()
+        if self.row.step == "members":
+            return
         if self.mixes and self.lam is None and (METHODS[self.method].alpha if self.alpha is None else self.alpha) == 0:
             raise UserError(
                 f"alpha is 0, so nothing would be mixed, but method {self.method!r} has w_mix {self.weights['mix']:g} and"
@@ -152,6 +214,60 @@ class MixArguments:
         if self.vwci and self.row.step != "stochastic":
             raise UserError(f"vwci is a loss of clean rows, but method {self.method!r} mixes: take method 'vwci'.")
 
+    def _check_members(self) -> None:
+        given = [
+            name
+            for name in (
+                "members",
+                "encoders",
+                "heads",
+                "member_mask",
+                "member_mask_prob",
+                "member_alpha",
+                "weight_root",
+            )
+            if getattr(self, name) is not None and (name, getattr(self, name)) != ("members", 1)
+        ]
+        given += ["head_target"] * (self.head_target != "own")
+        given += ["ensemble_average"] * (self.ensemble_average != "logits")
+        if self.row.step != "members":
+            if given:
+                several = [name for name, row in METHODS.items() if row.step == "members"]
+                raise UserError(
+                    f"{given[0]} {getattr(self, given[0])} is for several members in one network, but method"
+                    f" {self.method!r} trains one: take {', '.join(several)}, or leave it out."
+                )
+            return
+        members = self.row.members if self.members is None else self.members
+        check_number("members", members, low=1)
+        if not isinstance(members, int):
+            raise UserError(f"members must be a whole number, got {members!r}.")
+        if self.member_alpha is not None:
+            check_number("member_alpha", self.member_alpha, low=0)
+        if self.weight_root is not None:
+            check_root(self.weight_root)
+        check_mask(self.member_mask or self.row.member_mask, members)
+        for name in ("encoders", "heads"):
+            if getattr(self, name) not in (None, 1, members):
+                raise UserError(
+                    f"{name} is {getattr(self, name)!r}: it is 1, one that all members share, or {members}, one for each."
+                )
+        if self.head_target != "own" and (self.heads == 1 or self.encoders != 1):
+            raise UserError(
+                f"head_target {self.head_target!r} is for heads of their own after one first convolution for all: give"
+                " --encoders 1, and leave --heads out."
+            )
+        if self.site not in (None, "input"):
+            raise UserError(
+                f"site is {self.site!r}, but members see images of their own after the first convolution: leave it out."
+            )
+        if self.weights["mix"] == 0:
+            raise UserError(f"w_mix is 0: the members of method {self.method!r} would learn nothing.")
+        if self.weights["sim"] and self.mixer is None:
+            raise UserError("w_sim compares images that were mixed in the pixels: give --mixer too (mixup, cutmix, …).")
+        if self.confidence_penalty:
+            raise UserError("confidence_penalty is for networks of one member: leave it at 0.")
+
     @property
     def row(self) -> Method:
         """The method in force: ``vanilla`` with a number of ``vwci`` passes is the method ``vwci``."""
@@ -170,11 +286,13 @@ class MixArguments:
         return self.weights["mix"] > 0 or self.weights["sim"] > 0
 
     def mixers(self, modality: str = TEXT) -> dict[str, float]:
-        """The mixers in force and how often each is taken.
+        """The mixers in force and how often each is taken; of a method with members those of pixels, if any.
 
         Raises:
             UserError: for a mixer of the other modality.
         """
+        if self.row.images_only and self.mixer is None:
+            return {}
         return probabilities(modality, self.mixer, self.mixer_probs)
 
     def filled(self, modality: str = TEXT, mixer: str | None = None) -> MixArguments:
@@ -188,6 +306,14 @@ class MixArguments:
             UserError: for a site or a mixer of the other modality.
         """
         method, names = self.row, list(self.mixers(modality))
+        if method.images_only:
+            if modality != IMAGE:
+                texts = ", ".join(name for name, row in METHODS.items() if not row.images_only)
+                raise UserError(
+                    f"method {method.name!r} is for images (logitmix vision): several texts in one pass need an encoder"
+                    f" that was pretrained so. For text: {texts}."
+                )
+            return self._with_members(method, names if mixer is None else [mixer])
         if self.site is not None:
             check_sites(self.site, modality)
         if mixer is None and len(names) > 1:
@@ -212,9 +338,31 @@ class MixArguments:
             mixer_probs=self.mixer_probs if len(names) == 1 else None,
             mixer_options=self.mixer_options if len(names) == 1 else options_for(chosen, self.mixer_options),
             alpha=alpha if self.alpha is None else self.alpha,
+            mix_prob=1.0 if self.mix_prob is None else self.mix_prob,
             w_mix=weights["mix"],
             w_cls=weights["cls"],
             w_sim=w_sim if self.w_sim is None else self.w_sim,
+        )
+
+    def _with_members(self, method: Method, names: list[str]) -> MixArguments:
+        """The values of a method with several members written out; pixels are mixed where a mixer was named."""
+        alphas = {mixer_defaults(IMAGE, name, method)[0] for name in names}
+        members = method.members if self.members is None else self.members
+        own = {name: getattr(self, name) for name in ("member_mask", "member_mask_prob", "member_alpha", "weight_root")}
+        return replace(
+            self,
+            method=method.name,
+            site="input",
+            mixer=",".join(names) or None,
+            mixer_probs=None if len(names) < 2 else self.mixer_probs,
+            mixer_options=self.mixer_options if len(names) != 1 else options_for(names[0], self.mixer_options),
+            alpha=self.alpha if self.alpha is not None or len(alphas) != 1 else alphas.pop(),
+            mix_prob=(PIXEL_PROB if names else 0.0) if self.mix_prob is None else self.mix_prob,
+            members=members,
+            encoders=members if self.encoders is None else self.encoders,
+            heads=members if self.heads is None else self.heads,
+            **{name: getattr(method, name) if value is None else value for name, value in own.items()},
+            **{f"w_{name}": weight for name, weight in self.weights.items()},
         )
 
     def record(self, modality: str = TEXT) -> dict[str, Any]:
@@ -230,6 +378,18 @@ class MixArguments:
             "w_cls": mix.w_cls,
             "w_sim": mix.w_sim,
         }
-        if modality == IMAGE:
+        if self.row.images_only:
+            names = (
+                "members",
+                "encoders",
+                "heads",
+                "head_target",
+                "ensemble_average",
+                "member_mask",
+                "member_mask_prob",
+            )
+            record |= {name: getattr(mix, name) for name in (*names, "member_alpha", "weight_root")}
+            record |= {"mixer": mix.mixer, "alpha": mix.alpha if mix.mixer else None}
+        elif modality == IMAGE:
             record |= about_mixers({name: self.filled(modality, name) for name in self.mixers(modality)}, mix.mixes)
         return record

@@ -20,6 +20,11 @@ class Method:
         site: where a text model mixes by default.
         image_site: where an image model does.
         step: the kind of training step, a name in ``logitmix_hf.steps.STEPS``.
+        members: how many subnetworks share the network (images); 1: a plain network.
+        member_mask: by what they share its maps, a name in ``logitmix_hf.vision.member_masks.MASKS``.
+        member_mask_prob: the share of batches that take the mask; the others mix linearly.
+        member_alpha: of Dirichlet(alpha, …), the members' shares; 0: equal ones.
+        weight_root: r of the members' weights in the loss.
         source: the paper.
         note: what to know before using it.
     """
@@ -33,11 +38,27 @@ class Method:
     note: str = ""
     image_site: str = "input"
     step: str = "mixed"
+    members: int = 1
+    member_mask: str = "linear"
+    member_mask_prob: float = 0.0
+    member_alpha: float = 0.0
+    weight_root: float = 1.0
+
+    @property
+    def images_only(self) -> bool:
+        """Whether the method is for image networks alone."""
+        return self.step == "members"
 
     def site_of(self, modality: str) -> str:
         """The default site for ``"text"`` or ``"image"``."""
         return self.image_site if modality == "image" else self.site
 
+
+_MIXMO = "Ramé, Sun, Cord, MixMo: Mixing Multiple Inputs for Multiple Outputs via Deep Subnetworks, ICCV 2021"
+_DEPLOYED = (
+    "For images. `--members M`, `--batch_repetition b` (the papers: 2 or 4). What was trained can be written as a plain"
+    " network with the same logits: `logitmix export RUN --format plain`. See [MixMo](mixmo.md)."
+)
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -98,6 +119,45 @@ METHODS: dict[str, Method] = {
             "LogitMix, IJCAI 2022, eq. 3",
             "At site pooled the classifier is linear, and the similarity term vanishes but for dropout: mix earlier.",
         ),
+        Method(
+            "mimo",
+            "two subnetworks in one network, each shown an image of its own at equal shares",
+            (1.0, 0.0, 0.0),
+            0.0,
+            "middle",
+            "Havasi et al., Training independent subnetworks for robust prediction, ICLR 2021",
+            _DEPLOYED,
+            step="members",
+            members=2,
+        ),
+        Method(
+            "linear_mixmo",
+            "as mimo, the images' shares drawn anew for each pair",
+            (1.0, 0.0, 0.0),
+            0.0,
+            "middle",
+            _MIXMO,
+            _DEPLOYED,
+            step="members",
+            members=2,
+            member_alpha=2.0,
+            weight_root=3.0,
+        ),
+        Method(
+            "cut_mixmo",
+            "two subnetworks in one network, each shown an image of its own: one in a rectangle of the maps, one around it",
+            (1.0, 0.0, 0.0),
+            0.0,
+            "middle",
+            _MIXMO,
+            _DEPLOYED,
+            step="members",
+            members=2,
+            member_mask="cutmix",
+            member_mask_prob=0.5,
+            member_alpha=2.0,
+            weight_root=3.0,
+        ),
     )
 }
 
@@ -135,10 +195,28 @@ def methods_page() -> str:
             "Site (images)": f"`{method.image_site}`" if method.alpha else "none",
             "Source": method.source,
         }
+        if method.images_only:
+            rows = _member_rows(method)
         lines += [f"## `{method.name}`", "", f"{method.idea[0].upper()}{method.idea[1:]}.", ""]
         lines += [markdown_table(("", ""), list(rows.items())), ""]
         lines += [method.note, ""] if method.note else []
     return "\n".join(lines)
+
+
+def _member_rows(method: Method) -> dict[str, str]:
+    shares = f"~ Dirichlet({method.member_alpha:g})" if method.member_alpha else "equal"
+    mask = method.member_mask
+    if method.member_mask_prob:
+        mask += f" in {method.member_mask_prob:.0%} of the batches (falling to 0 in the last twelfth), else linear"
+    return {
+        "Loss": "the sum of the members' losses, weighed by share^(1/r)",
+        "Members": f"{method.members}",
+        "Shares": shares,
+        "Mask": mask,
+        "r": f"{method.weight_root:g}",
+        "Text": "not for text",
+        "Source": method.source,
+    }
 
 
 if __name__ == "__main__":

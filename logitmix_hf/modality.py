@@ -145,7 +145,8 @@ def mixer_defaults(modality: str, mixer: str, method: Method) -> tuple[float, fl
     if modality == TEXT:
         return method.alpha, weight
     row = MIXERS[mixer]
-    return (row.alpha if method.name == "mixup" else method.alpha), weight * row.w_sim
+    own = method.name == "mixup" or method.images_only
+    return (row.alpha if own else method.alpha), weight * row.w_sim
 
 
 def options_of(mixer: str, text: str | None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
 
     job = VisionJob(*settings, argv=[*prog.split(), *argv])
     chosen = job.mix.filled(IMAGE).mixer
-    mixer = f"-{chosen}".replace(",", "+") if job.mix.mixes and chosen != job.mix.method else ""
+    mixer = f"-{chosen}".replace(",", "+") if chosen and job.mix.mixes and chosen != job.mix.method else ""
     job.name_folder(job.model.model, mixer)
     return job
 

@@ -6,18 +6,29 @@ BETTER: dict[str, int] = {
     **dict.fromkeys(
         (
             *("accuracy", "top5_accuracy", "subset_accuracy", "f1", "f1_macro", "f1_micro", "matthews_correlation"),
-            *("pearson", "spearmanr", "r2", "accuracy_at_80", "brier_resolution"),
+            *("pearson", "spearmanr", "r2", "accuracy_at_80", "brier_resolution", "member_accuracy"),
         ),
         1,
     ),
     **dict.fromkeys(
         (
             *("loss", "nll", "brier", "brier_reliability", "mse", "rmse", "mae"),
-            *("ece", "ece_mass", "ece_classwise", "mce", "oe", "rmsce_debiased", "true_calibration_error", "aurc"),
+            *(
+                "ece",
+                "ece_mass",
+                "ece_classwise",
+                "mce",
+                "oe",
+                "rmsce_debiased",
+                "true_calibration_error",
+                "aurc",
+                "member_nll",
+            ),
         ),
         -1,
     ),
     # Signed, or of the data and not of the model.
+    **dict.fromkeys(("d_re", "ensemble_gain"), 0),
     **dict.fromkeys(("confidence_gap", "ece_by_chance", "brier_uncertainty", "bayes_accuracy"), 0),
 }
 """1 where more is better, -1 where less is, 0 where neither end is: a confidence gap is best at 0."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from logitmix_hf.evaluation import REGRESSION, Interval, Predictions, bootstrap, review
+from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.reporting.folder import RunFolder
 
 RESULTS, TESTED = "eval_results.json", "test_results.json"
@@ -63,7 +64,7 @@ def write_results(
             other, ends = judged(ranked[prefix], metrics, bins, resamples)
             scores |= {name: other[name] for name in RANKED}
             intervals[prefix] |= {name: ends[name] for name in RANKED if name in ends}
-        results |= {f"{prefix}_{key}": value for key, value in scores.items()}
+        results |= {f"{prefix}_{key}": value for key, value in (scores | member_scores(read_back)).items()}
         if uncalibrated and prefix in uncalibrated:
             scores, ends = judged(uncalibrated[prefix], metrics, bins, resamples)
             before = f"{prefix}_uncalibrated"

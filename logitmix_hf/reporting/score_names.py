@@ -33,5 +33,9 @@ SCORE_NAMES = {
     "accuracy_at_80": "Accuracy at 80 % coverage",
     "true_calibration_error": "True calibration error",
     "bayes_accuracy": "Bayes accuracy",
+    "member_accuracy": "Accuracy of single members, mean",
+    "member_nll": "NLL of single members, mean, before any temperature",
+    "ensemble_gain": "Accuracy of all members together less that mean",
+    "d_re": "Ratio-error diversity of members (d_re)",
 }
 """Every score of a report, in its order, and how it is called."""

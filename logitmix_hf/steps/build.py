@@ -10,6 +10,7 @@ from torch import nn
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.methods import METHODS
 from logitmix_hf.models.unwrap import unwrap
+from logitmix_hf.steps.members import MemberStep
 from logitmix_hf.steps.mixed import MixedStep
 from logitmix_hf.steps.passes import modality_of
 from logitmix_hf.steps.step import MixStep
@@ -18,6 +19,7 @@ from logitmix_hf.steps.task_loss import TaskLoss
 
 STEPS: dict[str, Callable[[nn.Module, MixArguments, Any, TaskLoss], MixStep]] = {
     "mixed": MixedStep,
+    "members": MemberStep,
     "stochastic": StochasticStep,
 }
 """The steps that a row of ``METHODS`` names: (model, mix as filled, processor, loss) -> step."""

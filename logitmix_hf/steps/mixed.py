@@ -67,7 +67,8 @@ class MixedStep:
 
     def draw(self, rows: int, mix: MixArguments, generator: torch.Generator) -> MixPlan | None:
         """The plan of this micro-batch, or None for a plain step by chance (``mix_prob``)."""
-        if not float(torch.rand((), generator=generator)) < mix.mix_prob:
+        probability = 1.0 if mix.mix_prob is None else mix.mix_prob
+        if not float(torch.rand((), generator=generator)) < probability:
             return None
         assert mix.alpha is not None
         return draw_plan(rows, mix.alpha, generator, per=mix.lam_per, lam=mix.lam)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from logitmix_hf.vision.forward import ImageForward
     from logitmix_hf.vision.mixers import MIXERS
     from logitmix_hf.vision.network_table import NETWORKS
-    from logitmix_hf.vision.networks import build_network
+    from logitmix_hf.vision.networks import build_network, collapsed
 else:
     __getattr__, __dir__ = lazy_names(
         __name__,
@@ -18,8 +18,8 @@ else:
             "forward": ["ImageForward"],
             "mixers": ["MIXERS"],
             "network_table": ["NETWORKS"],
-            "networks": ["build_network"],
+            "networks": ["build_network", "collapsed"],
         },
     )
 
-__all__ = ["MIXERS", "NETWORKS", "ImageForward", "build_network"]
+__all__ = ["MIXERS", "NETWORKS", "ImageForward", "build_network", "collapsed"]

@@ -50,13 +50,18 @@ class VisionJob(Job):
         usual = METHODS[mix.method].site_of(IMAGE)
         words = [
             mix.method,
-            None if mix.method.endswith(str(mix.mixer)) else mix.mixer,
+            None if mix.mixer is None or mix.method.endswith(mix.mixer) else mix.mixer,
             None if mix.site == usual else mix.site,
         ]
         return " ".join(word for word in words if word)
 
     def check(self) -> None:
-        self.mix.filled(IMAGE)
+        members = self.mix.filled(IMAGE).members or 1
+        if members > self.training.per_device_train_batch_size:
+            raise UserError(
+                f"--members {members} see images of one batch, and --per_device_train_batch_size is"
+                f" {self.training.per_device_train_batch_size}: take a larger batch, or fewer members."
+            )
         check_image_data(self.request)
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
@@ -84,11 +89,18 @@ class VisionJob(Job):
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)
         data = self._as_the_model_sees(data)
-        model, note = load.load_network(self._source, data)
+        model, note = load.load_network(self._source, data, self.mix)
         load.check_dropout(self._source, model, self.mix)
         load.check_sites_of(model, self.mix)
         if note and self.training.process_index == 0:
             print(note, file=sys.stderr)
+        if (b := self.training.batch_repetition) > 1:
+            self.tell(
+                [
+                    f"Every image is {b} times in its batch: an epoch takes {b} times as many steps. The learning rate"
+                    f" {self.training.learning_rate:g} is used as given; MixMo's authors divide theirs by {b}."
+                ]
+            )
         if self.training.memory_format == "channels_last":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         data = data.to(self.training.device)
@@ -144,6 +156,7 @@ class VisionJob(Job):
             "lr_milestones": training.lr_milestones,
             "lr_gamma": training.lr_gamma,
             "ema": training.ema,
+            "batch_repetition": training.batch_repetition,
         }
         if training.optim == "sgd":
             momentum = {"momentum": training.momentum, "nesterov": training.nesterov}

@@ -87,11 +87,12 @@ def check_size(settings: ImageModelSettings, size: int) -> None:
 
 def check_mixing(source: NetworkSource, mix: MixArguments) -> None:
     """Require what ``mix`` asks of the network, as far as can be told of a copy without weights."""
+    check_members(source, mix)
     try:
         with torch.device("meta"):
             if source.pretrained is None:
                 model: Any = build_network(
-                    source.name, 2, source.size or 32, stem=source.settings.stem, **_extra(source)
+                    source.name, 2, source.size or 32, stem=source.settings.stem, **_extra(source, mix)
                 )
             else:
                 model = AutoModelForImageClassification.from_config(source.config)
@@ -102,6 +103,18 @@ def check_mixing(source: NetworkSource, mix: MixArguments) -> None:
     if source.size is not None or source.pretrained is not None:
         check_dropout(source, model, mix)
     check_sites_of(model, mix)
+
+
+def check_members(source: NetworkSource, mix: MixArguments) -> None:
+    """Require a network that is built with members, or one that has as many already."""
+    if not mix.row.images_only or source.pretrained is None:
+        return
+    wanted, found = mix.filled(IMAGE).members, getattr(source.config, "members", None) or 1
+    if wanted != found:
+        raise UserError(
+            f"method {mix.method!r} trains {wanted} members in one network, and --model {source.name} has {found}: it is for"
+            f" networks of ours with random weights ({', '.join(NETWORKS)}), or a saved one with as many members."
+        )
 
 
 def check_sites_of(model: nn.Module, mix: MixArguments) -> None:
@@ -131,8 +144,13 @@ def check_dropout(source: NetworkSource, model: nn.Module, mix: MixArguments) ->
         )
 
 
-def _extra(source: NetworkSource) -> dict[str, Any]:
-    return {} if source.settings.dropout is None else {"dropout": source.settings.dropout}
+def _extra(source: NetworkSource, mix: MixArguments) -> dict[str, Any]:
+    """Settings of a network of ours beside its name and its images."""
+    extra: dict[str, Any] = {} if source.settings.dropout is None else {"dropout": source.settings.dropout}
+    if mix.row.images_only:
+        filled = mix.filled(IMAGE)
+        extra |= {name: getattr(filled, name) for name in ("members", "encoders", "heads", "ensemble_average")}
+    return extra
 
 
 def _processing(
@@ -156,8 +174,9 @@ def _processing(
     return size, channels, tuple(mean), tuple(std)
 
 
-def load_network(source: NetworkSource, data: ImageData) -> tuple[PreTrainedModel, str]:
-    """The classifier in float32 for this data, and what was done to its head, in words or ''.
+def load_network(source: NetworkSource, data: ImageData, mix: MixArguments) -> tuple[PreTrainedModel, str]:
+    """The classifier in float32 for this data, with as many members as the method trains, and what was done to its head,
+    in words or ''.
 
     Raises:
         UserError: when it cannot be built for these images or loaded.
@@ -171,7 +190,7 @@ def load_network(source: NetworkSource, data: ImageData) -> tuple[PreTrainedMode
             data.channels,
             source.settings.stem,
             id2label=labels,
-            **_extra(source),
+            **_extra(source, mix),
         )
         return model, ""
     config, note = source.config, ""

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.plan import MixPlan, draw_plan, step_generator
 from logitmix_hf.reporting.mixtures import Mixtures, mixtures_plot
 from logitmix_hf.steps import build_step
+from logitmix_hf.steps.members import MemberStep
 from logitmix_hf.steps.passes import modality_of
 from logitmix_hf.training.job import Loaded
 from logitmix_hf.vision.mixers import MaskedPlan
@@ -38,6 +40,8 @@ def draw_preview(trainer: Any, loaded: Loaded, path: Path) -> Path:
     step: Any = build_step(trainer.model, trainer.mix, trainer.processing_class)  # mixed: it is drawn for those alone
     try:
         blocks = [_block(trainer, step.passes, loaded, mix, batch, labels) for mix in step.mixes.values()]
+        if isinstance(step, MemberStep) and step.forward is not None:
+            blocks.append(_members(trainer, step, loaded, batch["pixel_values"]))
     finally:
         step.remove()
     return mixtures_plot(blocks, path)
@@ -63,6 +67,27 @@ def _block(trainer: Any, passes: Any, loaded: Loaded, mix: Any, batch: dict[str,
         mixed=_visible(mixed, loaded),
         masks=None if mask is None else mask[:, 0].float().cpu().numpy(),
         shares=carried.lam.float().cpu().numpy(),
+    )
+
+
+def _members(trainer: Any, step: MemberStep, loaded: Loaded, pixels: Tensor) -> Mixtures:
+    """What the first two members see, shown on the pixels."""
+    assert step.forward is not None
+    generator = step_generator(trainer.args.seed, 0, purpose=_PURPOSE)
+    plan = step.draw_members(len(pixels), step.forward.map_size(pixels), generator)
+    own = torch.arange(len(pixels))
+    mask = F.interpolate(plan.masks, pixels.shape[2:])
+    originals = _visible(pixels, loaded)
+    partners = originals[own.roll(-1).numpy()]
+    first = mask[:, 0].numpy()
+    mix = trainer.mix
+    return Mixtures(
+        title=f"{mix.method}, {mix.members} members, {mix.member_mask}: maps after the first convolution (shown on the pixels)",
+        originals=originals,
+        partners=partners,
+        mixed=first[..., None] * originals + (1 - first[..., None]) * partners,
+        masks=first,
+        shares=plan.lam.numpy(),
     )
 
 

@@ -14,6 +14,7 @@ from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.data.augment import CROPS, PADDINGS
 from logitmix_hf.vision.data.decode import MOST_PIXELS
+from logitmix_hf.vision.data.repetition import check_repetition
 from logitmix_hf.vision.network_table import NETWORKS, STEMS
 
 
@@ -103,6 +104,10 @@ class VisionTrainSettings(TrainSettings):
         default=None, metadata={"help": "shares of training at which the learning rate drops, as .3 .6 .8"}
     )
     lr_gamma: float = field(default=0.2, metadata={"help": "factor of each drop"})
+    batch_repetition: int = field(
+        default=1,
+        metadata={"help": "copies of each image in a batch, each augmented anew; an epoch is as many times as long"},
+    )
     ema: float = field(
         default=0.0,
         metadata={
@@ -115,6 +120,7 @@ class VisionTrainSettings(TrainSettings):
 
     def __post_init__(self) -> None:
         check_number("momentum", self.momentum, low=0, high=1)
+        check_repetition(self.batch_repetition, self.per_device_train_batch_size)
         check_number("ema", self.ema, low=0, high=1)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1)
         pick(

@@ -15,6 +15,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.trainer import MixTrainer
+from logitmix_hf.vision.data.repetition import RepeatedSampler
 
 AVERAGE = "average.pt"
 """Beside a checkpoint's weights: their average, and how many steps it holds."""
@@ -30,6 +31,8 @@ class ImageTrainer(MixTrainer):
             alone, whatever a norm is called.
         lr_milestones, lr_gamma: the learning rate is multiplied by the second at these shares of training, in place of
             ``lr_scheduler_type``; ``warmup_steps`` stays in force.
+        batch_repetition: how often each row is in an epoch, all of its copies in one batch; an epoch is as many times as
+            long.
         ema: decay of an exponential moving average of weights and buffers, which is what the model holds once
             :meth:`train` returns, and so what is judged and saved at the end; evaluations on the way judge the weights
             themselves. 0: none.
@@ -41,9 +44,11 @@ class ImageTrainer(MixTrainer):
         decay_norm_and_bias: bool = True,
         lr_milestones: list[float] | None = None,
         lr_gamma: float = 0.2,
+        batch_repetition: int = 1,
         ema: float = 0.0,
         **kwargs: Any,
     ) -> None:
+        self.batch_repetition = batch_repetition
         self.decay_norm_and_bias = decay_norm_and_bias
         self.lr_milestones, self.lr_gamma = list(lr_milestones or []), lr_gamma
         super().__init__(*args, **kwargs)
@@ -56,6 +61,13 @@ class ImageTrainer(MixTrainer):
         if self.decay_norm_and_bias:
             return [name for name, _ in model.named_parameters()]
         return get_parameter_names(model, list(_NORMS), [r"bias", r"_token$", r"position_embedding"])
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.batch_repetition == 1:
+            return super()._get_train_sampler(train_dataset)
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return RepeatedSampler(len(dataset), self.batch_repetition, seed)  # type: ignore[arg-type]
 
     def create_scheduler(
         self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None

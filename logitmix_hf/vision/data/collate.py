@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data.augment import Augment, check_padding, normalise
+from logitmix_hf.vision.data.repetition import repeating
 from logitmix_hf.vision.data.splits import Split
 
 
@@ -46,7 +47,8 @@ class ImageCollator:
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         split = self.splits if isinstance(self.splits, Split) else self._split_of(items)
         positions = np.fromiter((item["row"] for item in items), np.int64, len(items))
-        pixels = split.take(positions, self.augment if split.name in self.augmented else None)
+        copies = np.fromiter((item.get("copy", 0) for item in items), np.int64, len(items))
+        pixels = split.take(positions, self.augment if split.name in self.augmented else None, copies)
         if self.device is not None:
             pixels = pixels.to(self.device, non_blocking=True)
         batch = {"pixel_values": normalise(pixels, self.mean, self.std)}
@@ -66,7 +68,7 @@ class ImageCollator:
 
 
 class TellEpoch(TrainerCallback):
-    """Tells the training split its epoch, always.
+    """Tells the training split its epoch, and a sampler that repeats rows, always.
 
     accelerate 1.15 calls ``set_epoch`` of a data set only where its sampler is not wrapped: with several processes, and
     in the first epoch after resuming, it does not.
@@ -74,6 +76,10 @@ class TellEpoch(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """As ``TrainerCallback``."""
-        dataset = getattr(kwargs.get("train_dataloader"), "dataset", None)
+        loader = kwargs.get("train_dataloader")
+        dataset = getattr(loader, "dataset", None)
+        sampler = repeating(loader)
+        if sampler is not None:
+            sampler.set_epoch(int(state.epoch or 0))
         if isinstance(dataset, Split):
             dataset.set_epoch(int(state.epoch or 0))

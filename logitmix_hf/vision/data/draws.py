@@ -21,6 +21,13 @@ def draw(seed: int, epoch: int, rows: np.ndarray, number: int) -> np.ndarray:
         return _mix(_mix(rows + np.uint64(key)) ^ np.uint64(key))
 
 
+def of_copies(rows: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
+    """(B,) int64: what stands for a row in :func:`draw`, another word for each copy of it; copy 0 is the row itself."""
+    if copies is None or not copies.any():
+        return rows
+    return rows ^ (np.asarray(copies, np.int64) << np.int64(40))
+
+
 def below(numbers: np.ndarray, end: int | np.ndarray) -> np.ndarray:
     """Draws as int64 in [0, end); the remainder of 64 bits is uniform to one part in 2^50 for ends below 2^14."""
     return (numbers % np.asarray(end).astype(np.uint64)).astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING, TypedDict
@@ -13,16 +14,19 @@ from torch import Tensor
 
 from logitmix_hf.vision.data.augment import Augment, resized, windows
 from logitmix_hf.vision.data.decode import RawImages, read_image, square
+from logitmix_hf.vision.data.draws import of_copies
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import NotRequired, Self
 
 
 class ImageRow(TypedDict):
-    """An item of a split: its position, and which split it is of, so that one collator serves all."""
+    """An item of a split: its position, and which split it is of, so that one collator serves all; ``copy`` counts how
+    often the row came before in the same batch (batch repetition), and has random draws of its own."""
 
     row: int
     split: str
+    copy: NotRequired[int]
 
 
 class Split(ABC):
@@ -50,7 +54,14 @@ class Split(ABC):
         return {"row": position % len(self), "split": self.name}
 
     def __getitems__(self, positions: list[int]) -> list[ImageRow]:
-        return [{"row": int(position), "split": self.name} for position in positions]
+        seen: Counter[int] = Counter()
+        rows: list[ImageRow] = []
+        for position in map(int, positions):
+            again = seen[position]
+            seen[position] += 1
+            row: ImageRow = {"row": position, "split": self.name}
+            rows.append({**row, "copy": again} if again else row)
+        return rows
 
     @property
     def epoch(self) -> int:
@@ -74,8 +85,11 @@ class Split(ABC):
         return torch.device("cpu")
 
     @abstractmethod
-    def take(self, positions: np.ndarray, augment: Augment | None) -> Tensor:
-        """(B, size, size, C) uint8 of these rows; without ``augment`` the centre, as for evaluation."""
+    def take(self, positions: np.ndarray, augment: Augment | None, copies: np.ndarray | None = None) -> Tensor:
+        """(B, size, size, C) uint8 of these rows; without ``augment`` the centre, as for evaluation.
+
+        ``copies``, (B,): the number of each row among its copies in the batch; None: there is one of each.
+        """
 
 
 class MemorySplit(Split):
@@ -127,8 +141,8 @@ class MemorySplit(Split):
         moved.set_epoch(self.epoch)
         return moved
 
-    def take(self, positions: np.ndarray, augment: Augment | None) -> Tensor:
-        rows, idx = self._at[positions], self.idx[positions]
+    def take(self, positions: np.ndarray, augment: Augment | None, copies: np.ndarray | None = None) -> Tensor:
+        rows, idx = self._at[positions], of_copies(self.idx[positions], copies)
         side, none = self._pixels.shape[1], np.zeros(len(positions), bool)
         flip = none if augment is None else augment.flips(idx, self.epoch)
         if augment is not None and augment.crop == "resized":
@@ -173,10 +187,13 @@ class StreamedSplit(Split):
         self._images = images
         self._epoch.share_memory_()  # workers that outlive an epoch hear of the next
 
-    def take(self, positions: np.ndarray, augment: Augment | None) -> Tensor:
+    def take(self, positions: np.ndarray, augment: Augment | None, copies: np.ndarray | None = None) -> Tensor:
         if augment is not None and augment.crop == "resized":
-            flips = augment.flips(self.idx[positions], self.epoch)
-            made = [self._resized(int(row), augment) for row in self.idx[positions]]
+            drawn = of_copies(self.idx[positions], copies)
+            flips = augment.flips(drawn, self.epoch)
+            made = [
+                self._resized(int(row), word, augment) for row, word in zip(self.idx[positions], drawn, strict=True)
+            ]
             return torch.from_numpy(
                 np.stack([one[:, ::-1] if flip else one for one, flip in zip(made, flips, strict=True)])
             )
@@ -185,12 +202,12 @@ class StreamedSplit(Split):
         ]
         held = MemorySplit(np.stack(squares), None, idx=self.idx[positions], size=self.size)
         held.set_epoch(self.epoch)
-        return held.take(np.arange(len(positions)), augment)
+        return held.take(np.arange(len(positions)), augment, copies)
 
-    def _resized(self, row: int, augment: Augment) -> np.ndarray:
+    def _resized(self, row: int, drawn: np.int64, augment: Augment) -> np.ndarray:
         from torchvision.transforms.v2 import functional as v2
 
         image = read_image(self._images, row, self.channels)
-        top, left, height, width = augment.boxes(np.array([row]), self.epoch, image.height, image.width)[0].tolist()
+        top, left, height, width = augment.boxes(np.array([drawn]), self.epoch, image.height, image.width)[0].tolist()
         pixels = np.asarray(v2.resized_crop(image, top, left, height, width, [self.size, self.size], antialias=True))
         return pixels[:, :, None] if pixels.ndim == 2 else pixels

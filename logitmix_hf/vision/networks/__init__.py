@@ -8,6 +8,7 @@ from transformers import AutoConfig, AutoModelForImageClassification
 
 from logitmix_hf.vision.network_table import NETWORKS, STEMS, Network, network_names
 from logitmix_hf.vision.networks.config import ConvNetConfig
+from logitmix_hf.vision.networks.members import Heads, Stems, collapsed, with_members
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
 from logitmix_hf.vision.networks.processor import image_processor
 from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names
@@ -17,12 +18,16 @@ __all__ = [
     "STEMS",
     "ConvNetConfig",
     "ConvNetForImageClassification",
+    "Heads",
     "Network",
+    "Stems",
     "build_network",
+    "collapsed",
     "image_processor",
     "load_reference_weights",
     "network_names",
     "reference_names",
+    "with_members",
 ]
 
 AutoConfig.register(ConvNetConfig.model_type, ConvNetConfig, exist_ok=True)

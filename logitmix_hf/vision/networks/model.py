@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from logitmix_hf.losses import MULTI, REGRESSION
 from logitmix_hf.vision.network_table import NETWORKS, STEMS, NamedNetwork, read_name
 from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
+from logitmix_hf.vision.networks.members import check_members, ensemble, with_members
 from logitmix_hf.vision.networks.parts import Parts
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
 from logitmix_hf.vision.networks.preact import preactresnet18_parts, wideresnet_parts
@@ -78,10 +80,19 @@ def _parts(config: ConvNetConfig) -> Parts:
     return BUILDERS[named.row.name](channels, labels, config.dropout)
 
 
+@dataclass
+class MemberClassifierOutput(ImageClassifierOutputWithNoAttention):
+    """As its base, and ``member_logits`` (B, M, C) of a network with several members."""
+
+    member_logits: Tensor | None = None
+
+
 class ConvNetForImageClassification(PreTrainedModel):
     """A convolutional classifier: ``classifier(pool(neck(stages(stem(images)))))``.
 
-    Every network has the same five parts, so that a site is found by its name: ``stages[k - 1]`` ends stage k.
+    Every network has the same five parts, so that a site is found by its name: ``stages[k - 1]`` ends stage k. With
+    ``config.members`` above 1 its first convolution is a :class:`~logitmix_hf.vision.networks.Stems` and its last layer a
+    :class:`~logitmix_hf.vision.networks.Heads`.
     """
 
     config_class = ConvNetConfig
@@ -95,6 +106,7 @@ class ConvNetForImageClassification(PreTrainedModel):
 
     def __init__(self, config: ConvNetConfig) -> None:
         super().__init__(config)
+        check_members(config)
         parts = _parts(config)
         self.stem = parts.stem
         self.stages = nn.ModuleList(parts.stages)
@@ -102,6 +114,7 @@ class ConvNetForImageClassification(PreTrainedModel):
         self.pool = parts.pool
         self.classifier = parts.head
         self._initialise = parts.initialise
+        with_members(self, config.members, config.encoders, config.heads)
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -127,7 +140,8 @@ class ConvNetForImageClassification(PreTrainedModel):
             return_dict: False: a tuple.
 
         Returns:
-            ``loss`` scalar or None, ``logits`` (B, num_labels) float32, ``hidden_states``.
+            ``loss`` scalar or None, ``logits`` (B, num_labels) float32, ``hidden_states``; of a network with M heads also
+            ``member_logits`` (B, M, num_labels), of which ``logits`` are the average.
         """
         if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
             luma = torch.tensor(_LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
@@ -136,12 +150,17 @@ class ConvNetForImageClassification(PreTrainedModel):
         maps = (self.stem(pixel_values),)
         for stage in self.stages:
             maps = (*(maps if wanted else ()), self._run(stage, maps[-1]))
-        logits = self.classifier(self.pool(self.neck(maps[-1]))).float()
+        logits, several = self.classifier(self.pool(self.neck(maps[-1]))).float(), None
+        if self.config.members > 1 and self.config.heads != 1:
+            several = logits.reshape(len(logits), self.config.members, -1)
+            logits = ensemble(several, self.config.ensemble_average, self.config.problem_type)
         loss = None if labels is None else self._loss(logits, labels)
         hidden = maps if wanted else None
         if not (self.config.return_dict if return_dict is None else return_dict):
-            return tuple(value for value in (loss, logits, hidden) if value is not None)
-        return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=hidden)  # type: ignore[arg-type]
+            return tuple(value for value in (loss, logits, hidden, several) if value is not None)
+        if several is None:
+            return ImageClassifierOutputWithNoAttention(loss=loss, logits=logits, hidden_states=hidden)  # type: ignore[arg-type]
+        return MemberClassifierOutput(loss=loss, logits=logits, hidden_states=hidden, member_logits=several)  # type: ignore[arg-type]
 
     def _run(self, stage: nn.Module, maps: Tensor) -> Tensor:
         if not (self.gradient_checkpointing and self.training):
@@ -186,7 +205,7 @@ def build_network(
             larger ones torchvision's own network.
         channels: 1 or 3.
         stem: a name in :data:`STEMS`, to choose it otherwise.
-        config: further settings of :class:`ConvNetConfig`: ``dropout``, ``id2label``, ``label2id`` …
+        config: further settings of :class:`ConvNetConfig`: ``dropout``, ``members``, ``id2label``, ``label2id`` …
 
     Raises:
         UserError: for an unknown name, stem or setting, or an image smaller than the network allows.
@@ -198,7 +217,8 @@ def build_network(
         raise UserError(f"build_network takes {min(said)} as {'channels' if 'num_channels' in said else 'name'}.")
     if unknown := [key for key in config if not hasattr(known, key)]:
         raise UserError(
-            f"{name} has no setting {unknown[0]!r}: it takes dropout, id2label, label2id and what every configuration has."
+            f"{name} has no setting {unknown[0]!r}: it takes dropout, members, encoders, heads, ensemble_average,"
+            " id2label, label2id and what every configuration has."
         )
     if (given := config.get("id2label")) is not None and len(given) != num_labels:
         raise UserError(f"num_labels is {num_labels}, but id2label names {len(given)} classes: give as many.")
