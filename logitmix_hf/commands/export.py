@@ -1,4 +1,5 @@
-"""``logitmix export``: a classifier as an ONNX file that gives the same calibrated probabilities."""
+"""``logitmix export``: a classifier as an ONNX file, or a network of several members as a plain one; the same calibrated
+probabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.flags import FlagParser, flag, word
 from logitmix_hf.process import guarded
 
-FORMATS = ("onnx",)
+FORMATS = {
+    "onnx": "one file for onnxruntime",
+    "plain": "a network of several members (MixMo) as a plain one with the same logits",
+}
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,8 @@ class ExportSettings:
     """What is exported, and where to."""
 
     model: str | None = word("MODEL", "the folder of a run, a Hub id, or a local folder")
-    format: str = flag("export", "onnx", f"format: {', '.join(FORMATS)}")
-    output: str | None = flag("export", None, "the folder to write; default RUN/onnx, or onnx-NAME for a Hub model")
+    format: str = flag("export", "onnx", "; ".join(f"{name}: {idea}" for name, idea in FORMATS.items()))
+    output: str | None = flag("export", None, "the folder to write; default RUN/FORMAT, or FORMAT-NAME for a Hub model")
     opset: int | None = flag("export", None, "version of ONNX's operators; default what torch thinks best")
     overwrite: bool = flag("export", False, "replace an export that is there")
     model_revision: str = flag("model", "main", "branch, tag or commit of a Hub model")
@@ -27,7 +31,11 @@ class ExportSettings:
     def __post_init__(self) -> None:
         if self.model is None:
             raise UserError("logitmix export needs a model first: logitmix export runs/NAME, a Hub id or a folder.")
-        check_choice("format", self.format, FORMATS)
+        check_choice("format", self.format, tuple(FORMATS))
+        if self.format == "plain" and self.opset is not None:
+            raise UserError(
+                f"--opset {self.opset} is a version of ONNX, and --format plain writes a network of torch: leave it out."
+            )
         if self.opset is not None:
             check_number("opset", self.opset, low=18)
 
@@ -43,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _export(settings: ExportSettings) -> int:
+    if settings.format == "plain":
+        return _export_plain(settings)
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.serving.export import FILE, export_onnx
 
@@ -56,4 +66,19 @@ def _export(settings: ExportSettings) -> int:
     )
     print(f"exported to {made.folder / FILE} ({made.size / 1e6:.1f} MB)")
     print(f"onnxruntime against torch on {made.trials} shapes: largest difference {made.difference:.1e}")
+    return 0
+
+
+def _export_plain(settings: ExportSettings) -> int:
+    from logitmix_hf.serving.plain import export_plain
+
+    made = export_plain(
+        str(settings.model),
+        settings.output,
+        overwrite=settings.overwrite,
+        revision=settings.model_revision,
+        token=settings.hub_token,
+    )
+    print(f"{made.members} members as one network in {made.folder}: {made.before:,} parameters became {made.after:,}")
+    print(f"largest difference of a logit: {made.difference:.1e}")
     return 0

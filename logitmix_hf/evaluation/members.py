@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
+from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 
 
 def diversity_ratio(errors: np.ndarray) -> float | None:
@@ -63,6 +63,6 @@ def _wrong(p: Predictions) -> np.ndarray:
 
 
 def _nll(p: Predictions) -> float:
-    logits, labels = p.decisions() if p.problem in (SINGLE, MULTI) else (p.logits, p.labels)
+    logits, labels = p.decisions()
     shifted = logits - logits.max(1, keepdims=True)
     return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]))

@@ -71,7 +71,7 @@ def export_onnx(
     found = find_classifier(name, revision, token)
     local = Path(name).expanduser()
     folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
-    _check_folder(folder, overwrite)
+    check_folder(folder, FILE, overwrite)
     with bars_for_people():
         classifier = found.load("cpu")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def export_onnx(
         difference = largest_difference(classifier, staging / FILE)
         _write_rest(classifier, staging)
         size = sum(path.stat().st_size for path in (staging / FILE, staging / WEIGHTS) if path.exists())
-        _move(staging, folder)
+        move_into(folder, staging, FILE)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return Export(folder, difference, len(SHAPES), size)
@@ -99,17 +99,22 @@ def _last(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2]
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
+def check_folder(folder: Path, file: str, overwrite: bool) -> None:
+    """Require a folder that an export may be written to; ``file`` tells one that is there.
+
+    Raises:
+        UserError: naming the folder and what is in it.
+    """
     if os.path.exists(folder) and not folder.is_dir():
         raise UserError(f"--output {str(folder)!r} is a file; give a folder.")
     if reason := why_not_writable(folder):
         raise UserError(f"The folder {str(folder)!r} cannot be written ({reason}): give another by --output.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    if not (folder / FILE).exists():
-        raise UserError(f"--output {str(folder)!r} is not empty and holds no {FILE}; give another folder.")
+    if not (folder / file).exists():
+        raise UserError(f"--output {str(folder)!r} is not empty and holds no {file}; give another folder.")
     if not overwrite:
-        raise UserError(f"{str(folder / FILE)!r} exists: give another --output, or replace it by --overwrite.")
+        raise UserError(f"{str(folder / file)!r} exists: give another --output, or replace it by --overwrite.")
 
 
 # --- the graph ------------------------------------------------------------------------------------------------------
@@ -204,10 +209,10 @@ def _write_rest(classifier: Classifier, folder: Path) -> None:
     classifier.processor.save_pretrained(folder)
 
 
-def _move(staging: Path, folder: Path) -> None:
-    """All files into place, the model last: who finds it finds the rest."""
+def move_into(folder: Path, staging: Path, file: str) -> None:
+    """All files into place, ``file`` last: who finds it finds the rest."""
     sync_tree(staging)
     folder.mkdir(exist_ok=True)
-    for path in sorted(staging.iterdir(), key=lambda path: (path.name == FILE, path.name)):
+    for path in sorted(staging.iterdir(), key=lambda path: (path.name == file, path.name)):
         os.replace(path, folder / path.name)
     sync_folder(folder)

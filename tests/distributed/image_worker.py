@@ -11,9 +11,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "trainer"))
 import torch
 from test_image_trainer import Plain, trainer_of
 from test_trainer import Gradients
-from tinyimages import build
+from tinyimages import LABELS, build
 
 from logitmix_hf import MixArguments
+from logitmix_hf.vision.networks import build_network
 
 CASES = {
     "joint": {"mixer": "cutmix"},
@@ -23,7 +24,19 @@ CASES = {
     "mixed_only": {"mixer": "puzzlemix", "method": "mixup"},
     "middle": {"mixer": "mixup", "site": "middle"},
     "plain": {"mixer": "mixup", "bn_mode": "separate"},  # a network without BatchNorm
+    "members": {"method": "cut_mixmo"},
+    "members_extra": {"method": "cut_mixmo", "mixer": "cutmix", "mix_prob": 1.0, "w_cls": 1.0, "w_sim": 0.1},
 }
+
+
+def members() -> torch.nn.Module:
+    """Two members, without BatchNorm, whose statistics would be a process's own."""
+    torch.manual_seed(0)
+    network = build_network("digits", LABELS, 8, members=2)
+    for name, module in list(network.named_modules()):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            network.set_submodule(name, torch.nn.Identity())
+    return network
 
 
 def main() -> None:
@@ -32,7 +45,7 @@ def main() -> None:
         seen = Gradients()
         trainer = trainer_of(
             folder / case,
-            model=Plain() if case == "plain" else build(),
+            model=Plain() if case == "plain" else members() if "members" in case else build(),
             mix=MixArguments(**given),
             rows=16,
             per_device_train_batch_size=2,

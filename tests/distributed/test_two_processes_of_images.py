@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from image_worker import CASES
+from image_worker import CASES, members
 from test_image_trainer import Pictures, Plain
 from test_trainer import assert_equal_gradients
 
 from logitmix_hf import LogitMixLoss, draw_plan
 from logitmix_hf.plan import join_plans, step_generator
+from logitmix_hf.steps.members import MEMBERS
 from logitmix_hf.vision.forward import ImageForward
+from logitmix_hf.vision.members import MemberForward, MemberLoss, MemberPlan, draw_members
 
 WORKER = Path(__file__).parent / "image_worker.py"
 
@@ -57,3 +59,24 @@ def test_the_gradient_is_that_of_one_process_with_the_joined_plan(ranks):
     LogitMixLoss()(clean, mixed, data.labels[order], join_plans(plans)).loss.backward()
     for rank in ranks:
         assert_equal_gradients(rank["plain"]["gradients"], [p.grad for p in model.parameters()])
+
+
+def test_the_gradient_of_members_is_that_of_one_process_with_the_joined_plan(ranks):
+    data, plans, order = Pictures(16), [], []
+    for rank in (0, 1):
+        for micro in (0, 1):
+            generator = step_generator(5, 0, micro, rank, MEMBERS)
+            mask = "cutmix" if float(torch.rand((), generator=generator)) < 0.5 else "linear"
+            plan = draw_members(2, 2, (8, 8), generator, mask=mask)
+            plans.append(MemberPlan(plan.sources, plan.shares, plan.masks.expand(-1, -1, 8, 8), plan.weights))
+            start = 4 * micro + 2 * rank
+            order += [start, start + 1]
+    sources = torch.cat([plan.sources + 2 * number for number, plan in enumerate(plans)])
+    joined = MemberPlan(
+        sources, *(torch.cat([getattr(plan, name) for plan in plans]) for name in ("shares", "masks", "weights"))
+    )
+    model = members().train()
+    logits = MemberForward(model)({"pixel_values": data.pixels[order]}, joined)
+    MemberLoss()(logits, data.labels[order], joined).loss.backward()
+    for rank in ranks:
+        assert_equal_gradients(rank["members"]["gradients"], [p.grad for p in model.parameters()])

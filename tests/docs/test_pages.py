@@ -87,7 +87,7 @@ def test_the_table_of_methods_is_that_of_the_package(page):
     rows = table(text(page), "method")
     said = {name.strip("`"): (weights, alpha, site.strip("`")) for name, weights, alpha, site in rows}
     real = {}
-    for method in METHODS.values():
+    for method in (row for row in METHODS.values() if not row.images_only):
         weights = ", ".join(f"{weight:g}" for weight in method.weights)
         real[method.name] = (
             weights,

@@ -113,8 +113,9 @@ def visible_shares(plan: MemberPlan, pixels: MixPlan) -> Tensor:
     own = pixels.lam.to(plan.masks.dtype)[plan.sources]
     if not isinstance(pixels, MaskedPlan) or pixels.mask is None or plan.masks.shape[2:] == (1, 1):
         return own
+    height, width = plan.masks.shape[2:]
     # A stem of stride 2 sees half the places: the mask of the pixels is averaged down to them.
-    mask = F.adaptive_avg_pool2d(pixels.mask.to(plan.masks.dtype), plan.masks.shape[2:])[:, 0]
+    mask = F.adaptive_avg_pool2d(pixels.mask.to(plan.masks.dtype), (height, width))[:, 0]
     area = plan.masks.sum((2, 3))
     seen = torch.stack([(mask[plan.sources[:, k]] * plan.masks[:, k]).sum((1, 2)) for k in range(plan.members)], 1)
     return torch.where(area > 0, seen / area.clamp(min=1e-12), own).clamp(0, 1)

@@ -59,8 +59,9 @@ class MemberPlan(MixPlan):
     def to(self, device: torch.device | str) -> MemberPlan:
         """The same plan on ``device``."""
         answers = None if self.answers is None else self.answers.to(device, non_blocking=True)
-        moved = (one.to(device, non_blocking=True) for one in (self.sources, self.shares, self.masks, self.weights))
-        return MemberPlan(*moved, answers)
+        sources, shares = self.sources.to(device, non_blocking=True), self.shares.to(device, non_blocking=True)
+        masks, weights = self.masks.to(device, non_blocking=True), self.weights.to(device, non_blocking=True)
+        return MemberPlan(sources, shares, masks, weights, answers)
 
 
 def member_weights(shares: Tensor, root: float) -> Tensor:
@@ -191,10 +192,13 @@ def _masks(mask: str, drawn: Tensor, shape: tuple[int, int], generator: torch.Ge
         options["per"] = "example"
     nothing = torch.zeros(rows, 1, *shape)
     _, carried = mixer(nothing, MixPlan(torch.arange(rows)[:, None].expand(-1, 2), pairs), generator, **options)
+    assert carried.masks is not None
     given = carried.masks[:, 1, 0].float()
     if mask in _TURNED:  # half of the rows the other way round, so that either part may be a member's
         turn = torch.rand(rows, generator=generator) < 0.5
         given = torch.where(turn[:, None, None], given.flip(1, 2), given)
-    others = drawn[:, 1:] / drawn[:, 1:].sum(1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+    left = drawn[:, 1:].sum(1, keepdim=True)
+    equal = torch.full_like(drawn[:, 1:], 1 / (drawn.shape[1] - 1))  # where the first drew all, to a double's precision
+    others = torch.where(left > 0, drawn[:, 1:] / left.clamp(min=torch.finfo(torch.float64).tiny), equal)
     rest = (1 - given).unsqueeze(1) * others.float()[:, :, None, None]
     return torch.cat([given.unsqueeze(1), rest], 1)

@@ -83,14 +83,14 @@ class Stems(nn.Module):
 
     def collapsed(self) -> nn.Conv2d:
         """One convolution that does what evaluation does: the sum of the members, times M over their number."""
-        plain = copy.deepcopy(self.members[0])
+        plain: Any = copy.deepcopy(self.members[0])
         weight, bias = self._weights()
         scale = self.factor / len(self.members)
         with torch.no_grad():
             plain.weight.copy_(weight.double().unflatten(0, (len(self.members), -1)).sum(0) * scale)
             if bias is not None:
                 plain.bias.copy_(bias.double().unflatten(0, (len(self.members), -1)).sum(0) * scale)
-        return plain  # type: ignore[return-value]
+        return plain
 
     def _weights(self) -> tuple[Tensor, Tensor | None]:
         """The members' weights (M F, C, kh, kw) and biases (M F,) or None, as one convolution has them."""
