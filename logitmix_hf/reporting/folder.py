@@ -206,6 +206,15 @@ class RunFolder:
                 (self.path / name).rmdir()
         sync_folder(self.path)
 
+    def remove_checkpoints(self) -> int:
+        """Remove what training could have gone on from; returns the bytes that are free now."""
+        freed = 0
+        for entry in sorted(self.path.glob("checkpoint-*")):
+            if entry.is_dir() and not entry.is_symlink() and entry.name.removeprefix("checkpoint-").isdigit():
+                freed += sum(path.stat().st_size for path in entry.rglob("*") if path.is_file())
+                shutil.rmtree(entry)
+        return freed
+
     # -- writing and reading -----------------------------------------------------------------------
 
     def write_bytes(self, name: str, data: bytes) -> Path:

@@ -44,6 +44,7 @@ _PACKAGES = (
 MAY_DIFFER = (
     "output_dir",
     "resume",
+    "keep_checkpoints",
     "resume_from_checkpoint",
     "overwrite",
     "do_train",

@@ -196,6 +196,11 @@ def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hu
         peak_memory=peak_memory(),
     )
     write_last_card(folder)
+    if job.training.do_train and not job.run.keep_checkpoints and (freed := folder.remove_checkpoints()):
+        print(
+            f"The run is whole: its checkpoints ({freed / 1e6:.1f} MB) are gone; --keep_checkpoints keeps them.",
+            file=sys.stderr,
+        )
     if results:
         common = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
         rows = [

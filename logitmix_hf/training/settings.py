@@ -25,6 +25,9 @@ class RunSettings:
     )
     resume: bool = flag("run", False, "go on from the last checkpoint in the output folder")
     overwrite: bool = flag("run", False, "replace the run that the output folder holds")
+    keep_checkpoints: bool = flag(
+        "run", False, "keep the checkpoints of a run that is whole; else they go, with the optimizer's state"
+    )
     early_stopping: int | None = flag("run", None, "stop after this many evaluations without a better score")
     bins: int = flag("run", 15, "bins of ECE and of every other score that has bins")
     bootstrap: int = flag("run", 1000, "resamples for the intervals of the final scores; 0: no intervals")

@@ -41,7 +41,7 @@ def split_run(tiny_model, files, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("split") / "out"
     words = flags(
         tiny_model, files, folder, calibration_split=0.25, num_train_epochs=2, test_file=files / "test.csv",
-        do_predict="true", bootstrap=100, seed=3,
+        do_predict="true", bootstrap=100, seed=3, keep_checkpoints="true",
     )  # fmt: skip
     assert glue(words) == 0
     return folder
@@ -131,7 +131,9 @@ def test_few_rows_are_warned_of_and_the_table_shows_both_sides(tiny_model, files
 
 
 def test_fold_false_leaves_the_weights_and_keeps_the_temperature_in_the_configuration(tiny_model, files, tmp_path):
-    words = flags(tiny_model, files, tmp_path / "out", calibration_split=0.25, fold="false", bootstrap=0)
+    words = flags(
+        tiny_model, files, tmp_path / "out", calibration_split=0.25, fold="false", bootstrap=0, keep_checkpoints="true"
+    )
     assert glue(words) == 0
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     results = read(tmp_path / "out" / "eval_results.json")

@@ -34,9 +34,10 @@ def digits(output: Path, **changes: object) -> list[str]:
     "changes",
     [
         {"max_steps": 10},  # ends inside an epoch of 7 steps
-        {"num_train_epochs": 2},
-        {"max_steps": 9, "ema": 0.9},
-        {"max_steps": 9, "save_strategy": "steps", "save_steps": 3, "protocol": "halves"},
+        {"max_steps": 10, "keep_checkpoints": "true"},
+        {"num_train_epochs": 2, "keep_checkpoints": "true"},
+        {"max_steps": 9, "ema": 0.9, "keep_checkpoints": "true"},
+        {"max_steps": 9, "keep_checkpoints": "true", "save_strategy": "steps", "save_steps": 3, "protocol": "halves"},
     ],
 )
 def test_images(tmp_path, changes):
@@ -50,6 +51,7 @@ def test_images(tmp_path, changes):
 
 def test_texts_with_a_temperature_and_after_the_folder_was_moved(tiny_model, files, tmp_path):
     argv = flags(tiny_model, files, tmp_path / "out", max_steps=2, calibration_split=0.3, bootstrap=0)
+    argv.append("--keep_checkpoints")
     assert glue(argv) == 0
     before = state(tmp_path / "out")
     shutil.move(tmp_path / "out", tmp_path / "moved")
@@ -59,7 +61,7 @@ def test_texts_with_a_temperature_and_after_the_folder_was_moved(tiny_model, fil
 
 
 def test_a_run_killed_while_it_was_judged_ends_with_the_weights_it_had(tiny_model, files, tmp_path):
-    argv = flags(tiny_model, files, tmp_path / "out", max_steps=2, bootstrap=0)
+    argv = [*flags(tiny_model, files, tmp_path / "out", max_steps=2, bootstrap=0), "--keep_checkpoints"]
     assert glue(argv) == 0
     before = state(tmp_path / "out")
     for name in ("eval_results.json", "model.safetensors"):
@@ -78,3 +80,26 @@ def test_a_run_without_checkpoints_is_not_trained_again(tiny_model, files, tmp_p
     assert glue([*argv, "--resume"]) == 0
     assert "is done: nothing is left to go on with" in capfd.readouterr().out
     assert state(tmp_path / "out") == before
+
+
+def test_checkpoints_go_when_a_run_is_whole_and_not_before(tiny_model, files, tmp_path, capfd, monkeypatch):
+    """The best model was loaded from one of them; a run that failed while it was judged goes on from them."""
+    best = {"load_best_model_at_end": "true", "metric_for_best_model": "nll", "num_train_epochs": 3, "bootstrap": 0}
+    argv = flags(tiny_model, files, tmp_path / "out", **best)
+    monkeypatch.setattr("logitmix_hf.training.judge.write_results", lambda *args, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        glue(argv)
+    assert list((tmp_path / "out").glob("checkpoint-*/optimizer.pt"))
+    monkeypatch.undo()
+    capfd.readouterr()
+    assert glue([*argv, "--resume"]) == 0
+    assert "its checkpoints (" in capfd.readouterr().err
+    assert not list((tmp_path / "out").rglob("optimizer.pt"))
+    assert not list((tmp_path / "out").glob("checkpoint-*"))
+    before = state(tmp_path / "out")
+    assert glue([*argv, "--resume", "--keep_checkpoints"]) == 0
+    assert state(tmp_path / "out") == before
+    kept = tmp_path / "kept"
+    assert glue([*flags(tiny_model, files, kept, **best), "--keep_checkpoints"]) == 0
+    assert list(kept.glob("checkpoint-*/optimizer.pt"))
+    assert state(kept)["model.safetensors"] == before["model.safetensors"]

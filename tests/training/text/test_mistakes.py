@@ -145,6 +145,7 @@ def test_folders_that_hold_something(tiny_model, files, tmp_path, capfd):
 @pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json"])
 def test_a_damaged_checkpoint_is_named_before_training_goes_on(tiny_model, files, tmp_path, capfd, name):
     argv = flags(tiny_model, files, tmp_path / "out", method="vanilla", num_train_epochs=2, save_total_limit=3)
+    argv += ["--keep_checkpoints"]
     assert main(argv) == 0
     last = max((tmp_path / "out").glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
     capfd.readouterr()

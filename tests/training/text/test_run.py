@@ -97,7 +97,9 @@ def test_the_last_thing_on_stdout_is_the_table(tiny_model, files, tmp_path, capf
 def test_resume_ends_with_the_weights_of_a_run_never_stopped(tiny_model, files, tmp_path):
     whole = flags(tiny_model, files, tmp_path / "whole", num_train_epochs=2)
     assert main(whole) == 0
-    stopped = flags(tiny_model, files, tmp_path / "stopped", num_train_epochs=2, save_total_limit=5)
+    stopped = flags(
+        tiny_model, files, tmp_path / "stopped", num_train_epochs=2, save_total_limit=5, keep_checkpoints="true"
+    )
     assert main(stopped) == 0
     # Back to the state after the first epoch, as if the machine had stopped in the second.
     for path in (tmp_path / "stopped").glob("checkpoint-12"):

@@ -124,7 +124,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(
 
 
 def test_resume_from_an_earlier_checkpoint_without_an_average(tmp_path, no_pictures):
-    changes = {**LONG, "ema": 0, "method": "vanilla"}
+    changes = {**LONG, "ema": 0, "method": "vanilla", "keep_checkpoints": "true"}
     folder = tmp_path / "out"
     assert main(flags(folder, **changes)) == 0
     whole = weights(folder)
