@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from logitmix_hf.data.labels import Labels, read_labels, tells_labels
-from logitmix_hf.data.roles import HELD_OUT, JudgedSplit, name_judged, name_tested
+from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
+from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
@@ -25,54 +26,21 @@ from logitmix_hf.text.tokens import tokenize
 
 if TYPE_CHECKING:
     from datasets import Dataset
+else:
+    Dataset = Any  # importing it takes seconds
 
 __all__ = ["TextData", "TextRequest", "check_data", "load_text_data", "tokenize"]
 
 
-@dataclass(frozen=True)
-class TextData:
-    """The splits of one data set, and what its labels mean.
+@dataclass(frozen=True, kw_only=True)
+class TextData(TaskData[Dataset]):
+    """The splits of one data set of texts, and what its labels mean.
 
-    train, validation, test: raw rows with the text ``columns``, ``labels`` in their final form (int in [0, C), float,
-        or C floats of 0/1), ``idx``, and ``posterior`` where the generator knows it. ``validation`` and ``test`` are
-        by the name of their predictions file. A split without ``labels`` has unknown ones (test splits of GLUE).
-        ``idx`` is the row's number in the split that it was read from, counted from 0: for a validation share of
-        train, and after ``max_train_samples``, the number in the whole train split.
-    label_names: in the order of the label numbers; empty for a regression.
-    problem: the word of ``config.problem_type``. metrics: the headline first.
-    name: the task, the file's stem, or the data set's last word. source: what a card prints, never a local path;
-        ``kind`` says whether it is "hub", "folder", "file" or "builtin".
-    fingerprint: SHA-256 (16 hex digits) of all rows and label names as they are here, the same on every machine.
-    validation_note: where validation comes from, in words: a split, a file, or the share and seed held out of train.
-    judged: the splits of ``validation``, in their order, with what the keys of their scores begin with; tested: those of
-        ``test`` that have labels.
-    calibration: rows that the temperature is fitted on, neither trained nor judged on; ``calibration_note`` likewise.
-    notes: what was surprising about the data, one line each.
+    Their rows are raw, with the text ``columns``, ``labels`` in their final form (int in [0, C), float, or C floats of
+    0/1), ``idx``, and ``posterior`` where the generator knows it. The fingerprint is of all rows.
     """
 
-    train: Dataset | None
-    validation: dict[str, Dataset]
-    test: dict[str, Dataset]
     columns: tuple[str, ...]
-    label_names: tuple[str, ...]
-    problem: str
-    metrics: tuple[str, ...]
-    name: str
-    source: str
-    kind: str
-    fingerprint: str
-    judged: tuple[JudgedSplit, ...]
-    tested: tuple[JudgedSplit, ...] = ()
-    validation_note: str = ""
-    calibration: Dataset | None = None
-    calibration_note: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def splits(self) -> dict[str, Dataset]:
-        """All of them by name, "train" and "calibration" first where they are."""
-        first = {"train": self.train, "calibration": self.calibration}
-        return {**{key: split for key, split in first.items() if split is not None}, **self.validation, **self.test}
 
     def renumbered(self, label_names: Sequence[str]) -> TextData:
         """The same data with its classes in another order, for a model that numbers them so already.
@@ -93,14 +61,7 @@ class TextData:
         if numbers == list(range(len(names))):
             return replace(self, label_names=names)
         made = {key: renumbered(split, numbers, len(names), self.problem) for key, split in self.splits.items()}
-        return replace(
-            self,
-            train=made.get("train"),
-            validation={key: made[key] for key in self.validation},
-            test={key: made[key] for key in self.test},
-            label_names=names,
-            calibration=made.get("calibration"),
-        )
+        return self.with_splits(made, label_names=names)
 
 
 def load_text_data(request: TextRequest) -> TextData:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, HalfTemperatures, Predictions, Temperature, fit_halves, fit_temperature
 from logitmix_hf.evaluation.recalibration import compare_methods
 from logitmix_hf.models.folding import fold, keep_in_config
 from logitmix_hf.process import is_main_process
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.training.job import Job, Loaded, TaskData
+from logitmix_hf.training.job import Job, Loaded
 
 SPLIT = "calibration"
 """The rows that were set apart, among the splits of a run and in its ``predictions`` folder."""
@@ -95,7 +96,7 @@ def check_flags(job: Job, regression: bool = False) -> None:
         raise UserError(f"{_flag(job)} fits the temperature on judged rows, and --do_eval false judges none: take one.")
 
 
-def check_rows(job: Job, data: TaskData) -> None:
+def check_rows(job: Job, data: TaskData[Any]) -> None:
     """Require what was loaded to have rows for the temperature, with classes."""
     protocol = job.run.calibration
     if protocol is None:

@@ -5,50 +5,22 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from transformers import PreTrainedModel
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.data.roles import JudgedSplit
+from logitmix_hf.data.request import DataRequest
+from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training.settings import Change, RunSettings, TrainSettings
 
-
-class TaskData(Protocol):
-    """What the story reads of a data set; ``text.data.TextData`` says what each is."""
-
-    @property
-    def validation(self) -> Mapping[str, Any]: ...
-    @property
-    def test(self) -> Mapping[str, Any]: ...
-    @property
-    def label_names(self) -> tuple[str, ...]: ...
-    @property
-    def problem(self) -> str: ...
-    @property
-    def metrics(self) -> tuple[str, ...]: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def judged(self) -> Sequence[JudgedSplit]: ...
-    @property
-    def tested(self) -> Sequence[JudgedSplit]: ...
-    @property
-    def validation_note(self) -> str: ...
-    @property
-    def calibration_note(self) -> str: ...
+RequestT = TypeVar("RequestT", bound=DataRequest)
 
 
 @dataclass(frozen=True)
@@ -66,7 +38,7 @@ class Loaded:
         changed: arguments of the training, by flag, that could not stay as they were asked.
     """
 
-    data: TaskData
+    data: TaskData[Any]
     splits: Mapping[str, Any]
     model: PreTrainedModel
     processor: Any
@@ -126,6 +98,17 @@ class Job(ABC):
 
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:  # noqa: B027
         """Called with the predictions of each test split."""
+
+    def request_of(self, kind: type[RequestT], **own: Any) -> RequestT:
+        """The request that the flags mean: of its fields those that flags are called after, those that every run decides,
+        and ``own``, which differ."""
+        named = {each.name: getattr(self.data, each.name) for each in fields(kind) if hasattr(self.data, each.name)}
+        of_run = {
+            "seed": self.training.seed,
+            "need_test": self.training.do_predict,
+            "calibration_share": self.run.calibration_split,
+        }
+        return kind(**{**named, **of_run, **own})
 
     def tell(self, lines: Sequence[str]) -> None:
         """Lines for whoever watches, said by one process."""

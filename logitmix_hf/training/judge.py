@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from logitmix_hf.data.roles import JudgedSplit
+from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.folding import temperature_left
 from logitmix_hf.reporting import hub
@@ -23,7 +24,7 @@ from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.card import write_last_card
-from logitmix_hf.training.job import Job, Loaded, TaskData
+from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.push import push
 
 OUTPUTS = ("logits", "member_logits")
@@ -31,7 +32,7 @@ OUTPUTS = ("logits", "member_logits")
 
 
 def predictions_of(
-    output: Any, data: TaskData, known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+    output: Any, data: TaskData[Any], known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
 ) -> Predictions:
     """What ``Trainer.predict`` returns with :data:`OUTPUTS` by name, in the row order of the data, its logits divided by
     ``temperature``; ``known`` is what the split says of its rows."""
@@ -115,7 +116,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
         folder.save_model(lambda path: _save(trainer, path))
 
 
-def judged_splits(job: Job, data: TaskData) -> list[JudgedSplit]:
+def judged_splits(job: Job, data: TaskData[Any]) -> list[JudgedSplit]:
     """What is compared with labels: the validation splits, unless they are not to be, and the labelled test splits."""
     return [*(data.judged if job.training.do_eval else ()), *data.tested]
 
@@ -181,7 +182,7 @@ def _subset(job: Job, splits: Mapping[str, Any]) -> str | None:
     return "; ".join(notes) or None
 
 
-def finish(folder: RunFolder, job: Job, data: TaskData, began: float, target: hub.HubOptions | None) -> int:
+def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, target: hub.HubOptions | None) -> int:
     """Everything local first, the push last."""
     seconds = time.monotonic() - began
     train = folder.read_json("train_results.json") if job.training.do_train else {}

@@ -16,6 +16,7 @@ import torch
 from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.evaluation.scores import score_names
@@ -29,7 +30,7 @@ from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal, check_checkpoint
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training import calibration as protocols
-from logitmix_hf.training.job import Job, Loaded, TaskData
+from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, predictions_of, record_of
 from logitmix_hf.training.library_flags import check_library_flags
 from logitmix_hf.training.settings import Change, TrainSettings
@@ -161,7 +162,7 @@ def _check_batches(job: Job, loaded: Loaded) -> None:
         )
 
 
-def _check_loss(job: Job, data: TaskData) -> None:
+def _check_loss(job: Job, data: TaskData[Any]) -> None:
     """Require what the flags say of the loss to fit the labels, which are known only now."""
     weights = job.mix.class_weights
     if weights is not None and len(weights) != len(data.label_names):
@@ -178,7 +179,7 @@ def _check_loss(job: Job, data: TaskData) -> None:
             raise UserError(f"--{name} {value:g} needs classes, but {data.name} is a regression: leave it out.")
 
 
-def _check_best_score(job: Job, data: TaskData) -> None:
+def _check_best_score(job: Job, data: TaskData[Any]) -> None:
     """Require ``--metric_for_best_model`` to be something that the evaluations of this task give."""
     name = job.training.metric_for_best_model
     known = {"loss": 0, **dict.fromkeys(score_names(data.problem, data.metrics), 0)}

@@ -139,23 +139,10 @@ class TextJob(Job):
     @property
     def request(self) -> TextRequest:
         """What rows the flags mean."""
-        data = self.data
-        return TextRequest(
-            task=data.task,
-            dataset_name=data.dataset_name,
-            dataset_config=data.dataset_config,
-            train_file=data.train_file,
-            validation_file=data.validation_file,
-            test_file=data.test_file,
-            text_columns=data.texts,
-            label_column=data.label_column,
-            regression=data.regression,
-            validation_share=data.validation_share,
-            seed=self.training.seed,
-            max_train_samples=data.max_train_samples,
-            max_eval_samples=data.max_eval_samples,
-            need_test=self.training.do_predict or data.test_file is not None,
-            calibration_share=self.run.calibration_split,
+        return self.request_of(
+            TextRequest,
+            text_columns=self.data.texts,
+            need_test=self.training.do_predict or self.data.test_file is not None,
             calibration_file=self.run.calibration_file,
         )
 

@@ -40,9 +40,6 @@ class TextDataSettings:
     def __post_init__(self) -> None:
         check_number("validation_share", self.validation_share, low=0, high=0.9, open_low=True)
         check_number("max_length", self.max_length, low=4)
-        for name in ("max_train_samples", "max_eval_samples"):
-            if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), low=1)
 
     @property
     def texts(self) -> tuple[str, ...] | None:

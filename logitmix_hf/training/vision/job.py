@@ -178,25 +178,9 @@ class VisionJob(Job):
     @property
     def request(self) -> ImageRequest:
         """What images the flags mean."""
-        data, limit = self.data, self.data.memory_limit
-        return ImageRequest(
-            dataset=data.dataset or "",
-            dataset_config=data.dataset_config,
-            image_column=data.image_column,
-            label_column=data.label_column,
-            validation_share=data.validation_share,
-            seed=self.training.seed,
-            max_train_samples=data.max_train_samples,
-            max_eval_samples=data.max_eval_samples,
-            need_test=self.training.do_predict,
-            image_size=data.image_size,
-            channels=data.channels,
-            skip_corrupt=data.skip_corrupt,
-            max_pixels=data.max_pixels,
-            cache_dir=data.cache_dir,
-            memory_limit=None if limit is None else int(limit * 2**30),
-            calibration_share=self.run.calibration_split,
-        )
+        limit = self.data.memory_limit
+        limit = None if limit is None else int(limit * 2**30)
+        return self.request_of(ImageRequest, dataset=self.data.dataset or "", memory_limit=limit)
 
     def _check_mixers(self, size: int) -> None:
         """Require puzzlemix's blocks to divide images of this size."""

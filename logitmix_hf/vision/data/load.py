@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from logitmix_hf.data.roles import HELD_OUT, JudgedSplit, name_judged, name_tested
+from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
+from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import SINGLE
 from logitmix_hf.vision.data.augment import Augment
@@ -27,75 +28,37 @@ from logitmix_hf.vision.data.splits import MemorySplit, Split
 from logitmix_hf.vision.data.statistics import statistics_of
 
 
-@dataclass(frozen=True)
-class ImageData:
-    """The splits of one data set, what its labels mean, and what a network must be built for.
+@dataclass(frozen=True, kw_only=True)
+class ImageData(TaskData[Split]):
+    """The splits of one data set of images, what its labels mean, and what a network must be built for.
 
-    train, validation, test: :class:`MemorySplit` or :class:`StreamedSplit`; the last two by the name of their
-        predictions file. A split without labels (``labels`` None) has unknown ones. ``idx`` is the row's number in the
-        split that it was read from, from 0.
-    label_names: in the order of the label numbers.
-    channels, image_size: of ``pixel_values`` (B, channels, image_size, image_size).
-    mean, std: per channel, in units of [0, 1]; ``statistics`` says where they come from.
-    augment: what is usual in training on this data.
-    name: one word. source: what a card prints, never a local path; ``kind`` says whether it is "hub", "folder" or
-        "builtin".
-    fingerprint: 16 hex digits of the SHA-256 of label names, labels and encoded images (of each split all, or 10,000
-        evenly spaced) as they are here, the same on every machine.
-    metrics: the headline first.
-    judged: the splits of ``validation``, in their order, with what the keys of their scores begin with; tested: those of
-        ``test`` that have labels.
-    validation_note: where validation comes from, in words.
-    skipped: how many images were left out as unreadable, by split.
-    stored: side of the square that images are resized to before the centre is cut out; None: ``image_size``.
-    calibration: rows that the temperature is fitted on, set apart from train; ``calibration_note`` says how.
-    notes: what was surprising about the data, one line each.
+    Splits are :class:`MemorySplit` or :class:`StreamedSplit`; ``labels`` is None where they are unknown. The fingerprint is
+    of label names, labels and encoded images (of each split all, or 10,000 evenly spaced).
+
+    Attributes:
+        channels, image_size: of ``pixel_values`` (B, channels, image_size, image_size).
+        mean, std: per channel, in units of [0, 1].
+        augment: what is usual in training on this data.
+        statistics: where mean and std come from.
+        skipped: how many images were left out as unreadable, by split.
+        stored: side of the square that images are resized to before the centre is cut out; None: ``image_size``.
     """
 
-    train: Split | None
-    validation: dict[str, Split]
-    test: dict[str, Split]
-    label_names: tuple[str, ...]
     channels: int
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    name: str
-    source: str
-    kind: str
-    fingerprint: str
     augment: Augment
-    judged: tuple[JudgedSplit, ...]
-    tested: tuple[JudgedSplit, ...] = ()
     metrics: tuple[str, ...] = ("accuracy",)
     problem: str = SINGLE
-    validation_note: str = ""
     statistics: str = ""
     skipped: Mapping[str, int] = field(default_factory=dict)
     stored: int | None = None
-    calibration: Split | None = None
-    calibration_note: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """All of them, "train" and "calibration" first where they are."""
-        first = {"train": self.train, "calibration": self.calibration}
-        return {**{key: split for key, split in first.items() if split is not None}, **self.validation, **self.test}
 
     def relabelled(self, label_names: Sequence[str], numbers: Sequence[int]) -> ImageData:
         """The same data with its class k as number ``numbers[k]`` of ``label_names``, of which there may be more."""
         made = {name: split.relabelled(numbers) for name, split in self.splits.items()}
-        return replace(self._with(made), label_names=tuple(map(str, label_names)))
-
-    def _with(self, splits: Mapping[str, Split]) -> ImageData:
-        return replace(
-            self,
-            train=splits.get("train"),
-            validation={name: splits[name] for name in self.validation},
-            test={name: splits[name] for name in self.test},
-            calibration=splits.get("calibration"),
-        )
+        return self.with_splits(made, label_names=tuple(map(str, label_names)))
 
     @property
     def in_memory(self) -> bool:
@@ -113,7 +76,7 @@ class ImageData:
         needed = sum(split.nbytes for split in self.splits.values() if isinstance(split, MemorySplit))
         if device.type == "cuda" and needed > share * torch.cuda.mem_get_info(device)[0]:
             return self
-        return self._with(
+        return self.with_splits(
             {name: split.to(device) for name, split in self.splits.items() if isinstance(split, MemorySplit)}
         )
 

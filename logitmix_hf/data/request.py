@@ -1,0 +1,59 @@
+"""What data is wanted, as far as texts and images do not differ in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from logitmix_hf.data.roles import Needs
+from logitmix_hf.errors import UserError, check_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRequest:
+    """Which rows to read, and what for. One that differs in a field is made by ``dataclasses.replace``.
+
+    Attributes:
+        dataset_config: the configuration of a data set of the Hub; default the only one.
+        label_column: default "label"; of texts else "labels".
+        validation_share: where there is no validation split (``data.roles``), folder or file, this share of train is held
+            out, stratified, by ``seed``; 0 for none.
+        max_train_samples: keep so many rows of train, the first of a shuffle by ``seed``.
+        max_eval_samples: keep so many rows of each validation split, the same whatever the seed. Test splits are always
+            whole.
+        need_test: read the test splits too.
+        calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
+        training: False: a model that exists is judged. Train is read for ``calibration_share`` alone; without a
+            validation split the test split is validation, or the only split there is; and one class is enough.
+
+    Raises:
+        UserError: when made, for numbers out of range. Nothing is read.
+    """
+
+    dataset_config: str | None = None
+    label_column: str | None = None
+    validation_share: float = 0.1
+    seed: int = 42
+    max_train_samples: int | None = None
+    max_eval_samples: int | None = None
+    need_test: bool = False
+    calibration_share: float | None = None
+    training: bool = True
+
+    def __post_init__(self) -> None:
+        check_number("validation_share", self.validation_share, low=0, high=0.9)
+        if self.calibration_share is not None:
+            check_number("calibration_split", self.calibration_share, low=0, high=0.9, open_low=True)
+        self.check_counts(max_train_samples=1, max_eval_samples=1)
+
+    def check_counts(self, **lowest: int) -> None:
+        """Require these fields to be whole numbers from a lowest one on, where they are given."""
+        for name, low in lowest.items():
+            if (value := getattr(self, name)) is not None:
+                check_number(name, value, low=low)
+                if not isinstance(value, int):
+                    raise UserError(f"{name} must be a whole number, got {value!r}.")
+
+    @property
+    def needs(self) -> Needs:
+        """What is to be done with the splits."""
+        return Needs(self.need_test, self.training or self.calibration_share is not None, not self.training)
