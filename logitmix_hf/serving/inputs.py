@@ -12,7 +12,7 @@ from logitmix_hf.data.cells import NUMBER
 from logitmix_hf.data.rows import LINES, SUFFIXES, Table, is_saved, not_text, open_rows
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.modality import TEXT
-from logitmix_hf.vision.data.folders import IMAGE_SUFFIXES
+from logitmix_hf.vision.data.files import IMAGE_SUFFIXES, ImageWalk
 
 TEXT_NAMES = ("text", "sentence")
 """Of several columns of texts, the one that is meant where nothing says otherwise."""
@@ -139,7 +139,8 @@ def _text(values: dict[str, Any], name: str) -> str:
 
 def _folder(root: Path) -> Input:
     """The images below a folder in the order of their names, folder by folder."""
-    files = _files(root)
+    walk = ImageWalk(root)
+    files = map(Path, walk.below(root))
     first = next(files, None)
     if first is None:
         raise UserError(f"{root} holds no images; known by their suffix: {', '.join(sorted(IMAGE_SUFFIXES))}.")
@@ -149,15 +150,7 @@ def _folder(root: Path) -> Input:
         for index, path in enumerate(files, start=1):
             yield InputRow(index, str(path), path, _path_text(path.relative_to(root)))
 
-    return Input(str(root), rows(), files=True)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    for place, inner, names in os.walk(root, followlinks=True):
-        inner[:] = sorted(name for name in inner if not name.startswith((".", "__")))
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
-                yield Path(place, name)
+    return Input(str(root), rows(), files=True, notes=lambda: list(walk.notes))
 
 
 def _image_column(table: Table, asked: tuple[str, ...]) -> str:

@@ -206,9 +206,10 @@ class _Images:
 def _prepared(classifier: Classifier, row: InputRow) -> Any:
     """A picture as the network takes it, or in words why not."""
     from logitmix_hf.vision.data.decode import decode, why
+    from logitmix_hf.vision.data.files import read_file
 
     try:
-        data = row.value if isinstance(row.value, bytes) else Path(row.value).read_bytes()
+        data = row.value if isinstance(row.value, bytes) else read_file(Path(row.value))
         return classifier.prepare([decode(data, channels=3, max_pixels=classifier.max_pixels)])
     except OSError as error:
         return error.strerror or why(error)

@@ -9,11 +9,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from logitmix_hf.errors import UserError, one_line
+
+T = TypeVar("T")
 
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 GREY_MODES = {"1", "L", "LA", "La", *_SIXTEEN_BITS}
@@ -83,7 +85,11 @@ def decode(data: bytes, channels: int, max_pixels: int = MOST_PIXELS) -> Any:
         Exception: of many kinds, as Pillow does, for what is no image, is cut short or broken; ``ValueError`` for
             pixels whose range is unknown (floating point, 32 bits), and for more than ``max_pixels``.
     """
-    from PIL import Image, ImageOps
+    return _without_large_texts(data, lambda some: _decode(some, channels, max_pixels))
+
+
+def _decode(data: bytes, channels: int, max_pixels: int) -> Any:
+    from PIL import Image
 
     if max_pixels > MOST_PIXELS and max_pixels > (Image.MAX_IMAGE_PIXELS or max_pixels):
         Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow has a bound of its own, and somebody asked for more
@@ -96,7 +102,7 @@ def decode(data: bytes, channels: int, max_pixels: int = MOST_PIXELS) -> Any:
         if width * height > max_pixels:
             raise ValueError(f"{width} x {height} pixels are more than --max_pixels {max_pixels} allows")
         opened.load()
-        image = ImageOps.exif_transpose(opened)
+        image = opened.transpose(turn) if (turn := _turn(opened)) is not None else opened.copy()
     if image.mode in _SIXTEEN_BITS:
         image = _from_sixteen_bits(image)
     elif image.mode == "F":
@@ -118,6 +124,39 @@ def _from_sixteen_bits(image: Any) -> Any:
     if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
         raise ValueError("32-bit pixels, whose range is unknown")
     return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _turn(image: Any) -> Any:
+    """How Pillow brings an image upright (a ``Transpose``); None for one that is, or does not say, or says it brokenly."""
+    from PIL import ExifTags, Image
+
+    turns = Image.Transpose
+    table = (None, turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM)
+    table += (turns.TRANSPOSE, turns.ROTATE_270, turns.TRANSVERSE, turns.ROTATE_90)
+    try:
+        return table[range(1, 9).index(image.getexif()[ExifTags.Base.Orientation])]
+    except Exception:  # of the many ways to be broken, and for no such tag
+        return None
+
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+
+
+def _without_large_texts(data: bytes, work: Callable[[bytes], T]) -> T:
+    """What ``work`` makes of an encoded image; a PNG whose texts or profile are larger than Pillow allows goes without them."""
+    try:
+        return work(data)
+    except ValueError as error:
+        if not (data.startswith(_PNG) and "MAX_TEXT_" in str(error)):
+            raise
+    parts, start = [_PNG], len(_PNG)
+    while start + 8 <= len(data):
+        end = start + 12 + int.from_bytes(data[start : start + 4], "big")  # length, kind, content, checksum
+        if data[start + 4 : start + 8] not in _TEXTS:
+            parts.append(data[start:end])
+        start = end
+    return work(b"".join(parts))
 
 
 def square(image: Any, side: int) -> np.ndarray:
@@ -231,17 +270,26 @@ class Scan:
 
 def scan(images: RawImages, rows: np.ndarray) -> Scan:
     """Read headers only; rows that cannot be read are left out."""
-    from PIL import ExifTags, Image
+    from PIL import Image
 
     sizes = np.zeros((len(rows), 2), np.int64)
     grey = np.ones(len(rows), bool)
 
+    across = (
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    )
+
+    def header(data: bytes) -> tuple[tuple[int, int], bool]:
+        with Image.open(io.BytesIO(data)) as image:
+            turned = _turn(image) in across and image.format != "TIFF"  # of which Pillow tells the upright size
+            return image.size[::-1] if turned else image.size, image.mode in GREY_MODES
+
     def one(position: int) -> None:
         try:
-            with Image.open(io.BytesIO(images.read(int(rows[position])))) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-                sizes[position] = image.size[::-1] if turned else image.size
-                grey[position] = image.mode in GREY_MODES
+            sizes[position], grey[position] = _without_large_texts(images.read(int(rows[position])), header)
         except Exception:  # told with all others when images are decoded
             sizes[position] = 0
 

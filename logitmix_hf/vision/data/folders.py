@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import UserError, listed
+from logitmix_hf.vision.data.files import IMAGE_SUFFIXES, ImageWalk, is_visible, suffix
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".dib", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
-    | {".tga", ".tif", ".tiff", ".webp"}
-)
 PACKED_SUFFIXES = frozenset({".arrow", ".parquet", ".tar"})  # of data sets in the Hub's layout
 TABLE_SUFFIXES = frozenset({".csv", ".json", ".jsonl", ".tsv", ".zip"})  # of those, or of notes beside class folders
 SPLITS = {
@@ -25,11 +21,13 @@ SPLITS = {
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """One split: paths relative to the root, sorted within sorted classes, and each one's class (None: unknown)."""
+    """One split: paths relative to the root, sorted within sorted classes, and each one's class (None: unknown); notes:
+    what was surprising, one line each."""
 
     folder: str
     paths: tuple[str, ...]
     classes: tuple[str | None, ...]
+    notes: tuple[str, ...] = ()
 
 
 def holds_class_folders(root: Path) -> bool:
@@ -37,10 +35,11 @@ def holds_class_folders(root: Path) -> bool:
     ``metadata`` file lies at its top or one level below, and there are images, or no tables either."""
     inner = _folders(root)
     files = [name for folder in (root, *inner) for name in _files(folder, limit=50)]
-    if any(_suffix(name) in PACKED_SUFFIXES or name in ("metadata.csv", "metadata.jsonl") for name in files):
+    if any(suffix(name) in PACKED_SUFFIXES or name in ("metadata.csv", "metadata.jsonl") for name in files):
         return False
-    images = any(_suffix(name) in IMAGE_SUFFIXES for name in files) or any(any(_images(folder)) for folder in inner)
-    return images or not any(_suffix(name) in TABLE_SUFFIXES for name in files)
+    walk = ImageWalk(root)
+    images = any(suffix(name) in IMAGE_SUFFIXES for name in files) or any(any(walk.below(folder)) for folder in inner)
+    return images or not any(suffix(name) in TABLE_SUFFIXES for name in files)
 
 
 def read_class_folders(root: Path, training: bool = True) -> dict[str, ClassFolders]:
@@ -86,62 +85,54 @@ def _read(root: Path, folder: Path, strict: bool) -> ClassFolders:
     classes: list[str | None] = []
     folders = _folders(folder)
     if not folders:
-        loose = sum(_suffix(name) in IMAGE_SUFFIXES for name in _files(folder))
+        loose = sum(suffix(name) in IMAGE_SUFFIXES for name in _files(folder))
         held = f"{loose} images lie right in it" if loose else "it has no sub-folders"
         raise UserError(f"{folder} has no folder per class: {held}. Sort the images into {folder.name}/CLASS/.")
+    walk = ImageWalk(root)
     for inner in folders:
-        images = sorted(_images(inner))
+        images = sorted(walk.below(inner))
+        if str(inner) in walk.passed and strict:
+            raise UserError(
+                f"The class folder {inner} is a link to {inner.resolve()}, which is read anyway: the same images cannot"
+                " be of two classes. Remove the link."
+            )
         if not images and strict:
             raise UserError(f"The class folder {inner} has no images{_others(inner)}; fill or remove it.")
         paths += [os.path.relpath(path, root) for path in images]
         classes += [inner.name] * len(images)
     if not paths:
         raise UserError(f"{folder} has no images.")
-    return ClassFolders(folder.name, tuple(paths), tuple(classes))
+    return ClassFolders(folder.name, tuple(paths), tuple(classes), walk.notes)
 
 
 def _flat(root: Path, folder: Path) -> ClassFolders:
-    images = sorted(_images(folder))
+    walk = ImageWalk(root)
+    images = sorted(walk.below(folder))
     if not images:
         raise UserError(f"{folder} has no images{_others(folder)}.")
-    return ClassFolders(folder.name, tuple(os.path.relpath(path, root) for path in images), (None,) * len(images))
+    paths = tuple(os.path.relpath(path, root) for path in images)
+    return ClassFolders(folder.name, paths, (None,) * len(images), walk.notes)
 
 
 def _others(folder: Path) -> str:
-    found = Counter(_suffix(name) for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
+    found = Counter(suffix(name) for _, _, names in os.walk(folder) for name in names if not name.startswith("."))
     if not found:
         return ""
-    kinds = ", ".join(suffix or "none" for suffix, _ in found.most_common(3))
+    kinds = ", ".join(kind or "none" for kind, _ in found.most_common(3))
     return f", only files of the kinds {kinds} (known: {', '.join(sorted(IMAGE_SUFFIXES))})"
-
-
-def _images(folder: Path) -> Iterator[str]:
-    for place, inner, names in os.walk(folder, followlinks=True):
-        inner[:] = sorted(name for name in inner if _visible(name))
-        for name in names:
-            if _visible(name) and _suffix(name) in IMAGE_SUFFIXES:
-                yield os.path.join(place, name)
 
 
 def _folders(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir() and _visible(entry.name))
+        return sorted(Path(entry.path) for entry in entries if os.path.isdir(entry.path) and is_visible(entry.name))
 
 
 def _files(folder: Path, limit: int | None = None) -> list[str]:
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_file() and _visible(entry.name):
+            if os.path.isfile(entry.path) and is_visible(entry.name):  # an entry's own raises for a link to itself
                 found.append(entry.name)
                 if limit is not None and len(found) >= limit:
                     break
     return found
-
-
-def _visible(name: str) -> bool:
-    return not name.startswith((".", "__"))
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()

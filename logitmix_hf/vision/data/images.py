@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from logitmix_hf.vision.data.files import read_file
+
 
 class DatasetImages:
     """The image column of a ``datasets.Dataset``, never decoded by it.
@@ -48,7 +50,7 @@ class DatasetImages:
         path = self._cell(row, "path")
         if path is None:
             raise OSError("there is no image in this row")
-        return Path(path).read_bytes()
+        return read_file(Path(path))
 
     def name(self, row: int) -> str:
         """``row 3 of split 'train' of NAME (file.png)``; rows count from 0."""
@@ -69,8 +71,12 @@ class FileImages:
     def key(self) -> str:
         digest = hashlib.sha256(str(self._root.resolve()).encode("utf-8", "surrogateescape"))
         for path in self._paths:
-            state = (self._root / path).stat()
-            digest.update(f"{path}\0{state.st_size} {state.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+            try:
+                state = (self._root / path).stat()
+                told = f"{state.st_size} {state.st_mtime_ns}"
+            except OSError:  # a link that leads nowhere: told when it is read
+                told = "gone"
+            digest.update(f"{path}\0{told}\0".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -78,7 +84,7 @@ class FileImages:
 
     def read(self, row: int) -> bytes:
         """The file's bytes."""
-        return (self._root / self._paths[row]).read_bytes()
+        return read_file(self._root / self._paths[row])
 
     def name(self, row: int) -> str:
         """The file's path."""

@@ -11,7 +11,16 @@ import numpy as np
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data.cache import cache_file, load_decoded, save_decoded
-from logitmix_hf.vision.data.decode import CorruptImage, Decoded, RawImages, decode_rows, row_digest, unreadable
+from logitmix_hf.vision.data.decode import (
+    CorruptImage,
+    Decoded,
+    Failure,
+    RawImages,
+    decode_rows,
+    row_digest,
+    unreadable,
+    why,
+)
 from logitmix_hf.vision.data.sizes import Shape
 from logitmix_hf.vision.data.sources import RawSplit
 from logitmix_hf.vision.data.splits import MemorySplit, Split, StreamedSplit
@@ -80,7 +89,7 @@ class SplitReader:
             digest.update(decoded.digests[at[sample]].tobytes())
         else:
             for row in idx[sample].tolist():
-                digest.update(row_digest(raw.images.read(row)))
+                digest.update(row_digest(_read(raw.images, row)))
         self._digests[name] = digest.digest()
 
     def _decoded(self, images: RawImages, rows: np.ndarray, side: int, what: str) -> Decoded:
@@ -103,3 +112,10 @@ class SplitReader:
         for name in sorted(self._digests):
             digest.update(name.encode() + self._digests[name])
         return digest.hexdigest()[:16]
+
+
+def _read(images: RawImages, row: int) -> bytes:
+    try:
+        return images.read(row)
+    except OSError as error:
+        raise CorruptImage(unreadable([Failure(images.name(row), why(error))], 1)) from error

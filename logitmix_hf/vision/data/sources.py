@@ -157,7 +157,8 @@ def _class_folders(folder: Path, needs: Needs) -> ImageSource:
     called = {key: found[role].folder for key, role in {**roles, **dict.fromkeys(test, "test")}.items()}
     note = f"the folder {found[held[0]].folder}" if held else ""
     train = splits["train"] if needs.train else None
-    return ImageSource("folder", word, word, names, train, validation, test, note=note, called=called)
+    notes = tuple(dict.fromkeys(line for role in splits for line in found[role].notes))
+    return ImageSource("folder", word, word, names, train, validation, test, note=note, notes=notes, called=called)
 
 
 def _keys(judged: Sequence[str]) -> list[str]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 from picturefiles import encoded, noise
-from PIL import Image
+from PIL import Image, ImageOps
 
 from logitmix_hf.vision.data.decode import BoundedImages, CorruptImage, decode, decode_rows, read_image, scan, square
 
@@ -214,3 +216,76 @@ def test_an_image_that_would_fill_the_memory_is_not_unpacked():
     assert read_image(BoundedImages(Bytes(small), max_pixels=35), 0, 3).size == (7, 5)
     with pytest.raises(ValueError, match="--max_pixels"):
         decode(bomb(20_000), 1)  # above Pillow's own bound too
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_undone_as_pillow_does(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(COLOUR, "TIFF" if orientation % 2 else "PNG", exif=exif)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(pixels(data), np.asarray(expected))
+    assert scan(Bytes(data), np.arange(1)).sizes.tolist() == [list(expected.size)]
+
+
+def exif_bytes(*entries: bytes) -> bytes:
+    """A little-endian TIFF directory in EXIF's envelope."""
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+
+
+ORIENTATION = struct.pack("<HHII", 0x0112, 3, 1, 6)
+BROKEN = {
+    "a text for a number": struct.pack("<HHI4s", 0x0102, 2, 3, b"8 8\0"),
+    "a type that is none": struct.pack("<HHII", 0x0102, 99, 1, 8),
+    "an offset beyond the end": struct.pack("<HHII", 0x010F, 2, 500, 70_000),
+    "numbers for a text": struct.pack("<HHII", 0x010E, 3, 1, 7),
+}
+
+
+@pytest.mark.parametrize("tag", BROKEN.values(), ids=BROKEN)
+def test_a_good_photograph_with_a_broken_tag_is_turned_and_read(tag):
+    plain = encoded(COLOUR, "JPEG", quality=100)
+    expected = np.rot90(np.asarray(Image.open(io.BytesIO(plain))), -1)
+    data = encoded(COLOUR, "JPEG", quality=100, exif=exif_bytes(tag, ORIENTATION))
+    np.testing.assert_array_equal(pixels(data), expected)
+    assert scan(Bytes(data), np.arange(1)).sizes.tolist() == [[5, 7]]
+
+
+NO_ORIENTATION = [
+    b"Exif\0\0",
+    b"Exif\0\0II*\0\xff\xff\xff\xff",
+    exif_bytes(struct.pack("<HHII", 0x0112, 3, 1, 77)),
+    exif_bytes(struct.pack("<HHI4s", 0x0112, 2, 3, b"up\0\0")),
+]
+
+
+@pytest.mark.parametrize("exif", NO_ORIENTATION)
+def test_an_orientation_that_is_none_turns_nothing(exif):
+    data = encoded(COLOUR, "JPEG", quality=100, exif=exif)
+    np.testing.assert_array_equal(pixels(data), np.asarray(Image.open(io.BytesIO(data))))
+    assert scan(Bytes(data), np.arange(1)).sizes.tolist() == [[7, 5]]
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+LARGE = zlib.compress(bytes(3_000_000))
+LARGE_CHUNKS = {
+    "text": png_chunk(b"zTXt", b"Comment\0\0" + LARGE),
+    "international": png_chunk(b"iTXt", b"Comment\0\1\0\0\0" + LARGE),
+    "profile": png_chunk(b"iCCP", b"profile\0\0" + LARGE),
+    "many": png_chunk(b"tEXt", b"Comment\0" + b"x" * 900_000) * 80,
+}
+
+
+@pytest.mark.parametrize("chunk", LARGE_CHUNKS.values(), ids=LARGE_CHUNKS)
+@pytest.mark.parametrize("last", [False, True], ids=["before the pixels", "behind them"])
+def test_large_texts_of_a_png_hinder_nothing(chunk, last):
+    plain = encoded(COLOUR)
+    at = plain.index(b"IEND") - 4 if last else plain.index(b"IDAT") - 4
+    data = plain[:at] + chunk + plain[at:]
+    np.testing.assert_array_equal(pixels(data), COLOUR)
+    assert scan(Bytes(data), np.arange(1)).sizes.tolist() == [[7, 5]]
+    with pytest.raises(Exception, match="(?i)truncated|broken"):  # what is cut short is still told
+        pixels(plain[:at] + chunk + plain[at : at + 20] if not last else plain[: plain.index(b"IDAT") + 10] + chunk)
