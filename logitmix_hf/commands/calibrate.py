@@ -5,16 +5,15 @@ Nothing is trained. Without another flag each half of the judged rows is judged 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.commands.train import run_command
 from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, flag
 from logitmix_hf.modality import TEXT
-from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings, TrainSettings
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
@@ -86,11 +85,4 @@ def _value(argv: Sequence[str], *names: str) -> str | None:
 
 def main(argv: Sequence[str] | None = None, prog: str = "logitmix calibrate") -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _calibrate(sys.argv[1:] if argv is None else list(argv), prog))
-
-
-def _calibrate(argv: Sequence[str], prog: str) -> int:
-    job = parse(argv, prog)
-    from logitmix_hf.training.run import fine_tune
-
-    return fine_tune(job)
+    return run_command(parse, argv, prog)

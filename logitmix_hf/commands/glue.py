@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.commands.train import run_command
 from logitmix_hf.flags import FlagParser, with_recipe
-from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings, TrainSettings
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
@@ -21,9 +21,8 @@ def parse(argv: Sequence[str], prog: str = "logitmix glue") -> TextJob:
     kinds = [TextDataSettings, TextModelSettings, MixArguments, RunSettings, TrainSettings]
     parser = FlagParser(kinds, prog=prog, description=__doc__)
     settings = parser.parse(with_recipe(argv))
-    from logitmix_hf.training.text.job import (
-        TextJob,  # takes as long as all before, which a misspelt flag need not wait
-    )
+    # Here, and not at the top: it takes as long as all before, which a misspelt flag need not wait for.
+    from logitmix_hf.training.text.job import TextJob
 
     job = TextJob(*settings, argv=[*prog.split(), *argv])
     job.name_folder(job.model.model)
@@ -32,14 +31,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix glue") -> TextJob:
 
 def main(argv: Sequence[str] | None = None, prog: str = "logitmix glue") -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _glue(sys.argv[1:] if argv is None else list(argv), prog))
-
-
-def _glue(argv: Sequence[str], prog: str) -> int:
-    job = parse(argv, prog)
-    from logitmix_hf.training.run import fine_tune
-
-    return fine_tune(job)
+    return run_command(parse, argv, prog)
 
 
 def glue_script() -> None:

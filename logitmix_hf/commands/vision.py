@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.commands.train import run_command
 from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.modality import IMAGE
-from logitmix_hf.process import guarded
 from logitmix_hf.training.settings import RunSettings
 from logitmix_hf.training.vision.settings import FINE_TUNING, ImageDataSettings, ImageModelSettings, VisionTrainSettings
 from logitmix_hf.vision.network_table import is_ours
@@ -26,9 +26,8 @@ def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
     settings = parser.parse(words)
     if not is_ours(settings[1].model):
         settings = parser.parse([*(f"--{name}={value}" for name, value in FINE_TUNING.items()), *words])
-    from logitmix_hf.training.vision.job import (
-        VisionJob,  # takes as long as all before, which a misspelt flag need not wait
-    )
+    # Here, and not at the top: it takes as long as all before, which a misspelt flag need not wait for.
+    from logitmix_hf.training.vision.job import VisionJob
 
     job = VisionJob(*settings, argv=[*prog.split(), *argv])
     chosen = job.mix.filled(IMAGE).mixer
@@ -39,14 +38,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
 
 def main(argv: Sequence[str] | None = None, prog: str = "logitmix vision") -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _vision(sys.argv[1:] if argv is None else list(argv), prog))
-
-
-def _vision(argv: Sequence[str], prog: str) -> int:
-    job = parse(argv, prog)
-    from logitmix_hf.training.run import fine_tune
-
-    return fine_tune(job)
+    return run_command(parse, argv, prog)
 
 
 def vision_script() -> None:
