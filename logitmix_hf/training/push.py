@@ -11,16 +11,17 @@ from logitmix_hf.reporting.folder import RunFolder
 
 
 def push(folder: RunFolder, target: hub.HubOptions) -> int:
-    """Push a finished run; 0, or 3 with the command that pushes later, or 130 where somebody did not want to wait."""
+    """Push a finished run; 0, or 3 with the command that pushes later, or 130 or 143 where somebody did not want to wait."""
     assert target.repo_id is not None
     where = (folder.path, target.repo_id, target.token, target.private, target.revision)
     try:
         address = hub.push_run(*where, say=_say)
     except hub.PushFailed as problem:
         line, code = f"error: {problem}", 3
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # the latter in a training, and of SIGTERM
         again = hub.push_command(folder.path, target.repo_id, target.revision)
-        line, code = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}", 130
+        line = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}"
+        code = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 130
     else:
         print(f"pushed to {scrub(address)}")
         return 0

@@ -254,8 +254,13 @@ def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> Use
 def _interrupted(folder: RunFolder, code: int) -> int:
     if is_main_process():
         last = get_last_checkpoint(str(folder.path)) if folder.path.is_dir() else None
-        if folder.locked and folder.holds_run() and folder.read_json("run.json").get("status") == "running":
+        status = folder.read_json("run.json").get("status") if folder.locked and folder.holds_run() else None
+        if status == "running":
             folder.update_record(status="interrupted", finished=now())
-        state = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
-        print(f"interrupted by signal {code - 128}: {state}.", file=sys.stderr)
+        kept = f"saved {last}; go on with the same command and --resume" if last else "nothing was trained yet"
+        if status == "done":
+            kept = (
+                f"the run is done and saved; `logitmix card {folder.path}` writes its card, `logitmix push` pushes it"
+            )
+        print(f"interrupted by signal {code - 128}: {kept}.", file=sys.stderr)
     return code

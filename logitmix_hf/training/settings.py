@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from transformers.trainer_utils import IntervalStrategy
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flags import flag
+from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
 
 
@@ -112,9 +115,19 @@ class TrainSettings(TrainingArguments):
         if not math.isfinite(self.weight_decay):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         self._check_best()
+        self._mean_the_cpu()
         super().__post_init__()
         for name, value in by_score(self).items():
             setattr(self, name, value)
+
+    def _mean_the_cpu(self) -> None:
+        """Several processes on a machine without an accelerator: without ``use_cpu`` each would train alone, on all rows,
+        and all write the one folder."""
+        processes = int(os.environ.get("WORLD_SIZE") or 1)
+        if processes > 1 and not self.use_cpu and not torch.accelerator.is_available():
+            self.use_cpu = True
+            if is_main_process():
+                print(f"{processes} processes and no GPU: they train together on the CPU (--use_cpu).", file=sys.stderr)
 
     def _check_best(self) -> None:
         """Require a score that is better at one end, and a direction that is the score's own."""

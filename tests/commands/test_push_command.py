@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from cardrun import record, write_run
 from huggingface_hub import constants
@@ -84,14 +87,12 @@ def test_a_token_that_will_not_do_ends_with_2(run, to, capsys, token):
     assert token not in line
 
 
-def test_an_interrupted_push_says_how_it_goes_on(run, to, capsys, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(hub_module, "_commit", interrupted)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_push_says_how_it_goes_on(run, to, capsys, monkeypatch, number, code):
+    monkeypatch.setattr(hub_module, "_commit", lambda *_, **__: os.kill(os.getpid(), number))
     with LoopbackHub() as hub:
         to(hub)
-        assert pushed(run) == 130
+        assert pushed(run) == code
     assert last_line(capsys).endswith(f"Go on with: logitmix push {run} --hub_model_id ada/rte-logitmix")
 
 

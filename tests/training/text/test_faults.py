@@ -138,12 +138,15 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_step_and_term(long_run
 
 
 def test_two_processes_write_one_run_and_speak_once(tiny_model, files, tmp_path):
-    argv = flags(tiny_model, files, tmp_path / "out")
+    argv = flags(tiny_model, files, tmp_path / "out", use_cpu=None)  # which is meant where there is no GPU
     process = start(argv, *TWO)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err[-3000:]
     assert out.count("method ") == 1
     assert json.loads((tmp_path / "out" / "eval_results.json").read_text())["eval_samples"] == 24
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["environment"]["processes"] == 2
+    if not torch.accelerator.is_available():
+        assert err.count("2 processes and no GPU") == 1
     wrong = start([*argv, "--alpha", "-1"], *TWO)
     _, err = wrong.communicate(timeout=300)
     assert err.count("error: alpha") == 1

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,32 @@ def test_a_run_is_pushed_under_the_name_of_its_folder(here, tiny_model, files, t
     assert out.rstrip().endswith("/ada/by-name")
     assert TOKEN not in out + err
     assert "hub_strategy" not in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_push_of_a_run_advises_to_push_and_not_to_resume(
+    here, tiny_model, files, tmp_path, capfd, monkeypatch, number, code
+):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("logitmix_hf.reporting.hub._commit", lambda *_, **__: os.kill(os.getpid(), number))
+    argv = flags(tiny_model, files, tmp_path / "run", push_to_hub="true", method="vanilla", max_steps=2)
+    with LoopbackHub(token=TOKEN) as hub:
+        here(hub)
+        assert main(argv) == code
+    said = capfd.readouterr().err
+    assert said.rstrip().endswith(f"Go on with: logitmix push {tmp_path / 'run'} --hub_model_id ada/run")
+    assert "--resume" not in said
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "done"
+
+
+def test_a_run_that_is_interrupted_after_its_end_is_not_said_to_need_more(
+    tiny_model, files, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr("logitmix_hf.training.judge.write_last_card", lambda _: os.kill(os.getpid(), signal.SIGINT))
+    assert main(flags(tiny_model, files, tmp_path / "run", method="vanilla", max_steps=2)) == 130
+    said = capfd.readouterr().err.splitlines()[-1]
+    assert f"the run is done and saved; `logitmix card {tmp_path / 'run'}`" in said
+    assert "--resume" not in said
 
 
 @pytest.mark.parametrize(
