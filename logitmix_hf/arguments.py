@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from logitmix_hf.class_weights import read_class_weights
 from logitmix_hf.errors import UserError, check_choice, check_number, pick
 from logitmix_hf.methods import METHODS, Method, check_weights
 from logitmix_hf.modality import (
@@ -118,7 +119,10 @@ class MixArguments:
         "loss", 0, "passes with dropout of method vwci; default 5 there, and with method vanilla a number means vwci",
         "Seo et al. 2019 takes 5",
     )  # fmt: skip
-    class_weights: list[float] | None = _field("loss", None, "a weight for each class, in the order of the labels")
+    class_weights: list[str] | list[float] | dict[str, float] | str | None = _field(
+        "loss", None, "weights of classes: balanced (by their counts in train), name=weight,…, or a number for each in the"
+        " order of the labels; of several labels a row they weigh the positives",
+    )  # fmt: skip
     members: int | None = _field(
         "members", None, "subnetworks in the network; default 2 for mimo, linear_mixmo and cut_mixmo", only=IMAGE
     )
@@ -188,8 +192,7 @@ class MixArguments:
         check_number("confidence_penalty", self.confidence_penalty, low=0)
         if self.lam is not None:
             check_number("lam", self.lam, low=0, high=1)
-        for weight in self.class_weights or ():
-            check_number("class_weights", weight, low=0)
+        object.__setattr__(self, "class_weights", read_class_weights(self.class_weights))
         check_weights(self.weights)
         self._check_vwci()
         self._check_members()

@@ -146,7 +146,7 @@ def _reading(hint: Any) -> dict[str, Any]:
     """How argparse reads a value of this type."""
     several = [kind for kind in get_args(hint) if kind is not NoneType]
     if NoneType in get_args(hint):
-        (hint,) = several  # or None, which no word means
+        hint = several[0]  # what words are read as; None is what no word means
     if get_origin(hint) is Literal:
         return {"choices": get_args(hint)}
     if get_origin(hint) is list:

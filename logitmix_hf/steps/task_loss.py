@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 from torch import Tensor, nn
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.class_weights import BALANCED, weights_in_order
 from logitmix_hf.errors import UserError
 from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, settle_problem
 from logitmix_hf.models.unwrap import unwrap
@@ -47,9 +49,7 @@ class TaskLoss:
     def _new(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
         mix = self.mix
         problem = settle_problem(getattr(model, "config", None), logits, labels)
-        classes = mix.class_weights
-        if classes is not None and (problem == REGRESSION or len(classes) != logits.shape[1]):
-            raise UserError(f"class_weights has {len(classes)} values for {logits.shape[1]} outputs ({problem}).")
+        classes = self._class_weights(model, problem, logits.shape[1])
         if weights["sim"] and mix.mixer != "spans" and mix.site == "pooled":
             warnings.warn(
                 "site 'pooled' lies right before a linear layer, where mixed logits are the mixture of logits already:"
@@ -65,3 +65,19 @@ class TaskLoss:
             problem_type=problem,
             class_weights=classes,
         ).to(logits.device)
+
+    def _class_weights(self, model: nn.Module, problem: str, outputs: int) -> list[float] | None:
+        asked: Any = self.mix.class_weights
+        if asked is None:
+            return None
+        if asked == BALANCED:
+            raise UserError(
+                f"class_weights {BALANCED!r} counts training rows, which a loss does not see: give a number for each class,"
+                " as sklearn.utils.class_weight.compute_class_weight finds it. (The commands count for themselves.)"
+            )
+        if isinstance(asked, dict):
+            names = getattr(getattr(model, "config", None), "id2label", None) or {}
+            asked = weights_in_order(asked, [names.get(number, str(number)) for number in range(outputs)], None)
+        if problem == REGRESSION or len(asked) != outputs:
+            raise UserError(f"class_weights has {len(asked)} values for {outputs} outputs ({problem}).")
+        return asked

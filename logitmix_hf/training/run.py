@@ -12,10 +12,13 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import EarlyStoppingCallback, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
+from logitmix_hf.arguments import MixArguments
+from logitmix_hf.class_weights import read_class_weights, weights_in_order
 from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
@@ -77,7 +80,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     set_seed(training.seed)
     loaded = job.load()
     data = loaded.data
-    _check_loss(job, data)
+    mix = _weighed(job, loaded)
     _check_batches(job, loaded)
     _check_best_score(job, data)
     protocols.check_rows(job, data)
@@ -89,7 +92,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     trainer = job.trainer_class(
         model=loaded.model,
         args=_arguments(training, loaded.changed),
-        mix=job.mix,
+        mix=mix,
         train_dataset=loaded.splits.get("train"),
         eval_dataset=loaded.splits.get(data.judged[0].name if data.judged else ""),
         data_collator=loaded.collator if scale is None else scale.collator(loaded.collator),  # type: ignore[arg-type]
@@ -162,14 +165,10 @@ def _check_batches(job: Job, loaded: Loaded) -> None:
         )
 
 
-def _check_loss(job: Job, data: TaskData[Any]) -> None:
-    """Require what the flags say of the loss to fit the labels, which are known only now."""
-    weights = job.mix.class_weights
-    if weights is not None and len(weights) != len(data.label_names):
-        raise UserError(
-            f"--class_weights has {len(weights)} values, the data has {len(data.label_names)} labels"
-            f" ({', '.join(data.label_names) or 'a value'}): give one each, in this order."
-        )
+def _weighed(job: Job, loaded: Loaded) -> MixArguments:
+    """What is mixed, with a number for each class, told where it was not given as one. What the flags say of the loss must fit
+    the labels, which are known only now."""
+    data, asked = loaded.data, read_class_weights(job.mix.class_weights)
     given = {
         "label_smoothing_factor": job.training.label_smoothing_factor,
         "confidence_penalty": job.mix.confidence_penalty,
@@ -177,6 +176,17 @@ def _check_loss(job: Job, data: TaskData[Any]) -> None:
     for name, value in given.items():
         if value and data.problem == REGRESSION:
             raise UserError(f"--{name} {value:g} needs classes, but {data.name} is a regression: leave it out.")
+    if asked is None:
+        return job.mix
+    if data.problem == REGRESSION:
+        raise UserError(f"--class_weights needs classes, but {data.name} is a regression: leave it out.")
+    train = loaded.splits.get("train")
+    labels = None if train is None else np.asarray(train.labels if hasattr(train, "labels") else train["labels"])
+    weights = weights_in_order(asked, data.label_names, labels)
+    if not isinstance(asked, list) and is_main_process():
+        pairs = [f"{name!r} {weight:.4g}" for name, weight in zip(data.label_names, weights, strict=True)]
+        print(f"class weights: {', '.join(pairs[:20])}{' …' if len(pairs) > 20 else ''}", file=sys.stderr)
+    return replace(job.mix, class_weights=weights)
 
 
 def _check_best_score(job: Job, data: TaskData[Any]) -> None:

@@ -16,7 +16,7 @@ FLOORS = (
     ("redact",),
     ("errors",),
     ("disk", "lock", "process", "tables", "lazy"),
-    ("plan", "methods", "flags", "evaluation", "builtin"),
+    ("plan", "methods", "flags", "class_weights", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),
     ("modality",),
