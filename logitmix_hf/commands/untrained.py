@@ -119,6 +119,8 @@ class CalibrateImages(Untrained, VisionJob):
     def load(self) -> Loaded:
         loaded = super().load()
         source = self.found.source
+        if getattr(loaded.model.config, "num_channels", None) == 1:  # the copy takes colour
+            return loaded
         try:  # the copy prepares images as the model does
             return replace(loaded, processor=AutoImageProcessor.from_pretrained(source.path, **source.options()))
         except Exception:  # a folder of weights alone gets the one that judged it

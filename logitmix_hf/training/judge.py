@@ -26,6 +26,7 @@ from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.push import push
+from logitmix_hf.vision.colour import in_colour
 
 OUTPUTS = ("logits", "member_logits")
 """What is kept of a model's outputs: (B, C), and of one that holds several members (B, M, C)."""
@@ -128,7 +129,9 @@ def _some_inputs(trainer: MixTrainer, split: Any) -> dict[str, torch.Tensor]:
 
 
 def _save(trainer: MixTrainer, path: str) -> None:
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(path)  # type: ignore[union-attr]
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
+    with in_colour(model) as weights:
+        model.save_pretrained(path, state_dict=weights)
     trainer.processing_class.save_pretrained(path)  # type: ignore[union-attr]
 
 
