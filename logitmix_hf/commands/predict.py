@@ -40,6 +40,8 @@ class PredictSettings:
     top_k: int | None = flag("output", None, "the k likeliest labels, each with its probability")
     abstain_below: float | None = flag("output", None, "no label where the probability is below this")
     threshold: float | None = flag("output", None, "multi-label: say the labels above this probability; default 0.5")
+    probabilities: bool = flag("output", False, "the probability of every label, each in a column of its own")
+    keep: str | None = flag("output", None, "columns of the input that go into the output (id,text), or all")
 
     def __post_init__(self) -> None:
         check_choice("on_error", self.on_error, ON_ERROR)
@@ -89,10 +91,18 @@ def _predict(settings: PredictSettings) -> int:
     kind = output_kind(settings.output, settings.output_format, settings.overwrite, source)
     found = find_classifier(str(settings.model), settings.model_revision, settings.hub_token)
     answers = Answers(
-        found.problem, found.label_names, settings.top_k, settings.abstain_below, settings.threshold
+        found.problem,
+        found.label_names,
+        settings.top_k,
+        settings.abstain_below,
+        settings.threshold,
+        each=settings.probabilities,
     )  # before the input: these mistakes need no file
     asked = settings.columns(found.modality)
-    data = open_input(source, found.modality, settings.input_format, asked, found.columns, f"--model {found.name}")
+    keep = tuple(name.strip() for name in (settings.keep or "").split(",") if name.strip())
+    data = open_input(
+        source, found.modality, settings.input_format, asked, found.columns, f"--model {found.name}", keep
+    )
     usable_device(settings.device)
     with bars_for_people():
         classifier = found.load(settings.device, settings.dtype, settings.max_length)
@@ -100,7 +110,7 @@ def _predict(settings: PredictSettings) -> int:
     counts = write_answers(
         classifier,
         data,
-        replace(answers, files=data.files),
+        replace(answers, files=data.files, kept=data.kept),
         settings.output,
         kind,
         batch_size=settings.batch_size,

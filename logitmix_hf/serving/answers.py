@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ class Answers:
                    the least of all max(p, 1 - p), that of the least sure yes or no.
     threshold:     multi-label: probability above which a label is said.
     files:         whether rows have a file's name.
+    kept:          columns of the input that stand before the answer, with their kinds; one that is called like a column of
+                   the answer is called ``input_NAME``.
+    each:          the probability of every label as well, as ``p_NAME``.
 
     Raises:
         UserError: for a number out of range, or one that the problem has no use for.
@@ -35,9 +39,12 @@ class Answers:
     abstain_below: float | None = None
     threshold: float | None = None
     files: bool = False
+    kept: Mapping[str, str] = field(default_factory=dict)
+    each: bool = False
 
     def __post_init__(self) -> None:
-        given = {"top_k": self.top_k, "abstain_below": self.abstain_below, "threshold": self.threshold}
+        given: dict[str, Any] = {"top_k": self.top_k, "abstain_below": self.abstain_below, "threshold": self.threshold}
+        given["probabilities"] = self.each or None
         for name, value in given.items():
             if value is None:
                 continue
@@ -45,7 +52,8 @@ class Answers:
                 raise UserError(
                     f"--{name} is for classes, and this model is a regression: it gives a value. Leave it out."
                 )
-            check_number(name, value, low=1 if name == "top_k" else 0, high=np.inf if name == "top_k" else 1)
+            if name != "probabilities":
+                check_number(name, value, low=1 if name == "top_k" else 0, high=np.inf if name == "top_k" else 1)
         if self.threshold is not None and (self.problem != MULTI or self.top_k is not None):
             why = (
                 "with --top_k every row gets as many labels"
@@ -56,15 +64,39 @@ class Answers:
 
     @property
     def columns(self) -> dict[str, str]:
-        """Name to kind of value: "index", "text", "number", "boolean", "texts" or "numbers"."""
-        columns = {"index": "index", **({"file": "text"} if self.files else {})}
+        """Name to kind of value: "index", "text", "number", "boolean", "texts" or "numbers"; of columns of the input also
+        "real", a number that is not rounded, or "any"."""
+        kept = {self._kept_names[name]: kind for name, kind in self.kept.items()}
+        return self._row_columns | kept | self._answer_columns
+
+    @property
+    def _row_columns(self) -> dict[str, str]:
+        return {"index": "index", **({"file": "text"} if self.files else {})}
+
+    @property
+    def _answer_columns(self) -> dict[str, str]:
         if self.problem == REGRESSION:
-            return columns | {"value": "number"}
-        if self._all_likely:
-            columns |= {"labels": "texts", "probabilities": "numbers"}
+            return {"value": "number"}
+        columns = {"labels": "texts", "probabilities": "numbers"} if self._all_likely else {}
         for place in range(0 if self._all_likely else self._places):
             columns |= {_nth("label", place): "text", _nth("probability", place): "number"}
-        return columns | ({} if self.abstain_below is None else {"abstained": "boolean"})
+        if self.abstain_below is not None:
+            columns |= {"abstained": "boolean"}
+            columns |= {_suggested(name): kind for name, kind in columns.items() if name.startswith("label")}
+        return columns | ({f"p_{name}": "number" for name in self.label_names} if self.each else {})
+
+    @cached_property
+    def _kept_names(self) -> dict[str, str]:
+        """Of each column of the input, what it is called in the output."""
+        taken, names = {*self._row_columns, *self._answer_columns, *self.kept}, {}
+        for name in self.kept:
+            own = name
+            if name in self._row_columns or name in self._answer_columns:
+                while own in taken:
+                    own = f"input_{own}"
+            taken.add(own)
+            names[name] = own
+        return names
 
     @property
     def _all_likely(self) -> bool:
@@ -76,7 +108,11 @@ class Answers:
 
     def of(self, rows: Sequence[InputRow], logits: np.ndarray) -> list[dict[str, Any]]:
         """One answer a row, by column; logits (B, C), finite."""
-        heads = [{"index": row.index, **({"file": row.file} if self.files else {})} for row in rows]
+        heads = [
+            {"index": row.index, **({"file": row.file} if self.files else {})}
+            | {own: row.kept.get(name) for name, own in self._kept_names.items()}
+            for row in rows
+        ]
         if self.problem == REGRESSION:
             return [head | {"value": float(value)} for head, value in zip(heads, logits[:, 0], strict=True)]
         probabilities = Predictions(logits, None, self.label_names, self.problem).probabilities
@@ -95,13 +131,20 @@ class Answers:
             for place, number in enumerate(order[: self._places]):
                 answer[_nth("label", place)] = self.label_names[number]
                 answer[_nth("probability", place)] = float(p[number])
-        if self.abstain_below is None:
-            return answer
-        confidence = np.maximum(p, 1 - p).min() if self.problem == MULTI else p.max()
-        abstained = bool(confidence < self.abstain_below)
-        if abstained:
-            answer |= {name: None for name in answer if name.startswith("label")}
-        return answer | {"abstained": abstained}
+        if self.abstain_below is not None:
+            confidence = np.maximum(p, 1 - p).min() if self.problem == MULTI else p.max()
+            abstained = bool(confidence < self.abstain_below)
+            labels = {name: value for name, value in answer.items() if name.startswith("label")}
+            answer |= {"abstained": abstained, **{_suggested(name): value for name, value in labels.items()}}
+            answer |= dict.fromkeys(labels) if abstained else {}
+        if self.each:
+            answer |= {f"p_{name}": float(value) for name, value in zip(self.label_names, p, strict=True)}
+        return answer
+
+
+def _suggested(name: str) -> str:
+    """Where a label stands, too, that is not said where the model abstains."""
+    return name.replace("label", "suggestion", 1)
 
 
 def _nth(name: str, place: int) -> str:

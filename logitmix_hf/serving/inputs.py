@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from logitmix_hf.vision.data.files import IMAGE_SUFFIXES, ImageWalk
 
 TEXT_NAMES = ("text", "sentence")
 """Of several columns of texts, the one that is meant where nothing says otherwise."""
+ALL = "all"
+"""Every column of the input, as ``--keep`` says it."""
 IMAGE_NAMES = ("image", "img", "file", "file_name", "filename", "path", "image_path")
 _NO_INPUT = ("label", "labels", "idx", "id", "index")
 
@@ -29,6 +31,7 @@ class InputRow:
     value: a text or a pair of texts; of an image its path or its encoded bytes.
     file:  the image's file as the output names it, "" where there is none.
     wrong: why it cannot be classified, else "".
+    kept:  the input's columns that go into the output, by name.
     """
 
     index: int
@@ -36,22 +39,31 @@ class InputRow:
     value: Any = None
     file: str = ""
     wrong: str = ""
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Input:
-    """Rows and what is known of them. files: whether they are image files with a name. notes: what was surprising about
+    """Rows and what is known of them. files: whether they are image files with a name. kept: the columns that go into the
+    output, each with its kind as :class:`~logitmix_hf.serving.answers.Answers` has them. notes: what was surprising about
     the rows read so far, one line each."""
 
     name: str
     rows: Iterator[InputRow]
     total: int | None = None
     files: bool = False
+    kept: Mapping[str, str] = field(default_factory=dict)
     notes: Callable[[], list[str]] = list
 
 
 def open_input(
-    source: str, modality: str, kind: str | None, asked: tuple[str, ...], trained: tuple[str, ...] = (), by: str = ""
+    source: str,
+    modality: str,
+    kind: str | None,
+    asked: tuple[str, ...],
+    trained: tuple[str, ...] = (),
+    by: str = "",
+    keep: tuple[str, ...] = (),
 ) -> Input:
     """The rows of ``source``: a table, a folder of images or one image; ``-`` is a pipe.
 
@@ -59,6 +71,7 @@ def open_input(
         kind: the table's kind where its suffix does not say it.
         asked: the columns of ``--text_columns`` or ``--image_column``; () when the flag was not given.
         trained: the text columns that the run ``by`` was trained on.
+        keep: columns that go into the output as they are; :data:`ALL` for every one.
 
     Raises:
         UserError: for a source that is missing or not of this modality, and columns that do not exist.
@@ -70,13 +83,39 @@ def open_input(
                 f"--input {source!r} is a folder, and {by} reads texts: give a file ({', '.join(SUFFIXES)})."
             )
         table = open_rows(source, kind, asked or trained or TEXT_NAMES[:1])
-        return _texts(table, _text_columns(table, asked, trained, by))
+        return _texts(table, _text_columns(table, asked, trained, by), _kept(table, keep))
+    if (
+        keep
+        and source != "-"
+        and ((path.is_dir() and not is_saved(path)) or (path.suffix.lower() in IMAGE_SUFFIXES and kind is None))
+    ):
+        raise UserError(
+            f"--keep names columns of a table, and --input {source!r} holds images, whose names stand under 'file': leave it"
+            " out."
+        )
     if source != "-" and path.is_dir() and not is_saved(path):
         return _folder(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and kind is None and path.is_file():
         return Input(source, iter([InputRow(0, source, path, _path_text(path))]), 1, files=True)
     table = open_rows(source, kind, asked or IMAGE_NAMES[:1])
-    return _images(table, _image_column(table, asked))
+    return _images(table, _image_column(table, asked), _kept(table, keep))
+
+
+def _kept(table: Table, asked: tuple[str, ...]) -> dict[str, str]:
+    """The columns that go into the output, with their kinds: of a table with types its numbers and truths, else "any"."""
+    if asked == (ALL,):
+        seen = {name for record in table.look() for name in record.values or ()}  # images of a typed table are not
+        names = [name for name in table.columns if name in seen]
+    else:
+        names = [table.require(name, "keep") for name in dict.fromkeys(asked)]
+    return {name: _kind(table, name) for name in names}
+
+
+def _kind(table: Table, name: str) -> str:
+    found = {type(value) for record in table.look() if (value := (record.values or {}).get(name)) is not None}
+    if not table.has_types or len(found) != 1:
+        return "any"
+    return {bool: "boolean", int: "index", float: "real"}.get(found.pop(), "any")
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------
@@ -113,14 +152,13 @@ def _holds_texts(table: Table, name: str) -> bool:
     return any(isinstance(value, str) and not NUMBER.fullmatch(value) for value in values)
 
 
-def _texts(table: Table, columns: tuple[str, ...]) -> Input:
+def _texts(table: Table, columns: tuple[str, ...], kept: dict[str, str]) -> Input:
     def value(values: dict[str, Any]) -> Any:
         texts = tuple(_text(values, name) for name in columns)
         return texts if len(texts) == 2 else texts[0]
 
-    return Input(
-        table.name, _rows(table, columns, lambda values: (value(values), "")), table.total, notes=table.note_lines
-    )
+    rows = _rows(table, columns, lambda values: (value(values), ""), kept)
+    return Input(table.name, rows, table.total, kept=kept, notes=table.note_lines)
 
 
 def _text(values: dict[str, Any], name: str) -> str:
@@ -167,7 +205,7 @@ def _image_column(table: Table, asked: tuple[str, ...]) -> str:
     return (found or table.columns)[0]
 
 
-def _images(table: Table, column: str) -> Input:
+def _images(table: Table, column: str, kept: dict[str, str]) -> Input:
     def value(values: dict[str, Any]) -> tuple[Any, str]:
         image = values.get(column)
         if isinstance(image, dict):  # as datasets stores it
@@ -181,7 +219,7 @@ def _images(table: Table, column: str) -> Input:
 
     first = (record.values.get(column) for record in table.look() if record.values)
     files = any(isinstance(one, str) for one in first)
-    return Input(table.name, _rows(table, (column,), value), table.total, files, table.note_lines)
+    return Input(table.name, _rows(table, (column,), value, kept), table.total, files, kept, table.note_lines)
 
 
 def _path_text(path: Path) -> str:
@@ -196,9 +234,9 @@ class _Unfit(Exception):
 
 
 def _rows(
-    table: Table, columns: tuple[str, ...], read: Callable[[dict[str, Any]], tuple[Any, str]]
+    table: Table, columns: tuple[str, ...], read: Callable[[dict[str, Any]], tuple[Any, str]], kept: Mapping[str, str]
 ) -> Iterator[InputRow]:
-    for index, record in enumerate(table.read(list(columns))):
+    for index, record in enumerate(table.read(list(dict.fromkeys((*columns, *kept))))):
         where = f"{table.name}, {record.where}"
         if record.values is None:
             yield InputRow(index, where, wrong=record.wrong)
@@ -208,4 +246,4 @@ def _rows(
         except _Unfit as unfit:
             yield InputRow(index, where, wrong=str(unfit))
         else:
-            yield InputRow(index, where, value, file)
+            yield InputRow(index, where, value, file, kept={name: record.values.get(name) for name in kept})

@@ -83,12 +83,12 @@ class _Csv:
     """Lists as JSON, truth as true and false, probabilities to six digits, nothing where there is no answer."""
 
     def __init__(self, file: IO[str], columns: Mapping[str, str]) -> None:
-        self.file, self.columns = file, list(columns)
+        self.file, self.columns = file, columns
         self.writer = csv.writer(file, lineterminator="\n")
         self.writer.writerow(self.columns)
 
     def write(self, answer: Mapping[str, Any]) -> None:
-        self.writer.writerow([_cell(_rounded(answer[name])) for name in self.columns])
+        self.writer.writerow([_cell(_rounded(answer[name], kind)) for name, kind in self.columns.items()])
 
     def flush(self) -> None:
         self.file.flush()
@@ -98,11 +98,11 @@ class _JsonLines:
     """One object a row, probabilities to six digits, null where there is no answer."""
 
     def __init__(self, file: IO[str], columns: Mapping[str, str]) -> None:
-        self.file, self.columns = file, list(columns)
+        self.file, self.columns = file, columns
 
     def write(self, answer: Mapping[str, Any]) -> None:
-        values = {name: _rounded(answer[name]) for name in self.columns}
-        self.file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        values = {name: _rounded(answer[name], kind) for name, kind in self.columns.items()}
+        self.file.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
 
     def flush(self) -> None:
         self.file.flush()
@@ -111,16 +111,24 @@ class _JsonLines:
 _LINES = {"csv": _Csv, "jsonl": _JsonLines}
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, kind: str) -> Any:
+    if kind not in ("number", "numbers"):  # the input's own is not touched
+        return value
     if isinstance(value, list):
-        return [_rounded(one) for one in value]
+        return [_rounded(one, kind) for one in value]
     return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, list):
-        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str) if not isinstance(value, bytes) else repr(value)
 
 
 class _Parquet:
@@ -132,11 +140,14 @@ class _Parquet:
             "index": pa.int64(),
             "text": pa.string(),
             "number": pa.float64(),
+            "real": pa.float64(),
+            "any": pa.string(),
             "boolean": pa.bool_(),
             "texts": pa.list_(pa.string()),
             "numbers": pa.list_(pa.float64()),
         }
         self.schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+        self.mixed = [name for name, kind in columns.items() if kind == "any"]
         self.file, self.rows = parquet.ParquetWriter(path, self.schema), list[Mapping[str, Any]]()
 
     def __enter__(self) -> _Parquet:
@@ -148,6 +159,8 @@ class _Parquet:
         self.file.close()
 
     def write(self, answer: Mapping[str, Any]) -> None:
+        if self.mixed:
+            answer = {**answer, **{name: _text(answer[name]) for name in self.mixed}}
         self.rows.append(answer)
         if len(self.rows) >= _GROUP:
             self._write_group()

@@ -66,7 +66,8 @@ def test_the_three_formats_say_the_same(folder, table, tmp_path, capsys):
         assert predict(*flags, "--output", tmp_path / f"out.{suffix}") == 0
     frame = pq.read_table(tmp_path / "out.parquet").to_pylist()
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert list(frame[0]) == ["index", "label", "probability", "label_2", "probability_2", "abstained"]
+    named = ["index", "label", "probability", "label_2", "probability_2", "abstained", "suggestion", "suggestion_2"]
+    assert list(frame[0]) == named
     assert lines == [{key: pytest.approx(value, abs=1e-5) if isinstance(value, float) else value
                       for key, value in row.items()} for row in frame]  # fmt: skip
     for row, line in zip(cells((tmp_path / "out.csv").read_text()), lines, strict=True):
@@ -86,8 +87,11 @@ NAMES = ("a", "b", "c")
 def test_several_labels_a_row():
     """By hand: sigmoid(2) = .8808, sigmoid(.1) = .5250, sigmoid(-1) = .2689, sigmoid(0) = 1/2."""
     said = Answers(MULTI, NAMES, abstain_below=0.6).of(ROWS, LOGITS)
-    assert list(Answers(MULTI, NAMES, abstain_below=0.6).columns) == ["index", "labels", "probabilities", "abstained"]
+    assert list(Answers(MULTI, NAMES, abstain_below=0.6).columns) == [
+        *("index", "labels", "probabilities", "abstained", "suggestions")
+    ]
     assert [row["labels"] for row in said] == [None, None, ["c"]]  # .5250 is no sure yes, 1/2 neither
+    assert [row["suggestions"] for row in said] == [["a", "c"], [], ["c"]]
     assert [row["labels"] for row in Answers(MULTI, NAMES).of(ROWS, LOGITS)] == [["a", "c"], [], ["c"]]
     assert Answers(MULTI, NAMES).of(ROWS, LOGITS)[0]["probabilities"] == pytest.approx([0.8808, 0.5250], abs=1e-4)
     assert Answers(MULTI, NAMES, threshold=0.2).of(ROWS, LOGITS)[0]["labels"] == ["a", "c", "b"]

@@ -59,6 +59,11 @@ class Table:
         return self._first
 
     @property
+    def has_types(self) -> bool:
+        """Whether all values of a column are of one type, which the source knows."""
+        return self._read is not None
+
+    @property
     def columns(self) -> list[str]:
         """Those that exist, or that the first rows have."""
         return self._header or list(dict.fromkeys(key for record in self.look() for key in record.values or ()))
