@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from visionrun import flags, without_pictures
 
 from logitmix_hf.commands.glue import parse as parse_glue
+from logitmix_hf.commands.vision import main
 from logitmix_hf.commands.vision import parse as parse_vision
 from logitmix_hf.errors import UserError
 from logitmix_hf.flags import COMMANDS, read_recipe, recipe_flags, recipes_folder
@@ -48,6 +51,18 @@ SCHEDULES = {
     "patchup_soft_cifar": PATCHUP,
     "saliencymix_cifar": LOGITMIX,
     "resizemix_cifar": (200, 256, 0.2, 5e-4, (), None),
+    **{f"{method}_wideresnet_cifar": (300, 64, 0.05, 6e-4, (100, 200, 225), 0.1) for method in ("vanilla", "mixup")},
+    **{f"{method}_preact_tiny": (1200, 100, 0.2, 1e-4, (600, 900), 0.1) for method in ("vanilla", "mixup", "cutmix")},
+    **{
+        f"{method}_cifar_b{b}": (300, 64, 0.05 / b, 6e-4, (100, 200, 225), 0.1)
+        for method in ("mimo", "linear_mixmo", "cut_mixmo")
+        for b in (2, 4)
+    },
+    **{
+        f"{method}_tiny_b{b}": (1200, 100, 0.2 / b, 1e-4, (600, 900), 0.1)
+        for method in ("linear_mixmo", "cut_mixmo")
+        for b in (2, 4)
+    },
 }
 ROWS = {"cifar": 50_000, "tiny": 100_000, "imagenet": 1_281_167}
 SPELLED_OUT = {
@@ -96,7 +111,8 @@ def test_schedules_are_those_of_the_source(name):
         return
     assert training.lr_gamma == factor
     # Shares of training become the first step of the very epoch, on the data that the row is of.
-    a_epoch = -(-ROWS[name.replace("_fast", "").rpartition("_")[2]] // batch)
+    rows = next(count for data, count in ROWS.items() if f"_{data}" in name)
+    a_epoch = -(-rows * training.batch_repetition // batch)
     steps = epochs * a_epoch
     assert [round(share * steps) for share in training.lr_milestones or []] == [drop * a_epoch for drop in drops]
 
@@ -188,3 +204,35 @@ def test_the_last_recipe_counts_and_ones_own_may_be_for_both(tmp_path):
     with pytest.raises(UserError, match="'speech'; there are glue and vision"):
         job(str(own))
     assert set(COMMANDS.values()) == {"glue", "vision"}
+
+
+MIXMO = [
+    name
+    for name in VISION
+    if "mixmo" in name or "mimo" in name or "preact" in name or name.endswith("wideresnet_cifar")
+]
+
+
+@pytest.mark.parametrize("name", MIXMO)
+def test_the_rows_of_mixmo_train(name, tmp_path, monkeypatch):
+    """Two steps each, of a small network of the same family on digits."""
+    without_pictures(monkeypatch)
+    model = "preactresnet18-1" if "tiny" in name or "preact" in name else "wideresnet-10-1"
+    small = {"max_steps": 2, "max_train_samples": 64, "max_eval_samples": 16, "per_device_train_batch_size": 8}
+    assert (
+        main(flags(tmp_path / name, recipe=name, **{"model": model, **small}, num_train_epochs=None, stem="cifar")) == 0
+    )
+    assert json.loads((tmp_path / name / "trainer_state.json").read_text())["global_step"] == 2
+
+
+def test_every_row_of_the_papers_tables_has_a_command_that_is_understood():
+    """The table on the page: each command parses, and passes every check that comes before data."""
+    page = (recipes_folder().parent / "docs" / "mixmo.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(("| Table", "| Figure"))]
+    commands = [code for line in rows for code in re.findall(r"`(V [^`]+)`", line)]
+    assert len(commands) > 35
+    for code in commands:
+        words = code.replace("V ", "--dataset cifar100 --protocol halves --recipe ", 1).split()
+        if "tiny" in code:
+            words[1] = "tiny-imagenet"
+        parse_vision(words).check()
