@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
     "export": ("commands.export", "write a classifier as ONNX, after it was seen to give the same probabilities"),
     "card": ("commands.card", "write the model card of a finished run again, around what you wrote into it"),
+    "inspect": ("commands.inspect", "tell how active the filters of a trained image network are, member by member"),
     "push": ("commands.push", "push the folder of a finished run to the Hub"),
 }
 """Each command's module, whose ``main`` it is, and what it does. Modules are imported when they are asked for."""
