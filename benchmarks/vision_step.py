@@ -16,13 +16,20 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler reports its own 
 import torch
 from transformers.utils import logging as transformers_logging
 
+from benchmarks.member_steps import PAIRS
 from benchmarks.text_step import machine
 from benchmarks.timing import CLOCKS, Pair, Row, as_json, measure, table
 from benchmarks.vision_steps import BARE, METHODS, SIDE, build_steps, measure_training
 from logitmix_hf.errors import UserError
 
 OVERHEAD, LOGITMIX, PUZZLE = 1.15, 2.1, 3.3
-BARS = {"logitmix": LOGITMIX, "logitmix, cutmix": LOGITMIX, "logitmix, puzzlemix": PUZZLE}
+BARS = {
+    "logitmix": LOGITMIX,
+    "logitmix, cutmix": LOGITMIX,
+    "logitmix, puzzlemix": PUZZLE,
+    "cut_mixmo, 2 members": 1.05,
+    "cut_mixmo, 4 members": 1.10,
+}
 ROWS = {True: 128, False: 16}  # with and without a GPU
 STEPS = {True: 20, False: 2}
 
@@ -32,6 +39,7 @@ def claims() -> list[Pair]:
     return [
         Pair("vanilla", BARE),
         *(Pair(name, "vanilla", BARS.get(name)) for name in METHODS if name != "vanilla"),
+        *PAIRS,
     ]
 
 

@@ -16,9 +16,11 @@ from torch.nn import functional as F
 from transformers import PrinterCallback, TrainerCallback
 
 from benchmarks.image_rivals import MEAN, STD, photographs
+from benchmarks.member_steps import member_steps
 from benchmarks.steps import TrainingStep
 from benchmarks.timing import CLOCKS, Row, quartiles
 from logitmix_hf import MixArguments
+from logitmix_hf.modality import IMAGE
 from logitmix_hf.training.vision.settings import VisionTrainSettings
 from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.networks import build_network, image_processor
@@ -37,6 +39,8 @@ METHODS: dict[str, MixArguments] = {
     "logitmix, separate": MixArguments(method="logitmix", mixer="mixup", bn_mode="separate"),
     "logitmix, stage.2": MixArguments(method="logitmix", mixer="mixup", site="stage.2"),
     f"vwci, {VWCI} passes": MixArguments(method="vanilla", vwci=VWCI),
+    "cut_mixmo, 2 members": MixArguments(method="cut_mixmo"),
+    "cut_mixmo, 4 members": MixArguments(method="cut_mixmo", members=4),
 }
 """What is measured, by the names of the table."""
 
@@ -55,10 +59,11 @@ def batches(rows: int, device: torch.device, count: int = 4) -> list[Batch]:
     ]
 
 
-def network(name: str, device: torch.device) -> Any:
+def network(name: str, device: torch.device, members: int = 1) -> Any:
     """A network with random weights, the same in every call."""
     torch.manual_seed(0)
-    return build_network(name, LABELS, SIDE).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made: Any = build_network(name, LABELS, SIDE, members=members)
+    return made.to(device, memory_format=torch.channels_last)
 
 
 class BareStep:
@@ -128,9 +133,9 @@ def build_steps(name: str, rows: int, output: Path) -> dict[str, Callable[[], ob
     ready = batches(rows, device)
     steps: dict[str, Callable[[], object]] = {BARE: BareStep(network(name, device), cycle(ready), first)}
     for method, mix in METHODS.items():
-        trainer = trainer_of(network(name, device), mix, ready, settings(output, rows, 1))
-        steps[method] = TrainingStep(trainer, cycle(ready))
-    return steps
+        model = network(name, device, mix.filled(IMAGE).members or 1)
+        steps[method] = TrainingStep(trainer_of(model, mix, ready, settings(output, rows, 1)), cycle(ready))
+    return {**steps, **member_steps(lambda members: network(name, device, members), ready[0], rows)}
 
 
 class Between(TrainerCallback):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import timing, vision_step, vision_steps
+from benchmarks import member_steps, timing, vision_step, vision_steps
 
 cpu_only = pytest.mark.skipif(torch.cuda.is_available(), reason="counts tensors of the CPU")
 
@@ -28,10 +28,12 @@ def test_every_row_is_there_with_its_bar(tmp_path, capsys):
     rows = {(row["one"], row["other"]): row for row in found["rows"]}
     alone = ["mixup", "cutmix", "puzzlemix", "logitmix, separate", "logitmix, stage.2", "vwci, 5 passes"]
     bars = {"logitmix": 2.1, "logitmix, cutmix": 2.1, "logitmix, puzzlemix": 3.3, **dict.fromkeys(alone)}
+    bars |= {"cut_mixmo, 2 members": 1.05, "cut_mixmo, 4 members": 1.1}
     assert {one: rows[one, "vanilla"]["bar"] for one in bars} == bars
     assert set(rows) == {
         *((one, "vanilla") for one in bars),
         *((one, "bare loop") for one in ("vanilla", vision_steps.TRAINING)),
+        *((pair.one, pair.other) for pair in member_steps.PAIRS),
     }
     assert rows[vision_steps.TRAINING, "bare loop"]["bar"] is None  # on a GPU alone
     assert all(row["ratio"] > 0 and row["milliseconds"] > 0 for row in rows.values())
