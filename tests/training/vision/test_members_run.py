@@ -65,9 +65,10 @@ def test_the_record_says_what_the_members_were(run):
     assert (run / "mix_preview.png").is_file()
 
 
-def test_a_resumed_training_ends_with_the_weights_of_one_never_stopped(tmp_path, monkeypatch):
+def test_a_resumed_training_ends_with_the_weights_of_one_never_stopped(tmp_path, monkeypatch, capsys):
     without_pictures(monkeypatch)
     options = {**MIXMO, "num_train_epochs": 3, "save_strategy": "steps", "save_steps": 5, "save_total_limit": 5}
+    options["keep_checkpoints"] = "true"
     assert main(flags(tmp_path / "whole", **options)) == 0
     whole = load_file(tmp_path / "whole" / "model.safetensors")
     # Gone on from the middle of the second epoch: eight steps are one.
@@ -78,7 +79,9 @@ def test_a_resumed_training_ends_with_the_weights_of_one_never_stopped(tmp_path,
             checkpoint.rmdir()
     record = read(tmp_path / "whole", "run.json")
     (tmp_path / "whole" / "run.json").write_text(json.dumps({**record, "status": "interrupted"}))
+    capsys.readouterr()
     assert main([*flags(tmp_path / "whole", **options), "--resume"]) == 0
+    assert "checkpoint-10" in capsys.readouterr().out
     again = load_file(tmp_path / "whole" / "model.safetensors")
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
