@@ -175,7 +175,8 @@ class MixTrainer(WholeEvaluation):
             raise UserError(f"the batch has no 'labels', only {', '.join(sorted(batch))}: the loss needs them.")
         if not model.training:
             outputs = self._judged_shapes.call(model, batch)
-            loss = self._task_loss.plain(model, logits_of(outputs), labels).loss
+            judged = self._task_loss.plain(model, logits_of(outputs), labels)
+            self.row_losses, loss = judged.per_example.detach(), judged.loss
             if not isinstance(outputs, Mapping):  # Trainer takes the first of a tuple for the loss
                 outputs = (loss, outputs) if isinstance(outputs, Tensor) else (loss, *outputs)
             return (loss, outputs) if return_outputs else loss

@@ -20,14 +20,53 @@ class WholeEvaluation(AtomicCheckpoints):
     Attributes:
         named_outputs: what predictions hold of a model's outputs, as a dictionary of those that there are; None for all
             but the loss, by place, as ``Trainer`` has them (of an encoder-decoder also every hidden state of the encoder).
+        row_losses: set by ``compute_loss`` in evaluation: (B,) the loss of each row of this process's batch.
     """
 
     named_outputs: tuple[str, ...] | None = None
+    row_losses: torch.Tensor | None = None
+    _judged: list[torch.Tensor] | None = None
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
+        """As ``Trainer``, whose loss of several processes is not that of one: it counts the mean of a process as often as a
+        batch has rows, and cuts off what is too much in the order of the processes. Here it is the mean over all rows."""
+        self._judged = []
+        try:
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
+            name, metrics = f"{metric_key_prefix}_loss", output.metrics
+            if self._judged and metrics is not None and name in metrics:
+                losses = torch.cat(self._judged).cpu().double()
+                finite = losses.isfinite()
+                if self.args.logging_nan_inf_filter and finite.any():
+                    losses = losses[finite]
+                metrics[name] = losses.mean().item()
+        finally:
+            self._judged = None
+        return output
 
     def prediction_step(
         self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None = None
     ) -> tuple[Any, Any, Any]:
         """As ``Trainer``, with the outputs by name where ``named_outputs`` says which."""
+        self.row_losses = None
+        found = self._predicted(model, inputs, prediction_loss_only, ignore_keys)
+        if self._judged is not None and self.row_losses is not None:
+            self._judged.append(self.gather_function(self.row_losses))
+        self.row_losses = None
+        return found
+
+    def _predicted(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None
+    ) -> tuple[Any, Any, Any]:
         if self.named_outputs is None:
             return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         inputs = self._prepare_inputs(inputs)

@@ -58,7 +58,9 @@ def main() -> None:
             found[case] = {"error": str(error)}
             continue
         model = trainer.accelerator.unwrap_model(trainer.model)
+        trainer.args.per_device_eval_batch_size = 4
         found[case] = {
+            "loss": trainer.evaluate(torch.utils.data.Subset(trainer.train_dataset, range(13)))["eval_loss"],
             "gradients": seen.first,
             "weights": [parameter.detach() for parameter in model.parameters()],
             "error": "",

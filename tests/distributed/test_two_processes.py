@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_trainer import Rows, assert_equal_gradients, no_dropout
+from worker import RAGGED
 
 from logitmix_hf import LogitMixLoss, MixedForward, MixPlan
 from logitmix_hf.plan import join_plans
@@ -57,3 +58,13 @@ def test_the_gradient_is_that_of_one_process_with_the_joined_plan(ranks):
 
 def test_predictions_keep_the_order_and_count_of_the_data(ranks):
     assert ranks[0]["order"] == [row % 3 for row in range(23)]
+
+
+def test_the_loss_of_an_evaluation_is_the_mean_over_its_rows(ranks):
+    model, data = no_dropout().eval(), Rows(24)
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), ranks[0]["weights"], strict=True):
+            parameter.copy_(value)
+        losses = torch.nn.functional.cross_entropy(model(**data.batch).logits, data.labels, reduction="none").double()
+    for rank in ranks:
+        assert rank["losses"] == {rows: pytest.approx(float(losses[:rows].mean()), abs=1e-6) for rows in RAGGED}

@@ -42,6 +42,15 @@ def test_every_pass_trains_and_weights_stay_equal(ranks, case):
         assert one.isfinite().all()
 
 
+def test_the_loss_of_an_evaluation_is_the_mean_over_its_rows(ranks):
+    model, data = Plain().eval(), Pictures(16)
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), ranks[0]["plain"]["weights"], strict=True):
+            parameter.copy_(value)
+        expected = torch.nn.functional.cross_entropy(model(data.pixels[:13])["logits"], data.labels[:13])
+    assert [rank["plain"]["loss"] for rank in ranks] == [pytest.approx(float(expected), abs=1e-6)] * 2
+
+
 def test_the_gradient_is_that_of_one_process_with_the_joined_plan(ranks):
     data, plans, pictures, order = Pictures(16), [], [], []
     for rank in (0, 1):

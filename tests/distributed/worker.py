@@ -14,6 +14,9 @@ from test_trainer import Gradients, trainer_of
 from logitmix_hf import MixArguments, MixTrainer
 from logitmix_hf.steps.mixed import MixedStep
 
+RAGGED = (5, 8, 9, 11, 23)
+"""Numbers of rows that two processes with batches of 4 share evenly, and not."""
+
 
 def main() -> None:
     folder, steps = Path(sys.argv[1]), int(sys.argv[2])
@@ -39,14 +42,19 @@ def main() -> None:
     )
     trainer.train()
     rank = trainer.accelerator.process_index
+    trained = [parameter.detach().clone() for parameter in trainer.accelerator.unwrap_model(trainer.model).parameters()]
     output = trainer.predict(torch.utils.data.Subset(trainer.eval_dataset, range(8 * steps - 1)))
+    losses = {}
+    for rows in RAGGED:
+        some = torch.utils.data.Subset(trainer.eval_dataset, range(rows))
+        trainer.args.per_device_eval_batch_size = 4
+        losses[rows] = trainer.evaluate(some)["eval_loss"]
     torch.save(
         {
             "gradients": seen.first,
             "plans": [(plan.sources, plan.shares) for plan in plans],
-            "weights": [
-                parameter.detach() for parameter in trainer.accelerator.unwrap_model(trainer.model).parameters()
-            ],
+            "weights": trained,
+            "losses": losses,
             "log": trainer.state.log_history,
             "order": output.label_ids.tolist(),
         },
