@@ -31,11 +31,16 @@ class ReportSettings:
         default=1000, metadata={"help": "resamples behind intervals and bold; 0 leaves both out and is quick"}
     )
 
+    last: int = field(
+        default=0, metadata={"help": "tell also the mean of the last evaluations of each training, of so many"}
+    )
+
     def __post_init__(self) -> None:
         if not self.runs:
             raise UserError("logitmix report needs the folders of runs: logitmix report runs/* --output_dir report.")
         check_number("--bins", self.bins, low=1)
         check_number("--bootstrap", self.bootstrap, low=0)
+        check_number("--last", self.last, low=0)
         if 0 < self.bootstrap < 100:
             raise UserError(
                 f"--bootstrap {self.bootstrap} is too few for an interval: give 0 for none, or at least 100."
@@ -62,7 +67,7 @@ def _report(settings: ReportSettings) -> int:
         print(f"no runs, passed over: {names}", file=sys.stderr)
     for path, reason in found.skipped:
         print(f"left out {path}: {reason}", file=sys.stderr)
-    options = Options(bins=settings.bins, resamples=settings.bootstrap)
+    options = Options(bins=settings.bins, resamples=settings.bootstrap, last=settings.last)
     say = partial(print, file=sys.stderr, flush=True)
     for section in write_report(found, folder, options, settings.title, say):
         print(f"\n{_terminal_table(section)}")

@@ -84,7 +84,17 @@ _FURTHER = (
     _score(f"brier{AFTER}", "Brier", _AFTER),
     _score("true_calibration_error", "true error", "known truth"),
     _score("bayes_accuracy", "Bayes acc.", "known truth"),
+    *(
+        Column(name, head, "members", better(name) or 0, hint=SCORE_NAMES[name], tested=False)
+        for name, head in {
+            "member_accuracy": "accuracy",
+            "member_nll": "NLL",
+            "ensemble_gain": "gain",
+            "d_re": "d_re",
+        }.items()
+    ),
 )
+_LAST = "mean of the last evaluations"
 
 
 def score_columns(problem: str, metrics: Iterable[str]) -> list[Column]:
@@ -96,9 +106,20 @@ def score_columns(problem: str, metrics: Iterable[str]) -> list[Column]:
     return [*own, *(() if problem == REGRESSION else _MAIN), *_COSTS]
 
 
-def further_columns(problem: str) -> list[Column]:
+def further_columns(problem: str, metrics: Iterable[str] = ()) -> list[Column]:
     """Of the second table: what a reviewer asks for beyond that."""
-    return [] if problem == REGRESSION else list(_FURTHER)
+    last = [
+        Column(
+            f"last_{name}",
+            name.replace("_", " "),
+            _LAST,
+            better(name) or 0,
+            hint=SCORE_NAMES.get(name, ""),
+            tested=False,
+        )
+        for name in (*metrics, "ece", "nll")
+    ]
+    return last if problem == REGRESSION else [*_FURTHER, *last]
 
 
 def known(columns: Sequence[Column], methods: Sequence[ScoredVariant]) -> list[Column]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logitmix_hf.evaluation import Predictions, bootstrap, review
+from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
 from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.temperature import OWN, Tempered, temper
@@ -29,12 +30,14 @@ class Options:
         resamples: of the bootstrap; 0 leaves out intervals and bold.
         level: of the intervals.
         seed: of the resamples.
+        last: of how many last evaluations of the training the mean is told; 0: of none.
     """
 
     bins: int = 15
     resamples: int = 1000
     level: float = 0.95
     seed: int = 0
+    last: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +113,8 @@ def _scored(member: Member, metrics: Sequence[str], options: Options) -> Scored:
         intervals |= _intervals(member, tempered, predictions, ending, names, options)
     if tempered is not None:
         values["temperature"] = tempered.value
+    values |= dict(_finite(member_scores(member.predictions)))
+    values |= last_evaluations(member.run.history, member.prefix, names, options.last)
     return Scored(member, tempered, values | dict(_cost(member.run.record)), intervals)
 
 
@@ -136,8 +141,25 @@ def _intervals(
     return {f"{key}{ending}": (found.low, found.high) for key, found in drawn.items() if math.isfinite(found.low)}
 
 
-def _finite(scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    return ((key, value) for key, value in scores.items() if math.isfinite(value))
+def last_evaluations(
+    history: Sequence[Mapping[str, Any]], prefix: str, metrics: Sequence[str], count: int
+) -> dict[str, float]:
+    """The mean over the last ``count`` evaluations of a training, as logged then: before any temperature.
+
+    By key ``last_<score>`` of the task's scores, ECE and NLL; empty where the training logged fewer.
+    """
+    means = {}
+    for name in (*metrics, "ece", "nll") if count else ():
+        found = [finite(line[key]) for line in history if (key := f"{prefix}_{name}") in line][-count:]
+        kept = [value for value in found if value is not None]
+        if len(kept) == count:
+            means[f"last_{name}"] = math.fsum(kept) / count
+    return means
+
+
+def _finite(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Those that are one finite number."""
+    return ((key, value) for key, value in scores.items() if isinstance(value, float | int) and math.isfinite(value))
 
 
 def ends_of(interval: Any) -> tuple[float, float] | None:

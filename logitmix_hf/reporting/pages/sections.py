@@ -59,7 +59,7 @@ def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], opt
     """Everything about one task."""
     judge = Judge(methods, task.metrics, options)
     columns = known(score_columns(task.problem, task.metrics), methods)
-    more = known(further_columns(task.problem), methods)
+    more = known(further_columns(task.problem, task.metrics), methods)
     confident = task.problem != REGRESSION
     overview: dict[str, Picture] = {}
     if confident:
