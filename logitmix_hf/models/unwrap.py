@@ -11,7 +11,7 @@ from logitmix_hf.errors import UserError
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The HF model inside DDP, a compiled module or a PEFT model.
+    """The HF model inside DDP, DeepSpeed's engine, FSDP's wrapper, a compiled module or a PEFT model.
 
     Raises:
         UserError: for ``nn.DataParallel``, which would split the batch under a plan that speaks of all of it.
@@ -22,14 +22,19 @@ def unwrap(model: nn.Module) -> nn.Module:
                 "nn.DataParallel splits the batch that a plan indexes as a whole: start one process per GPU with"
                 " `accelerate launch` (or set CUDA_VISIBLE_DEVICES to one GPU)."
             )
-        if isinstance(model, nn.parallel.DistributedDataParallel):
-            model = model.module
+        if isinstance(model, nn.parallel.DistributedDataParallel) or _is_engine(model):
+            model = model.module  # type: ignore[assignment]
         elif hasattr(model, "_orig_mod"):
             model = model._orig_mod  # type: ignore[assignment]
         elif hasattr(model, "get_base_model"):
             model = model.get_base_model()  # type: ignore[operator]
         else:
             return model
+
+
+def _is_engine(model: nn.Module) -> bool:
+    """Whether the model is DeepSpeed's engine or the wrapper of the first FSDP, told by name: neither is imported here."""
+    return any(kind.__name__ in ("DeepSpeedEngine", "FullyShardedDataParallel") for kind in type(model).__mro__)
 
 
 def logits_of(outputs: Any) -> Tensor:

@@ -22,6 +22,7 @@ from logitmix_hf.reporting.record import new_record, now, peak_memory
 from logitmix_hf.reporting.results import read_results, write_results
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
+from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded
@@ -57,8 +58,9 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     unfolded = 1.0 if facts else temperature_left(loaded.model.config)
     if unfolded != 1 and main:
         print(f"The temperature {unfolded:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
+    state = whole_state(trainer) if job.training.do_train else None
     if main and job.training.do_train:
-        folder.save_model(lambda path: _save(trainer, path))
+        folder.save_model(lambda path: _save(trainer, path, state=state))
     timings: dict[str, Any] = {}
 
     def predicted(name: str, prefix: str, temperature: float = unfolded) -> Predictions:
@@ -112,9 +114,12 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
             p = next(after[prefix] for prefix, split in judged.items() if split.name == name)
         job.write_submission(name, p, folder.path)
     if calibration is not None and job.saves:
-        model = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
+        model: Any = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
+        if state is not None:  # this process holds a part of it
+            model = plain_copy(model, state)
+            batch = {name: value.cpu() for name, value in batch.items()}
         protocols.put_into(model, calibration, folded=job.run.fold, batch=batch)
-        folder.save_model(lambda path: _save(trainer, path))
+        folder.save_model(lambda path: _save(trainer, path, model))
 
 
 def judged_splits(job: Job, data: TaskData[Any]) -> list[JudgedSplit]:
@@ -128,9 +133,10 @@ def _some_inputs(trainer: MixTrainer, split: Any) -> dict[str, torch.Tensor]:
     return {key: value for key, value in inputs.items() if isinstance(value, torch.Tensor) and key != "labels"}
 
 
-def _save(trainer: MixTrainer, path: str) -> None:
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
-    with in_colour(model) as weights:
+def _save(trainer: MixTrainer, path: str, model: Any = None, state: Mapping[str, torch.Tensor] | None = None) -> None:
+    """``model``: another than the trainer's own; ``state``: weights that are not its own, where it holds a part of them."""
+    model = trainer.accelerator.unwrap_model(trainer.model) if model is None else model  # type: ignore[arg-type]
+    with in_colour(model, state) as weights:
         model.save_pretrained(path, state_dict=weights)
     trainer.processing_class.save_pretrained(path)  # type: ignore[union-attr]
 

@@ -32,10 +32,12 @@ from logitmix_hf.reporting.record import asked_arguments, check_same_arguments, 
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal, check_checkpoint
 from logitmix_hf.trainer.resolved import resolved
+from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, predictions_of, record_of
 from logitmix_hf.training.library_flags import check_library_flags
+from logitmix_hf.training.parallel_flags import check_asked, check_got
 from logitmix_hf.training.settings import Change, TrainSettings
 from logitmix_hf.training.targets import in_own_unit, target_scale
 
@@ -68,6 +70,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
             return 0
     stopping = _early_stopping(job)
     check_library_flags(training)
+    check_asked(training)
     job.check()
     if job.mix.row.name != job.mix.method and is_main_process():
         print(
@@ -104,6 +107,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
         **job.trainer_options(),
     )
     trainer.named_outputs = OUTPUTS
+    check_got(training, trainer.accelerator)
 
     def claim() -> None:
         lock.enter_context(folder.writing())
@@ -121,7 +125,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
         if signals.received is not None:
             raise Interrupted(128 + signals.received)
         if scale is not None:  # from here on the model answers in the data's unit, and is judged by its labels
-            scale.put_into(trainer.model)  # type: ignore[arg-type]
+            with whole_weights(trainer.model):  # type: ignore[arg-type]
+                scale.put_into(trainer.model)  # type: ignore[arg-type]
             trainer.data_collator = loaded.collator  # type: ignore[assignment]
         judge(trainer, folder, job, loaded)
     except Exception as problem:

@@ -17,6 +17,7 @@ from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flags import flag
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
+from logitmix_hf.training.parallel_flags import check_configurations, read_fsdp
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,8 @@ class TrainSettings(TrainingArguments):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         self._check_best()
         self._mean_the_cpu()
+        self.fsdp = read_fsdp(self.fsdp)
+        check_configurations(self.deepspeed, self.fsdp_config)
         super().__post_init__()
         for name, value in by_score(self).items():
             setattr(self, name, value)

@@ -72,6 +72,10 @@ def ends_in_one_line(argv, capfd, *words, command=main) -> str:
         ({"prediction_loss_only": "true"}, ["--prediction_loss_only", "Leave it out"]),
         ({"label_names": "stars"}, ["--label_names", "--label_column"]),
         ({"optim": "adamw_bnb_8bit"}, ["--optim adamw_bnb_8bit", "bitsandbytes"]),
+        ({"fsdp": "true"}, ["FSDP", "started alone", "accelerate launch"]),
+        ({"fsdp": "full"}, ["--fsdp", "'full'", "full_shard", "true"]),
+        ({"fsdp": "true", "fsdp_config": "absent.json"}, ["--fsdp_config 'absent.json'", "JSON"]),
+        ({"fsdp": "true", "fsdp_config": __file__}, ["--fsdp_config", "test_mistakes.py", "JSON"]),
         ({"use_liger_kernel": "true"}, ["--use_liger_kernel", "liger-kernel"]),
         ({"lr_scheduler_type": "cosine_with_min_lr"}, ["--lr_scheduler_type cosine_with_min_lr", "min_lr"]),
         ({"lr_scheduler_kwargs": '{"power_of": 3}', "lr_scheduler_type": "polynomial"}, ["polynomial", "power_of"]),
@@ -81,6 +85,25 @@ def test_a_mistake_in_the_flags(tiny_model, files, tmp_path, capfd, changes, wor
     ends_in_one_line(
         flags(**{"model": tiny_model, "files": files, "output": tmp_path / "out", **changes}), capfd, *words
     )
+    assert not (tmp_path / "out").exists()
+
+
+def test_deepspeed_that_is_not_installed(tiny_model, files, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("logitmix_hf.training.parallel_flags.is_deepspeed_available", lambda: False)
+    settings = tmp_path / "zero.json"
+    settings.write_text('{"zero_optimization": {"stage": 2}}')
+    argv = flags(tiny_model, files, tmp_path / "out", deepspeed=settings)
+    ends_in_one_line(argv, capfd, "--deepspeed", "pip install 'logitmix_hf[deepspeed]'")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    ends_in_one_line(flags(tiny_model, files, tmp_path / "out"), capfd, "--use_deepspeed", "pip install")
+    assert not (tmp_path / "out").exists()
+
+
+def test_settings_of_deepspeed_that_cannot_be_read(tiny_model, files, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("logitmix_hf.training.parallel_flags.is_deepspeed_available", lambda: True)
+    for name, text in {"half.json": '{"a":', "list.json": "[1]", "deep.json": "[" * 20000}.items():
+        (tmp_path / name).write_text(text)
+        ends_in_one_line(flags(tiny_model, files, tmp_path / "out", deepspeed=tmp_path / name), capfd, name, "JSON")
     assert not (tmp_path / "out").exists()
 
 
