@@ -27,7 +27,9 @@ def plain_copy(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """A model of the same kind on the CPU that holds ``state``, and no part of any other process."""
     network: Any = unwrap(model)
     # FSDP puts a class of its own in the place of a model's.
-    kind: Any = next(one for one in type(network).__mro__ if "FSDPModule" not in {base.__name__ for base in one.__mro__})
+    kind: Any = next(
+        one for one in type(network).__mro__ if "FSDPModule" not in {base.__name__ for base in one.__mro__}
+    )
     copied = kind(copy.deepcopy(network.config))
     copied.load_state_dict(state, assign=True)
     return copied.eval()

@@ -22,7 +22,8 @@ def _let_fsdp_in(self, *args, fsdp_plugin=None, **kwargs):
 def _arrived(self, *args, **kwargs):
     """What is gathered onto a CPU is handed out before it has come; from a GPU the copy to the CPU waits for it."""
     return {
-        name: value.wait() if hasattr(value, "wait") else value for name, value in _gathered(self, *args, **kwargs).items()
+        name: value.wait() if hasattr(value, "wait") else value
+        for name, value in _gathered(self, *args, **kwargs).items()
     }
 
 

@@ -51,7 +51,9 @@ def test_fsdp_saves_and_folds_what_was_trained(tiny_model, files, tmp_path):
     settings = tmp_path / "fsdp.json"
     # Of its own accord accelerate also wraps what holds the token embeddings, and then those once more, which torch refuses.
     settings.write_text('{"transformer_layer_cls_to_wrap": ["BertLayer"]}')
-    argv = flags(tiny_model, files, tmp_path / "run", fsdp="true", fsdp_config=settings, calibrate_on_eval="true", **FEW)
+    argv = flags(
+        tiny_model, files, tmp_path / "run", fsdp="true", fsdp_config=settings, calibrate_on_eval="true", **FEW
+    )
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     run([*launcher, WORKER, "glue", *argv], ACCELERATE_USE_CPU="true")
     assert_saved_model_gives_the_predictions(tmp_path / "run", files / "validation.csv")

@@ -14,7 +14,13 @@ from logitmix_hf.training.parallel_flags import check_asked, check_got, read_fsd
 
 
 def asked(**values):
-    defaults = {"deepspeed": None, "fsdp": None, "do_train": True, "device": torch.device("cpu"), "deepspeed_plugin": None}
+    defaults = {
+        "deepspeed": None,
+        "fsdp": None,
+        "do_train": True,
+        "device": torch.device("cpu"),
+        "deepspeed_plugin": None,
+    }
     return SimpleNamespace(**{**defaults, **values})
 
 
