@@ -92,7 +92,10 @@ def _terminal_table(section: Section) -> str:
         [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in columns]
         for row in table.rows
     ]
-    return f"{section.title}\n{aligned_table([names[number] for number in columns], rows, rule=False)}"
+    text = f"{section.title}\n{aligned_table([names[number] for number in columns], rows, rule=False)}"
+    if any(row[n].strong for row in table.rows for n in columns):
+        text += "\n* best, and a paired bootstrap over the rows supports it against the runner-up"
+    return text
 
 
 def _small(text: str) -> str:

@@ -10,6 +10,7 @@ from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.plots import compare_reliability
 from logitmix_hf.reporting.record import asked_arguments, check_same_arguments
+from logitmix_hf.reporting.results import INTERVALS
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.run import fine_tune
@@ -38,7 +39,9 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
                 return code
         results, record = folder.read_json("eval_results.json"), folder.read_json("run.json")
         metric = record["data"]["metrics"][0]
-        rows.append(result_row(job.label, results, metric, seconds=record["seconds"], folder=str(folder.path)))
+        ends = folder.read_json(INTERVALS) if (folder.path / INTERVALS).is_file() else None
+        told = {"seconds": record["seconds"], "folder": str(folder.path), "intervals": ends}
+        rows.append(result_row(job.label, results, metric, **told))
         pictured[job.label] = Predictions.load(folder.predictions_path("validation"))
     compare_reliability(pictured, picture, title=title)
     print(f"\n{results_table(rows)}\n")

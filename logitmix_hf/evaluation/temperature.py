@@ -193,7 +193,8 @@ class HalfTemperatures:
 
 def second_half(rows: int, seed: int = 31) -> np.ndarray:
     """(N,) bool: which rows a shuffle by ``seed`` puts into the second half; of an odd number the first half has one
-    more. MixMo (Rame et al. 2021) halves the test split so, with seed 31.
+    more. The protocol is MixMo's (Rame et al. 2021: two halves of the test split, by seed 31, each judged by the other's
+    temperature); the halves are not, since NumPy's generator here shuffles otherwise than theirs.
 
     Raises:
         UserError: for fewer than two rows.

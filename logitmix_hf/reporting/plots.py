@@ -26,9 +26,10 @@ def reliability_plot(
 ) -> None:
     """Draw accuracy against confidence, how many decisions fell in each bin, and n, ECE and OE, as a PNG.
 
-    Blue lines are the accuracy of each bin; the hatched part reaches from there to its mean confidence: above it where
-    the model claims more than it achieves, below it where it claims less. Where the posterior of the data is known,
-    diamonds show the mean true probability of the predicted class in each bin.
+    Blue lines are the accuracy of each bin, thin ones its 95 % interval (Wilson); the hatched part reaches from the accuracy
+    to the mean confidence: above it where the model claims more than it achieves, below it where it claims less. The fewer
+    rows a bin has, the narrower it is. Without confidences below .5, as of two classes, the axis begins there. Where the
+    posterior of the data is known, diamonds show the mean true probability of the predicted class in each bin.
 
     Raises:
         UserError: for a regression, or without labels or rows.
@@ -72,10 +73,13 @@ def compare_reliability(
         axes = figure.subplots(
             2 * tall, wide, squeeze=False, sharex=True, sharey="row", gridspec_kw={"height_ratios": heights}
         )
+        begin = min(_begin(b) for b in counted.values())
         for place, (name, b) in enumerate(counted.items()):
             row, column = 2 * (place // wide), place % wide
             _draw_reliability(axes[row, column], b, truths[name])
             _draw_counts(axes[row + 1, column], b, b.count if same else b.share)
+            axes[row, column].set(xlim=(begin, 1), ylim=(0, 1))
+            axes[row, column].set_xticks(np.linspace(0, 1, 6) if begin == 0 else np.linspace(0.5, 1, 6))
             axes[row, column].set_title(_wrapped(name), fontweight="bold", parse_math=False)
             axes[row + 1, column].set_xlabel("confidence")
         for row in range(0, 2 * tall, 2):
@@ -110,7 +114,12 @@ def _true_rate(source: Predictions | Bins, counted: Bins) -> np.ndarray | None:
 
 def _draw_reliability(axes: Axes, b: Bins, true_rate: np.ndarray | None) -> None:
     full = b.count > 0
-    middle, width = (b.edges[:-1] + b.edges[1:]) / 2, np.diff(b.edges) * 0.94
+    # A bin that holds one row in a thousand is no pillar: a width as the root of the share keeps it visible all the same.
+    middle, width = (
+        (b.edges[:-1] + b.edges[1:]) / 2,
+        np.diff(b.edges) * np.maximum(np.sqrt(b.count / b.count.max()), 0.1),
+    )
+    width *= 0.94
     lower = np.fmin(b.accuracy, b.confidence)
     axes.bar(middle[full], lower[full], width[full], color=SKY)
     for sign, (colour, hatch) in _GAPS.items():
@@ -125,12 +134,12 @@ def _draw_reliability(axes: Axes, b: Bins, true_rate: np.ndarray | None) -> None
             hatch=hatch,
             lw=0,
         )
+    low, high = _wilson(b.accuracy[full], b.count[full])
+    axes.vlines(middle[full], low, high, color=BLUE, lw=1.4, zorder=3)
     axes.hlines(b.accuracy[full], (middle - width / 2)[full], (middle + width / 2)[full], color=BLUE, lw=4)
     axes.plot([0, 1], [0, 1], "--", color=INK, lw=1.6)
     if true_rate is not None:
         axes.plot(middle, true_rate, "D", color=INK, mfc=ORANGE, ms=7, zorder=4, clip_on=False)
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_yticks(np.linspace(0, 1, 6))
     lines = (f"ECE {calibration.ece(b):.3f}", f"OE  {calibration.oe(b):.3f}", f"n   {int(b.count.sum()):,}")
     axes.text(
@@ -145,6 +154,19 @@ def _draw_reliability(axes: Axes, b: Bins, true_rate: np.ndarray | None) -> None
         bbox={"boxstyle": "round,pad=0.4", "facecolor": "white", "edgecolor": GREY, "alpha": 0.92},
         zorder=5,
     )
+
+
+def _begin(b: Bins) -> float:
+    """Where the axis of confidence begins: 0, or the lower edge of the bin of .5 where no bin before it has rows."""
+    first = int(np.searchsorted(b.edges, 0.5, side="left")) - 1
+    return 0.0 if b.count[: max(first, 0)].any() else float(b.edges[first])
+
+
+def _wilson(rate: np.ndarray, count: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of the score interval of a rate among ``count`` rows (Wilson 1927)."""
+    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count**2))
+    return middle - half, middle + half
 
 
 def _draw_counts(axes: Axes, b: Bins, heights: np.ndarray) -> None:
@@ -162,6 +184,7 @@ def _legend(with_truth: bool) -> dict[str, Any]:
     (over, over_hatch), (under, under_hatch) = _GAPS[1], _GAPS[-1]
     entries: dict[str, Any] = {
         "accuracy in the bin": Line2D([], [], color=BLUE, lw=4),
+        "its 95 % interval": Line2D([], [], color=BLUE, lw=1.4),
         "perfect": Line2D([], [], color=INK, ls="--", lw=1.6),
         "over-confident": Patch(facecolor=(*_rgb(over), 0.25), edgecolor=over, hatch=over_hatch, lw=0),
         "under-confident": Patch(facecolor=(*_rgb(under), 0.25), edgecolor=under, hatch=under_hatch, lw=0),

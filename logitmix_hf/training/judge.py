@@ -19,7 +19,7 @@ from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
-from logitmix_hf.reporting.results import read_results, write_results
+from logitmix_hf.reporting.results import INTERVALS, read_results, write_results
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.sharded import plain_copy, whole_state
@@ -212,11 +212,21 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
             file=sys.stderr,
         )
     if results:
-        common = {"metric": data.metrics[0], "seconds": seconds, "folder": str(folder.path)}
+        metric = data.metrics[0]
+        common = {"metric": metric, "seconds": seconds, "folder": str(folder.path)}
+        ends = folder.read_json(INTERVALS) if (folder.path / INTERVALS).is_file() else None
+
+        def row(label: str, values: Mapping[str, Any], split: JudgedSplit) -> dict[str, Any]:
+            key = f"{split.prefix}_{metric}"
+            same = values.get(key) == results.get(key)  # a way of calibrating may change the score
+            values = {f"{split.prefix}_samples": results.get(f"{split.prefix}_samples"), **values}
+            name = f"{label}, {split.source}" if len(judged) > 1 else label
+            return result_row(name, values, **common, prefix=split.prefix, intervals=ends if same else None)
+
         rows = [
-            result_row(f"{label}, {split.source}" if len(judged) > 1 else label, values, **common, prefix=split.prefix)
+            row(label, values, split)
             for split in judged
-            for label, values in protocols.table_rows(job, folder, results, split.prefix, data.metrics[0])
+            for label, values in protocols.table_rows(job, folder, results, split.prefix, metric)
         ]
         print("\n" + results_table(rows), flush=True)
     return 0 if target is None else push(folder, target)

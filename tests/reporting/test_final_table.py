@@ -25,6 +25,29 @@ def test_columns_of_the_contract_in_order():
     assert line.split() == ["logitmix", "0.8123", "0.0500", "0.0400", "0.4000", "12", "runs/x"]
 
 
+TOLD = {**RESULTS, "eval_samples": 1234, "eval_confidence_gap": 0.021}
+ENDS = {"level": 0.95, "eval": {"accuracy": [0.79, 0.8333333]}}
+
+
+def test_rows_interval_and_signed_gap():
+    head, _, line = results_table([row(results=TOLD, intervals=ENDS)]).splitlines()
+    assert head.split() == ["method", "n", "accuracy", "95", "%", "ECE", "gap", "OE", "NLL", "seconds", "folder"]
+    assert line.split()[:7] == ["logitmix", "1,234", "0.8123", "[0.7900,", "0.8333]", "0.0500", "+0.0210"]
+    under = results_table([row(results={**TOLD, "eval_confidence_gap": -0.021})]).splitlines()[2]
+    assert " -0.0210 " in under
+    other = result_row("vanilla", {"eval_pearson": 0.8, "eval_samples": 7}, "pearson", seconds=1, folder="f")
+    assert "0.8123 accuracy" in results_table([row(results=TOLD), other])
+
+
+def test_intervals_without_room_stand_below():
+    everything = {**TOLD, **KNOWN}
+    text = results_table([row("logitmix middle, T = 1.25", everything, "runs/a-b-c", intervals=ENDS)])
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.splitlines()[-3:] == ["seconds: 12", "95 % interval: [0.7900, 0.8333]", "folder: runs/a-b-c"]
+    two = [row("vanilla", everything, "r" * 90, intervals=ENDS), row("logitmix middle, T = 1.25", everything, "r" * 90)]
+    assert "vanilla, 95 % interval: " in results_table(two)
+
+
 def test_a_known_posterior_adds_its_columns():
     head = results_table([row(results=KNOWN)]).splitlines()[0]
     assert "true error" in head

@@ -70,6 +70,43 @@ def test_the_true_rate_of_a_bin_is_the_mean_posterior_of_the_predicted_class():
     assert rate[1] == pytest.approx((0.7 + 0.5 + 0.9) / 3)
 
 
+def test_two_classes_begin_at_a_half_and_more_at_nothing():
+    """Of 15 bins the one of .5 begins at 7/15."""
+    assert plots._begin(bin_predictions(predictions(classes=2, posterior=False))) == pytest.approx(7 / 15)
+    assert plots._begin(bin_predictions(predictions(classes=2, posterior=False), bins=10)) == pytest.approx(0.4)
+    assert plots._begin(bin_predictions(predictions(classes=6, posterior=False))) == 0
+
+
+def test_a_bin_of_one_row_is_narrow_and_says_that_it_knows_nothing(tmp_path, monkeypatch):
+    """By statsmodels' formula of the score interval: 1 of 1 gives [.207, 1], 150 of 200 gives [.686, .805]."""
+    low, high = plots._wilson(np.array([1.0, 0.75]), np.array([1, 200]))
+    np.testing.assert_allclose(low, [0.2065, 0.6857], atol=2e-4)
+    np.testing.assert_allclose(high, [1.0, 0.8051], atol=2e-4)
+    drawn = []
+    monkeypatch.setattr(plots, "save_figure", lambda figure, path: drawn.append(figure))
+    confidences = np.array([0.62] + [0.95] * 206)
+    logits = np.log(np.stack([confidences, 1 - confidences], 1))
+    reliability_plot(Predictions(logits=logits, labels=np.zeros(207, int)), tmp_path / "x.png")
+    bars = [bar.get_width() for bar in drawn[0].axes[0].patches if bar.get_height() > 0.3]
+    assert min(bars) < 0.11 * max(bars)
+
+
+def test_what_was_logged_once_stands_as_bars(tmp_path, texts):
+    once = {"step": 50, "loss": 1.4, "loss_mix": 0.7, "loss_cls": 0.6, "loss_sim": 0.1}
+    judged = {"step": 50, "eval_accuracy": 0.54, "eval_ece": 0.02}
+    training_plot([once, judged], tmp_path / "a.png", "accuracy")
+    assert {
+        "loss, logged once, at step 50",
+        "evaluation, logged once, at step 50",
+        "0.540",
+        "accuracy",
+        "1.400",
+    } <= set(texts)
+    texts.clear()
+    training_plot([{**once, "step": 25}, once, judged], tmp_path / "b.png", "accuracy")
+    assert {"optimiser step", "evaluation, logged once, at step 50"} <= set(texts)
+
+
 def test_methods_side_by_side_share_their_axes(tmp_path, texts):
     compare_reliability({"vanilla": predictions(seed=1), "logitmix": predictions(90, seed=2)}, tmp_path / "c.png")
     assert {"vanilla", "logitmix", "share of\nexamples"} <= set(texts)

@@ -10,6 +10,7 @@ import shlex
 import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 from reportruns import labels_of, logits_of, write_multi, write_regression, write_run
 
@@ -96,6 +97,28 @@ def test_bold_needs_every_pair_of_runs(tmp_path, right, bold):
     assert all(words in cells["logitmix layer.1"].title for words in said)
     text = (tmp_path / "out" / "report.md").read_text()
     assert (f"**{cells['logitmix layer.1'].text}**" in text) == bold
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])
+def test_a_small_gap_is_not_bold_where_the_same_model_tells_rows_apart_least(tmp_path, spread):
+    """One model says the share of the classes and little else: it is calibrated, and its NLL is that of a coin. The other is
+    right nine times of ten and a little too sure; or both are coins, and nobody says more."""
+    labels = labels_of("toy", 600)
+    coin = np.random.default_rng(0).normal(0, 0.01, (len(labels), 2))
+    knows = np.where(np.random.default_rng(1).random(len(labels)) < 0.9, labels, 1 - labels)
+    sharp = spread * np.eye(2)[knows] * 1.7
+    runs = [
+        write_run(tmp_path / method, method=method, labels=labels, logits=logits)
+        for method, logits in (("vanilla", sharp), ("logitmix", coin))
+    ]
+    (section,) = report(tmp_path / "out", runs)
+    ece = column(section.scores, "ECE")["logitmix layer.1"]
+    assert not ece.strong
+    assert ("not in bold: its NLL is the worst of all, and the test supports vanilla" in ece.title) == (
+        float(ece.value) < float(column(section.scores, "ECE")["vanilla"].value)
+        and "before vanilla supported" in ece.title
+    )
+    assert column(section.scores, "NLL")["vanilla"].strong
 
 
 def test_two_fits_of_a_temperature_for_one_model_are_no_gain(tmp_path):

@@ -15,6 +15,9 @@ from logitmix_hf.evaluation import Difference, compare
 from logitmix_hf.reporting.comparison.columns import Column
 from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
 
+GAPS = ("ece", "oe", "ece_by_chance", "ece_mass", "ece_classwise", "mce", "rmsce_debiased", "brier_reliability")
+"""Scores of calibration alone, which say nothing of how well rows are told apart."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -58,7 +61,20 @@ class Judge:
         else:
             measured = f"{sum(won)} of {len(pairs)} pairs of runs"
         support = "supported" if supported else "not supported"
-        return Verdict(best.label, supported, f"{best.label} before {second.label} {support} ({measured})")
+        words = f"{best.label} before {second.label} {support} ({measured})"
+        if supported and column.key in GAPS and (rival := self._says_more(best)):
+            supported = False
+            words += f"; not in bold: its NLL is the worst of all, and the test supports {rival} before it there"
+        return Verdict(best.label, supported, words)
+
+    def _says_more(self, best: ScoredVariant) -> str | None:
+        """The method of the lowest NLL, where ``best`` has the highest and the test supports the one before it: small gaps
+        between confidence and accuracy are easily had by a model that tells rows apart less."""
+        known = sorted((m for m in self.methods if math.isfinite(m.mean("nll"))), key=lambda m: m.mean("nll"))
+        if len(known) < 2 or known[-1] is not best:
+            return None
+        pairs = [self._difference(one, other, "nll") for one in known[0].runs for other in best.runs]
+        return known[0].label if all(pair is not None and max(pair.low, pair.high) < 0 for pair in pairs) else None
 
     def _difference(self, a: Scored, b: Scored, key: str) -> Difference | None:
         place = (id(a), id(b))
