@@ -60,7 +60,8 @@ class WholeEvaluation(AtomicCheckpoints):
         self.row_losses = None
         found = self._predicted(model, inputs, prediction_loss_only, ignore_keys)
         if self._judged is not None and self.row_losses is not None:
-            self._judged.append(self.gather_function(self.row_losses))
+            losses: Any = self.gather_function(self.row_losses)
+            self._judged.append(losses)
         self.row_losses = None
         return found
 

@@ -13,7 +13,9 @@ import torch
 
 from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.data.task_data import TaskData
+from logitmix_hf.errors import printable
 from logitmix_hf.evaluation import Predictions
+from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.models.folding import temperature_left
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.curves import training_plot
@@ -229,4 +231,9 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
             for label, values in protocols.table_rows(job, folder, results, split.prefix, metric)
         ]
         print("\n" + results_table(rows), flush=True)
+        for split in judged:
+            path = folder.predictions_path(split.name)
+            if path.is_file() and (line := never_predicted(Predictions.load(path))):
+                where = f"{split.source}: " if len(judged) > 1 else ""
+                print(printable(where + line), file=sys.stderr)
     return 0 if target is None else push(folder, target)

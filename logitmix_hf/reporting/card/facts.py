@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logitmix_hf.errors import printable
+from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.coverage import coverage_rows
 from logitmix_hf.reporting.score_names import SCORE_NAMES
@@ -195,6 +196,7 @@ class Facts:
             ),
             # what was measured
             "scores": self.score_rows(has_intervals),
+            "never_predicted": self.never_predicted(),
             "chose": self.named(test=False),
             "tests": self.named(test=True),
             "judged": {key for prefix in self.splits for key, *_ in self.scores(prefix)},
@@ -242,6 +244,11 @@ class Facts:
             for prefix, split in self.splits.items()
             for metric, title, value in self.scores(prefix)
         ]
+
+    def never_predicted(self) -> list[tuple[str, str]]:
+        """Split, and the line about classes that are never answered there."""
+        lines = {prefix: never_predicted(predictions) for prefix, predictions in self.predictions.items()}
+        return [(self.judged_on(prefix), line) for prefix, line in lines.items() if line]
 
     def before_and_after(self) -> list[tuple[str, ...]]:
         """Split, score, and its value before and after the temperature, each with its interval."""

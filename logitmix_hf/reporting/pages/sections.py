@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from logitmix_hf.evaluation import REGRESSION
+from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.reporting.comparison.columns import further_columns, known, score_columns
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
@@ -16,6 +17,9 @@ from logitmix_hf.reporting.comparison.temperature import OWN
 from logitmix_hf.reporting.pages import confidence
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.training import training
+
+MOST_RUNS = 5
+"""Runs of a task whose unpredicted classes are named."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,10 @@ def _warnings(task: JudgedTask, methods: Sequence[ScoredVariant]) -> list[str]:
     selected = [m.run.name for m in task.members if m.run.record["arguments"].get("load_best_model_at_end")]
     if selected:
         found.append(f"The checkpoint was selected on these very rows, which flatters it: {', '.join(selected)}.")
+    unsaid = {member.run.name: line for member in task.members if (line := never_predicted(member.predictions))}
+    found += [f"{name}: {line}" for name, line in list(unsaid.items())[:MOST_RUNS]]
+    if len(unsaid) > MOST_RUNS:
+        found.append(f"{len(unsaid) - MOST_RUNS} more runs never predict some class.")
     machines = {_machine(member.run.record) for member in task.members}
     if len(machines) > 1:
         found.append(
