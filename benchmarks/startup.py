@@ -1,181 +1,132 @@
-"""From command to first step, and the speed of preparing and judging, against a plain script of transformers."""
+"""What asking for help or misspelling a flag costs: `python -m benchmarks.startup [--check]`."""
 
 from __future__ import annotations
 
-import csv
+import argparse
 import os
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DataCollatorWithPadding,
-    PrinterCallback,
-    Trainer,
-    TrainingArguments,
-)
+from resource import RUSAGE_CHILDREN, getrusage
 
 from benchmarks.timing import quartiles
-from logitmix_hf.builtin.tasks import generate
 
 ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = ("sentence1", "sentence2")
+LIGHT = ("predict", "export", "report", "card", "push")
+OF_TRAINING = ("glue", "vision", "calibrate")
+SECONDS, RATIO = 1.5, 1.15
+IMPORT = "from transformers import TrainingArguments"
+WORDS = {"help": ("--help",), "a misspelt flag": ("--otput_dir", "x")}
+CODES = {"help": 0, "a misspelt flag": 2}
 
 
-def measure_startup(folder: Path, scratch: Path, rounds: int) -> dict[str, Any]:
-    """Seconds from command to the end of the first step, and rows a second of preparation and evaluation.
+@dataclass(frozen=True)
+class Start:
+    """What was found of one command.
 
-    Both sides do the same job on the same CSV files of generated pairs, turn by turn.
+    Attributes:
+        seconds: CPU seconds of its process, one a round.
+        ratios: to those of importing TrainingArguments in the same round; empty where the bar is one of seconds.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
-    files = {split: scratch / f"{split}.csv" for split in ("train", "validation")}
-    for split, path in files.items():
-        write_rows(path, split)
-    sides = {"ours": _ours(folder, files, scratch), "stock": _stock(folder, files, scratch)}
-    begun: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(rounds):
-        for name in sorted(sides, reverse=bool(turn % 2)):
-            begun[name].append(_seconds_to_first_step(sides[name], scratch / f"cache-{turn}-{name}"))
-    result = {"seconds to first step": _compare(begun)}
-    for what, pair in (("rows prepared a second", _preparation), ("rows judged a second", _evaluation)):
-        steps, rows = pair(folder, files, scratch)
-        took: dict[str, list[float]] = {name: [] for name in steps}
-        for step in steps.values():
-            step()  # warms up
-        for turn in range(rounds):
-            for name in sorted(steps, reverse=bool(turn % 2)):
-                start = time.perf_counter()
-                steps[name]()
-                took[name].append(rows / (time.perf_counter() - start))
-        result[what] = _compare(took)
-    return result
+
+    command: str
+    words: str
+    seconds: Sequence[float]
+    ratios: Sequence[float] = ()
+
+    @property
+    def missed(self) -> bool:
+        """Whether the median lies above the bar."""
+        if self.ratios:
+            return statistics.median(self.ratios) > RATIO
+        return statistics.median(self.seconds) >= SECONDS
+
+    @property
+    def bar(self) -> str:
+        """The bar in words."""
+        return f"at most {RATIO:g} x the import" if self.ratios else f"under {SECONDS:g} s"
 
 
-def _compare(found: dict[str, list[float]]) -> dict[str, Any]:
-    ratios = [ours / stock for ours, stock in zip(found["ours"], found["stock"], strict=True)]
-    medians = {name: statistics.median(values) for name, values in found.items()}
-    return {**medians, "ratio": statistics.median(ratios), "quartiles": quartiles(ratios)}
+def cpu_seconds(arguments: Sequence[str], code: int = 0) -> float:
+    """CPU seconds, in user and system, of one Python process with these arguments.
+
+    Raises:
+        RuntimeError: when it ends with another exit code.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    before = getrusage(RUSAGE_CHILDREN)
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+    after = getrusage(RUSAGE_CHILDREN)
+    if done.returncode != code:
+        raise RuntimeError(
+            f"python {' '.join(arguments)} ended with {done.returncode}, not {code}:\n{done.stderr[-2000:]}"
+        )
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def startup_table(found: dict[str, Any]) -> str:
-    """The numbers as Markdown."""
-    lines = ["| | ours | stock | ratio | quartiles |", "|---|---|---|---|---|"]
-    for what, row in found.items():
-        low, high = row["quartiles"]
-        numbers = f"{row['ours']:.1f} | {row['stock']:.1f} | {row['ratio']:.3f} | {low:.3f} to {high:.3f}"
-        lines.append(f"| {what} | {numbers} |")
-    return "\n".join(lines)
-
-
-def write_rows(path: Path, split: str) -> None:
-    """Generated pairs as a CSV of two sentences and a label."""
-    table = generate("rte", split, rows=800)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([*COLUMNS, "label"])
-        writer.writerows(zip(*(table[name] for name in (*COLUMNS, "label")), strict=True))
-
-
-# --- from command to first step ------------------------------------------------------------------------------------
-
-
-def _ours(folder: Path, files: dict[str, Path], scratch: Path) -> list[str]:
-    return [
-        *("run_glue.py", "--model", str(folder), "--method", "logitmix", "--overwrite"),
-        *("--train_file", str(files["train"]), "--validation_file", str(files["validation"])),
-        *("--text_columns", ",".join(COLUMNS), "--label_column", "label"),
-        *("--per_device_train_batch_size", "8", "--report_to", "none", "--output_dir", str(scratch / "ours")),
+def measure(commands: Sequence[str], rounds: int) -> tuple[list[float], list[Start]]:
+    """Seconds of the import, and every command with help and with a misspelt flag, all in turn in every round."""
+    sides = {(command, words): CODES[words] for command in commands for words in WORDS}
+    imports: list[float] = []
+    took: dict[tuple[str, str], list[float]] = {side: [] for side in sides}
+    for turn in range(rounds + 1):
+        alone = cpu_seconds(["-c", IMPORT])
+        found = {
+            (command, words): cpu_seconds(["-m", "logitmix_hf.cli", command, *WORDS[words]], code)
+            for (command, words), code in sides.items()
+        }
+        if turn == 0:  # it wrote byte code and filled the caches of the disk
+            continue
+        imports.append(alone)
+        for side, value in found.items():
+            took[side].append(value)
+    return imports, [
+        Start(
+            command,
+            words,
+            seconds,
+            [value / alone for value, alone in zip(seconds, imports, strict=True)] if command in OF_TRAINING else (),
+        )
+        for (command, words), seconds in took.items()
     ]
 
 
-def _stock(folder: Path, files: dict[str, Path], scratch: Path) -> list[str]:
-    return ["benchmarks/stock_glue.py", *map(str, (folder, files["train"], files["validation"], scratch / "stock"))]
-
-
-def _seconds_to_first_step(command: list[str], cache: Path) -> float:
-    environment = {**os.environ, "HF_DATASETS_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    start = time.perf_counter()
-    process = subprocess.run(
-        [sys.executable, "-m", "benchmarks.first_step", *command],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    took = time.perf_counter() - start
-    if "first step done" not in process.stdout:
-        raise RuntimeError(f"{command[0]} never came to a step:\n{process.stderr[-2000:]}")
-    return took
-
-
-# --- preparation and evaluation ------------------------------------------------------------------------------------
-
-
-def stock_data(tokenizer: Any, files: dict[str, Path], cache: Path) -> Any:
-    """Read and tokenize as the example script of transformers does, but for its padding to the full length."""
-    from datasets import load_dataset
-
-    def tokenize(rows: dict[str, Any]) -> Any:
-        return tokenizer(*(rows[name] for name in COLUMNS), truncation=True, max_length=128)
-
-    paths = {split: str(path) for split, path in files.items()}
-    data: Any = load_dataset("csv", data_files=paths, cache_dir=str(cache))
-    return data.map(tokenize, batched=True)
-
-
-def _preparation(folder: Path, files: dict[str, Path], scratch: Path) -> tuple[dict[str, Callable[[], Any]], int]:
-    """Files to tokens, nothing cached."""
-    from datasets import disable_caching, disable_progress_bars
-
-    from logitmix_hf.text.data import TextRequest, load_text_data, tokenize
-
-    disable_caching()
-    disable_progress_bars()
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    train, validation = str(files["train"]), str(files["validation"])
-    fresh = (scratch / f"files-{number}" for number in count())
-
-    def ours() -> Any:
-        data = load_text_data(
-            TextRequest(train_file=train, validation_file=validation, text_columns=COLUMNS, label_column="label")
+def table(starts: Sequence[Start]) -> str:
+    """The rows as Markdown."""
+    lines = ["| command | with | CPU seconds | quartiles | to the import | bar |", "|---|---|---|---|---|---|"]
+    for start in starts:
+        low, high = quartiles(start.seconds)
+        ratio = f"{statistics.median(start.ratios):.3f}" if start.ratios else ""
+        lines.append(
+            f"| {start.command} | {start.words} | {statistics.median(start.seconds):.2f} | {low:.2f} to {high:.2f} | {ratio}"
+            f" | {start.bar}{' MISSED' if start.missed else ''} |"
         )
-        splits = [data.train, *data.validation.values()]
-        return [tokenize(split, tokenizer, data.columns, 128) for split in splits if split is not None]
-
-    rows = sum(len(split) for split in ours())
-    return {"ours": ours, "stock": lambda: stock_data(tokenizer, files, next(fresh))}, rows
+    return "\n".join(lines)
 
 
-def _evaluation(folder: Path, files: dict[str, Path], scratch: Path) -> tuple[dict[str, Callable[[], Any]], int]:
-    """`evaluate` of the same model on the same tokens."""
-    from logitmix_hf import MixTrainer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForSequenceClassification.from_pretrained(folder)
-    data = stock_data(tokenizer, files, scratch / "files-judged")["validation"]
-    arguments = TrainingArguments(
-        output_dir=str(scratch / "judge"),
-        per_device_eval_batch_size=8,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print a table; with ``--check`` 1 when a bar is missed."""
+    flags = argparse.ArgumentParser(prog="python -m benchmarks.startup", description=__doc__)
+    flags.add_argument("--rounds", type=int, default=7, help="times that everything has its turn")
+    flags.add_argument("--commands", nargs="*", default=[*LIGHT, *OF_TRAINING], choices=[*LIGHT, *OF_TRAINING])
+    flags.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed, naming it")
+    options = flags.parse_args(argv)
+    if options.rounds < 1:
+        flags.error("--rounds must be at least 1")
+    imports, starts = measure(options.commands, options.rounds)
+    low, high = quartiles(imports)
+    print(
+        f"CPU seconds of one process, medians of {options.rounds} rounds; `{IMPORT}` alone {statistics.median(imports):.2f}"
+        f" ({low:.2f} to {high:.2f})\n\n{table(starts)}"
     )
-    common = {
-        "model": model,
-        "args": arguments,
-        "eval_dataset": data,
-        "data_collator": DataCollatorWithPadding(tokenizer),
-    }
-    trainers = {"ours": MixTrainer(**common), "stock": Trainer(**common)}
-    for trainer in trainers.values():
-        trainer.remove_callback(PrinterCallback)
-    return {name: trainer.evaluate for name, trainer in trainers.items()}, len(data)
+    missed = [start for start in starts if start.missed]
+    for start in missed if options.check else ():
+        print(f"missed: logitmix {start.command} with {start.words}: the bar is {start.bar}", file=sys.stderr)
+    return 1 if options.check and missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

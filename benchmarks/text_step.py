@@ -18,8 +18,8 @@ import torch
 from transformers import __version__ as transformers_version
 from transformers.utils import logging as transformers_logging
 
+from benchmarks.against_script import measure_startup, startup_table
 from benchmarks.models import model_folder
-from benchmarks.startup import measure_startup, startup_table
 from benchmarks.steps import LENGTH, ROWS, build_steps
 from benchmarks.timing import Pair, as_json, measure, table
 
