@@ -54,4 +54,4 @@ def filters_of(network: nn.Module) -> Filters:
 
 
 def _norms(layer: nn.Conv2d) -> np.ndarray:
-    return layer.weight.detach().double().abs().sum((1, 2, 3)).cpu().numpy()
+    return layer.weight.detach().cpu().double().abs().sum((1, 2, 3)).numpy()

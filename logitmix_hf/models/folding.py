@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import logits_of, unwrap
+from logitmix_hf.precision import exact
 
 RECORD = "logitmix"
 """The entry of ``config.json``."""
@@ -167,7 +168,7 @@ def _scale(heads: tuple[nn.Module, ...], factor: float) -> None:
     """Multiply weights and biases, in double precision so that they are rounded once."""
     for head in heads:
         for parameter in head.parameters(recurse=False):
-            parameter.copy_((parameter.double() * factor).to(parameter.dtype))
+            parameter.copy_((exact(parameter) * factor).to(parameter.dtype))
 
 
 @torch.no_grad()
@@ -175,7 +176,7 @@ def _logits(model: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     training = model.training
     model.eval()
     try:
-        return logits_of(model(**batch)).double()
+        return exact(logits_of(model(**batch)))
     finally:
         model.train(training)
 

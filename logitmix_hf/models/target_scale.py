@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import unwrap
+from logitmix_hf.precision import exact
 
 RECORD = "logitmix_targets"
 """The entry of ``config.json``: ``mean``, ``deviation``, and whether the head has them ``inside``."""
@@ -38,7 +39,7 @@ class TargetScale:
 
     def standardise(self, targets: Tensor) -> Tensor:
         """(…) targets as training sees them, float32. In double precision on the way: the mean may be large."""
-        return ((targets.double() - self.mean) / self.deviation).float()
+        return ((exact(targets) - self.mean) / self.deviation).float()
 
     def restore(self, values: np.ndarray) -> np.ndarray:
         """Values as training sees them, in the data's unit, float64."""
@@ -71,7 +72,7 @@ class TargetScale:
         heads: Any = tuple(find_heads(model).values())
         for head in heads:
             for parameter, plus in ((head.weight, 0.0), (head.bias, offset)):
-                parameter.copy_((parameter.double() * factor + plus).to(parameter.dtype))  # rounded once
+                parameter.copy_((exact(parameter) * factor + plus).to(parameter.dtype))  # rounded once
 
 
 class _Standardising:  # a class, so that worker processes can be handed it

@@ -8,6 +8,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from logitmix_hf.precision import widest
+
 _NEVER = torch.iinfo(torch.int32).max
 
 
@@ -40,8 +42,7 @@ class TermLog:
             raise KeyError(f"the step tells of {', '.join(sorted(unknown))}, its terms are {', '.join(self.names)}")
         together = tuple(terms)
         values = torch.stack([terms[name].detach().float() for name in together])  # (terms, B)
-        # MPS has no float64; elsewhere a sum over many steps keeps its last digits.
-        sums = values.sum(1, dtype=torch.float32 if values.device.type == "mps" else torch.float64)
+        sums = values.sum(1, dtype=widest(values.device))  # over many steps the last digits count
         bad = torch.where(sums.isfinite(), _NEVER, step).int()
         held, first = self._sums.get(together), self._first_bad.get(together)
         self._sums[together] = sums if held is None else held.to(sums.device) + sums
@@ -67,8 +68,8 @@ class TermLog:
         self._sums.clear()
         self._counts.clear()
         if accelerator.num_processes > 1:
-            exact = torch.float32 if accelerator.device.type == "mps" else torch.float64
-            both = torch.tensor([list(totals.values()), list(counts.values())], dtype=exact, device=accelerator.device)
+            device = accelerator.device
+            both = torch.tensor([list(totals.values()), list(counts.values())], dtype=widest(device), device=device)
             total, count = accelerator.reduce(both, "sum").tolist()  # type: ignore[union-attr]
             totals, counts = dict(zip(totals, total, strict=True)), dict(zip(counts, count, strict=True))
         return {log_key(name): totals[name] / counts[name] for name in self.names if counts[name]}

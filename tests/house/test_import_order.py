@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 FLOORS = (
     ("redact",),
     ("errors",),
-    ("disk", "lock", "process", "tables", "lazy"),
+    ("disk", "lock", "process", "tables", "lazy", "precision"),
     ("plan", "methods", "flags", "class_weights", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import check_choice, check_number
 from logitmix_hf.plan import MixPlan
+from logitmix_hf.precision import exact
 from logitmix_hf.vision.member_masks import HEAD_TARGETS, MASKS, check_mask, check_root
 from logitmix_hf.vision.mixers import MIXERS
 
@@ -80,7 +81,7 @@ def member_weights(shares: Tensor, root: float) -> Tensor:
     check_root(root)
     if math.isinf(root):
         return torch.ones_like(shares)
-    powers = shares.double().clamp(min=0) ** (1 / root)
+    powers = exact(shares).clamp(min=0) ** (1 / root)
     return (shares.shape[-1] * powers / powers.sum(-1, keepdim=True)).to(shares.dtype)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
+from logitmix_hf.precision import exact
 from logitmix_hf.vision.mixers.pasting import MaskedPlan, channels_last, draws, partners, paste_own, step, steps
 
 
@@ -34,7 +35,7 @@ def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> t
     Its sides are floor(side * sqrt(1 - lam)); half of that, rounded down, lies on each side of the centre, as in the
     authors' code, so that an odd side loses a pixel.
     """
-    cut = (1 - lam.double()).clamp(min=0).sqrt()
+    cut = (1 - exact(lam)).clamp(min=0).sqrt()
     half_height, half_width = steps(cut, height) // 2, steps(cut, width) // 2
     return (
         (y - half_height).clamp(0, height),
@@ -134,7 +135,7 @@ def resizemix(
     if lam is not None:
         return _paste_small(images, plan, int(y), int(x), lam, smallest + (largest - smallest) * (1 - lam))
     mixes = plan.lam < 1
-    scale = smallest + (largest - smallest) * (1 - plan.lam.double())
+    scale = smallest + (largest - smallest) * (1 - exact(plan.lam))
     tall = torch.where(mixes, steps(scale, height).clamp(min=1), 0)
     wide = torch.where(mixes, steps(scale, width).clamp(min=1), 0)
     top = (y - tall // 2).clamp(min=0).minimum(height - tall)

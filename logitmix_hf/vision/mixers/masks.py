@@ -9,6 +9,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
+from logitmix_hf.precision import exact
 from logitmix_hf.vision.mixers.pasting import MaskedPlan, draws, paste_own
 
 
@@ -37,8 +38,8 @@ def fmix(
     noise = torch.fft.irfft2(torch.complex(parts[:, 0], parts[:, 1]), s=(height, width))
     # A coin decides how the number of pixels is rounded, so that the mean share is the one drawn.
     up = torch.rand(count, generator=generator).to(images.device) < 0.5
-    exact = plan.lam.double() * (height * width)
-    keep = torch.where(up, (exact - 1e-4).ceil(), (exact + 1e-4).floor()).clamp(0, height * width)
+    wanted = exact(plan.lam) * (height * width)
+    keep = torch.where(up, (wanted - 1e-4).ceil(), (wanted + 1e-4).floor()).clamp(0, height * width)
     return paste_own(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))
 
 
@@ -62,5 +63,5 @@ def cowmask(
     # A Gaussian of sigma pixels, as it looks to frequencies; it goes round the edges.
     smooth = torch.exp(-2 * (math.pi * sigma[:, None, None] * _frequency(height, width)).square())
     noise = torch.fft.irfft2(torch.fft.rfft2(white) * smooth, s=(height, width))
-    keep = (plan.lam.double() * (height * width)).round()
+    keep = (exact(plan.lam) * (height * width)).round()
     return paste_own(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.plan import MixPlan
+from logitmix_hf.precision import exact
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def both(own: Tensor) -> Tensor:
 
 def carried_out(plan: MixPlan, masks: Tensor) -> MaskedPlan:
     """The plan whose shares are the exact means of ``masks``, (B, K, 1, H, W); the last one's is what the others leave."""
-    shares = masks[:, :-1].double().mean((2, 3, 4)).to(plan.shares.dtype)
+    shares = exact(masks[:, :-1]).mean((2, 3, 4)).to(plan.shares.dtype)
     return MaskedPlan(plan.sources, torch.cat([shares, 1 - shares.sum(1, keepdim=True)], 1), masks)
 
 
@@ -97,4 +98,4 @@ def step(share: float, length: int) -> int:
 
 def steps(share: Tensor, length: int) -> Tensor:
     """Whole pixels of a side: floor(share * length), unhurt by the rounding of float32."""
-    return (share.double() * length + 1e-5).floor().long().clamp(0, length)
+    return (exact(share) * length + 1e-5).floor().long().clamp(0, length)

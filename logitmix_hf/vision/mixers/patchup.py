@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.plan import MixPlan, blend
+from logitmix_hf.precision import exact
 from logitmix_hf.vision.mixers.pasting import MaskedPlan, both, carried_out, draws
 
 
@@ -40,7 +41,7 @@ def seed_rate(gamma: Tensor, sides: tuple[int, int], height: int, width: int) ->
     """
     tall, wide = sides
     places = (height - tall + 1) * (width - wide + 1)
-    return (gamma.double() * (height * width / (tall * wide * places))).clamp(max=1)
+    return (exact(gamma) * (height * width / (tall * wide * places))).clamp(max=1)
 
 
 def _blocks(

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.models.heads import find_heads
+from logitmix_hf.precision import exact
 
 if TYPE_CHECKING:
     from logitmix_hf.vision.members.plan import MemberPlan
@@ -87,9 +88,9 @@ class Stems(nn.Module):
         weight, bias = self._weights()
         scale = self.factor / len(self.members)
         with torch.no_grad():
-            plain.weight.copy_(weight.double().unflatten(0, (len(self.members), -1)).sum(0) * scale)
+            plain.weight.copy_(exact(weight).unflatten(0, (len(self.members), -1)).sum(0) * scale)
             if bias is not None:
-                plain.bias.copy_(bias.double().unflatten(0, (len(self.members), -1)).sum(0) * scale)
+                plain.bias.copy_(exact(bias).unflatten(0, (len(self.members), -1)).sum(0) * scale)
         return plain
 
     def _weights(self) -> tuple[Tensor, Tensor | None]:
@@ -123,7 +124,7 @@ class Heads(nn.Module):
             for (_, target), *parts in zip(
                 plain.named_parameters(), *(m.parameters() for m in self.members), strict=True
             ):
-                target.copy_(torch.stack([part.double() for part in parts]).mean(0))
+                target.copy_(torch.stack([exact(part) for part in parts]).mean(0))
         return plain
 
 

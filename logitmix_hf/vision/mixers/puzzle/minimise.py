@@ -86,7 +86,7 @@ def labelling_energy(unary: np.ndarray, down: np.ndarray, right: np.ndarray, lab
 
 
 def _array(x: np.ndarray | torch.Tensor) -> NDArray[np.float64]:
-    return x.detach().double().cpu().numpy() if isinstance(x, torch.Tensor) else np.asarray(x, np.float64)
+    return x.detach().cpu().double().numpy() if isinstance(x, torch.Tensor) else np.asarray(x, np.float64)
 
 
 def _check(unary: np.ndarray, down: np.ndarray, right: np.ndarray) -> None:
