@@ -28,6 +28,7 @@ from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.push import push
 from logitmix_hf.vision.colour import in_colour
 
@@ -52,8 +53,8 @@ def predictions_of(
     )
 
 
-def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> None:
-    """Predict every split, and write model, predictions, scores and pictures."""
+def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last: LastEvaluation | None = None) -> None:
+    """Predict every split but the one of the ``last`` evaluation, and write model, predictions, scores and pictures."""
     main, data = trainer.is_world_process_zero(), loaded.data
     facts = protocols.describe(job, loaded)
     # A temperature that is to be fitted takes the place of one that the model brings along.
@@ -66,7 +67,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded) -> N
     timings: dict[str, Any] = {}
 
     def predicted(name: str, prefix: str, temperature: float = unfolded) -> Predictions:
-        output = trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
+        output = last and last.again(trainer, name, prefix)
+        output = output or trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
         wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
         timings.update({key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)})
         return predictions_of(output, data, loaded.known.get(name), temperature)

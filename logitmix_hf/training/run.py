@@ -36,6 +36,7 @@ from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, predictions_of, record_of
+from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.library_flags import check_library_flags
 from logitmix_hf.training.parallel_flags import check_asked, check_got
 from logitmix_hf.training.settings import Change, TrainSettings
@@ -92,17 +93,21 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     scale = target_scale(job, loaded)
     if scale is not None:
         scale.begin(loaded.model, answers=loaded.has_head)
+    last = LastEvaluation(data.judged[0].name if data.judged else "")
+
+    def scores(output: Any) -> dict[str, float]:
+        last.keep(trainer, output)
+        return evaluate_predictions(in_own_unit(predictions_of(output, data), scale), data.metrics, job.run.bins)
+
     trainer = job.trainer_class(
         model=loaded.model,
         args=_arguments(training, loaded.changed),
         mix=mix,
         train_dataset=loaded.splits.get("train"),
-        eval_dataset=loaded.splits.get(data.judged[0].name if data.judged else ""),
+        eval_dataset=loaded.splits.get(last.split),
         data_collator=loaded.collator if scale is None else scale.collator(loaded.collator),  # type: ignore[arg-type]
         processing_class=loaded.processor,
-        compute_metrics=lambda output: evaluate_predictions(
-            in_own_unit(predictions_of(output, data), scale), data.metrics, job.run.bins
-        ),
+        compute_metrics=scores,
         callbacks=[signals, *stopping, *job.callbacks()],
         **job.trainer_options(),
     )
@@ -128,7 +133,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
             with whole_weights(trainer.model):  # type: ignore[arg-type]
                 scale.put_into(trainer.model)  # type: ignore[arg-type]
             trainer.data_collator = loaded.collator  # type: ignore[assignment]
-        judge(trainer, folder, job, loaded)
+        judge(trainer, folder, job, loaded, last if scale is None else None)
     except Exception as problem:
         if trainer.is_world_process_zero():
             folder.update_record(status="failed", finished=now())
