@@ -6,7 +6,10 @@ from pathlib import Path
 # The checkout works without being installed.
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from logitmix_hf.commands.glue import glue_script
+from logitmix_hf.process import speak_once
 
 if __name__ == "__main__":
+    speak_once()  # before torch is imported
+    from logitmix_hf.commands.glue import glue_script
+
     glue_script()

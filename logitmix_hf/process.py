@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,15 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0") or 0) == 0
 
 
+def speak_once() -> None:
+    """Let the main process alone say what libraries warn of: they warn in each of them, of the same. For torch's own lines to
+    know, call it before torch is imported. Errors and tracebacks are everybody's."""
+    if not is_main_process():
+        warnings.simplefilter("ignore")
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
 def guarded(command: Callable[[], int | None]) -> int:
     """Run a command and turn how it ended into an exit code.
 
@@ -27,6 +37,7 @@ def guarded(command: Callable[[], int | None]) -> int:
     traceback: the interpreter prints it and exits with 1. SIGTERM ends the command as an exception does, with 143:
     what it was writing is cleared away.
     """
+    speak_once()
     try:
         with _terminated_in_order():
             code = command() or 0
