@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -71,6 +72,13 @@ def listed(names: Sequence[Any], most: int = 20) -> str:
     """At most ``most`` names, each at most 40 characters, for a message of one line."""
     short = [repr(text if len(text := str(name)) <= 40 else text[:37] + "…") for name in names[:most]]
     return ", ".join(short) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def say(*lines: object, out: bool = False) -> None:
+    """Lines for whoever watches, on stderr, or what a command is asked for on stdout: the one way to the terminal. What a
+    terminal would obey is shown as an escape, and no token is said. A line break ends a line only between ``lines``."""
+    said = "\n".join(printable(scrub(str(line))) for line in lines)
+    print(said, file=sys.stdout if out else sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 import tempfile
 import threading
 import time
@@ -24,7 +23,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
 
-from logitmix_hf.errors import UserError, printable
+from logitmix_hf.errors import UserError, printable, say
 
 LOCK = ".lock"
 BEAT = 20.0
@@ -198,11 +197,9 @@ def _beat(lock: Path, me: Holder, stop: threading.Event) -> None:
             holder = _read(lock)
             if holder is not None and holder.token != me.token and not stop.is_set():
                 # This process slept so long that another machine thought it dead. Nothing more may be written.
-                print(
+                say(
                     f"error: {lock.parent} was taken over by process {holder.pid} on host {printable(holder.host)} while"
-                    " this one was silent: it ends here.",
-                    file=sys.stderr,
-                    flush=True,
+                    " this one was silent: it ends here."
                 )
                 os._exit(1)
             os.utime(lock)

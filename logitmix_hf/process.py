@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from logitmix_hf.errors import UserError, printable
-from logitmix_hf.redact import scrub
+from logitmix_hf.errors import UserError, say
 
 
 def is_main_process() -> bool:
@@ -47,11 +46,11 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
                 traceback.print_exc()
-            print(f"error: {printable(scrub(' '.join(str(mistake).split())))}", file=sys.stderr, flush=True)
+            say("error: " + " ".join(str(mistake).split()))
         return 2
     except KeyboardInterrupt:
         if is_main_process():
-            print("interrupted", file=sys.stderr, flush=True)
+            say("interrupted")
         return 130
 
 
@@ -124,8 +123,7 @@ def use_all_cores() -> None:
     if threads > 1:
         torch.set_num_threads(threads)
         if is_main_process():
-            print(
+            say(
                 f"Using {threads} threads: accelerate launch had set one (another number:"
-                " --num_cpu_threads_per_process).",
-                file=sys.stderr,
+                " --num_cpu_threads_per_process)."
             )

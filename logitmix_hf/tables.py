@@ -61,3 +61,21 @@ def markdown_block(text: str, language: str = "") -> str:
     """Somebody's lines as a block of code, which nothing in them can end."""
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
     return "\n".join([f"{fence}{language}", *map(printable, text.split("\n")), fence])
+
+
+_BEGINS_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].", re.DOTALL)
+
+
+def csv_text(text: str) -> str:
+    """Somebody's words for a cell of a CSV file: what a spreadsheet would compute instead of showing (``=HYPERLINK(…)``, and
+    whatever begins with =, +, -, @ or a control character, also in full width, and is no number) gets an apostrophe in
+    front, which says "text"."""
+    return f"'{text}" if _BEGINS_FORMULA.match(text) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from logitmix_hf.errors import printable
-from logitmix_hf.tables import aligned_table, markdown_code, markdown_table, markdown_text
+from logitmix_hf.tables import aligned_table, csv_text, markdown_code, markdown_table, markdown_text
 
 EVIL = [
     "x|<img src=x onerror=alert(1)>",
@@ -95,3 +98,28 @@ def test_a_terminal_is_told_nothing():
 def test_what_stays_as_it_is_and_what_is_escaped():
     assert printable("ünïcödé 漢字 \U0001f469\u200d\U0001f52c") == "ünïcödé 漢字 \U0001f469\u200d\U0001f52c"
     assert printable("a\nb\x1b[1m\x9b\u202e\ud800") == "a\\nb\\x1b[1m\\x9b\\u202e\\ud800"
+
+
+FORMULAS = ["=1+1", '=HYPERLINK("http://example.org")', "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1+1",
+            "－1a", "- a point", "-- a dash"]  # fmt: skip
+PLAIN = ["-0.5", "+3", "-1e-7", "-inf", "-", "+", "=", "good", "a=b", "7", "", " x", "'quoted"]
+
+
+def test_no_spreadsheet_computes_what_somebody_wrote():
+    """As pandas reads the file back: no text is left that begins a formula (OWASP's list), and nothing else has changed."""
+    text = io.StringIO()
+    csv.writer(text).writerows([[csv_text(one)] for one in ["head", *FORMULAS, *PLAIN]])
+    read = pd.read_csv(io.StringIO(text.getvalue()), dtype=str, keep_default_na=False, skip_blank_lines=False)["head"]
+    assert [one.startswith("'") for one in read[: len(FORMULAS)]] == [True] * len(FORMULAS)
+    assert [one[1:].replace("\r", "\n") for one in read[: len(FORMULAS)]] == [
+        one.replace("\r", "\n") for one in FORMULAS
+    ]
+    assert read[len(FORMULAS) :].tolist() == PLAIN
+
+
+@given(st.text())
+def test_a_cell_is_a_number_or_begins_no_formula(text):
+    cell = csv_text(text)
+    assert cell in (text, "'" + text)
+    if cell[:1] in set("=+-@\t\r") and len(cell) > 1:
+        float(cell)

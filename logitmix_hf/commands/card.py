@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.errors import say
 from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting.benchmark import write_eval_results
@@ -43,7 +44,7 @@ def _card(settings: CardSettings) -> int:
         if settings.eval_results:
             write_eval_results(folder)
         edited = write_card(folder, overwrite=settings.overwrite)
-    print(f"wrote {folder.path / 'README.md'}")
+    say(f"wrote {folder.path / 'README.md'}", out=True)
     if edited:
-        print(f"kept as you changed them: {', '.join(edited)} (--overwrite replaces them)")
+        say(f"kept as you changed them: {', '.join(edited)} (--overwrite replaces them)", out=True)
     return 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from logitmix_hf.errors import UserError, check_choice, check_number
+from logitmix_hf.errors import UserError, check_choice, check_number, say
 from logitmix_hf.flags import FlagParser, flag, word
 from logitmix_hf.process import guarded
 
@@ -64,8 +64,8 @@ def _export(settings: ExportSettings) -> int:
         revision=settings.model_revision,
         token=settings.hub_token,
     )
-    print(f"exported to {made.folder / FILE} ({made.size / 1e6:.1f} MB)")
-    print(f"onnxruntime against torch on {made.trials} shapes: largest difference {made.difference:.1e}")
+    say(f"exported to {made.folder / FILE} ({made.size / 1e6:.1f} MB)", out=True)
+    say(f"onnxruntime against torch on {made.trials} shapes: largest difference {made.difference:.1e}", out=True)
     return 0
 
 
@@ -79,6 +79,9 @@ def _export_plain(settings: ExportSettings) -> int:
         revision=settings.model_revision,
         token=settings.hub_token,
     )
-    print(f"{made.members} members as one network in {made.folder}: {made.before:,} parameters became {made.after:,}")
-    print(f"largest difference of a logit: {made.difference:.1e}")
+    say(
+        f"{made.members} members as one network in {made.folder}: {made.before:,} parameters became {made.after:,}",
+        out=True,
+    )
+    say(f"largest difference of a logit: {made.difference:.1e}", out=True)
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from logitmix_hf.commands.finished import RUN_HELP, finished_run
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.process import guarded
 
@@ -53,7 +53,7 @@ def _inspect(settings: InspectSettings) -> int:
             },
         )
         filters_plot(filters, folder.path / "filters.png", folder.path.name)
-    print(f"{len(filters.stems)} first convolutions, {len(filters.trunk)} layers of the trunk")
-    print("active filters: " + ", ".join(f"{share:.4f} above {name}" for name, share in shares.items()))
-    print(f"wrote {folder.path / 'inspect.json'} and {folder.path / 'filters.png'}")
+    say(f"{len(filters.stems)} first convolutions, {len(filters.trunk)} layers of the trunk", out=True)
+    say("active filters: " + ", ".join(f"{share:.4f} above {name}" for name, share in shares.items()), out=True)
+    say(f"wrote {folder.path / 'inspect.json'} and {folder.path / 'filters.png'}", out=True)
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from logitmix_hf.errors import UserError, check_choice, check_number
+from logitmix_hf.errors import UserError, check_choice, check_number, say
 from logitmix_hf.flags import FlagParser, flag
 from logitmix_hf.process import guarded
 from logitmix_hf.serving.host import DTYPES
@@ -120,12 +119,12 @@ def _predict(settings: PredictSettings) -> int:
     if counts is None:  # nobody reads on
         return 0
     for note in data.notes():
-        print(note, file=sys.stderr)
+        say(note)
     parts = [f"{counts.answered} row{'s' if counts.answered > 1 else ''}"]
     if settings.abstain_below is not None:
         share = counts.abstained / counts.answered
         parts.append(f"{counts.abstained} abstained ({share:.1%} below {settings.abstain_below:g})")
     if counts.left_out:
         parts.append(f"{counts.left_out} left out, because they could not be read")
-    print(", ".join(parts) + (f": {settings.output}" if settings.output else ""), file=sys.stderr)
+    say(", ".join(parts) + (f": {settings.output}" if settings.output else ""))
     return 0

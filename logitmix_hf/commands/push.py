@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.errors import say
 from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting import hub
@@ -52,6 +52,6 @@ def _push(settings: PushSettings) -> int:
         repo_id = hub.check_access(name, options.token, options.private, undone="Nothing was pushed")
     except hub.OutOfReach as trouble:
         again = hub.push_command(folder.path, name, options.revision)
-        print(f"error: {trouble} Try again with: {again}", file=sys.stderr, flush=True)
+        say(f"error: {trouble} Try again with: {again}")
         return 3
     return push(folder, replace(options, repo_id=repo_id))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_number, say
 from logitmix_hf.flags import FlagParser, words
 from logitmix_hf.process import guarded
 from logitmix_hf.reporting.comparison.columns import SCORE
@@ -64,17 +62,16 @@ def _report(settings: ReportSettings) -> int:
     found = find_runs(path for path in settings.runs if Path(path).resolve() != folder.resolve())
     if found.passed:
         names = ", ".join(found.passed[:5]) + (f" and {len(found.passed) - 5} more" if len(found.passed) > 5 else "")
-        print(f"no runs, passed over: {names}", file=sys.stderr)
+        say(f"no runs, passed over: {names}")
     for path, reason in found.skipped:
-        print(f"left out {path}: {reason}", file=sys.stderr)
+        say(f"left out {path}: {reason}")
     options = Options(bins=settings.bins, resamples=settings.bootstrap, last=settings.last)
-    say = partial(print, file=sys.stderr, flush=True)
     for section in write_report(found, folder, options, settings.title, say):
-        print(f"\n{_terminal_table(section)}")
-    print(f"\nreport: {', '.join(str(folder / name) for name in FILES)}")
+        say("", *_terminal_table(section), out=True)
+    say("", f"report: {', '.join(str(folder / name) for name in FILES)}", out=True)
     if found.skipped:
         left = len(found.skipped)
-        print(f"error: {left} run{'s' if left != 1 else ''} left out, see above", file=sys.stderr)
+        say(f"error: {left} run{'s' if left != 1 else ''} left out, see above")
     return 1 if found.skipped else 0
 
 
@@ -82,8 +79,8 @@ IN_TERMINAL = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")
 """The columns beside the task's scores that fit a terminal; all of them are in the files."""
 
 
-def _terminal_table(section: Section) -> str:
-    """The first table in short, as aligned text; * where the test supports the best."""
+def _terminal_table(section: Section) -> list[str]:
+    """The lines of the first table in short; * where the test supports the best."""
     table = section.scores
     names = [head.plain or head.text for head in table.heads]
     scores = 1 + next((width for name, width in table.groups if name == SCORE), 0)
@@ -92,10 +89,10 @@ def _terminal_table(section: Section) -> str:
         [f"{row[n].text}{'*' if row[n].strong else ''} {_small(row[n].small)}".strip() for n in columns]
         for row in table.rows
     ]
-    text = f"{section.title}\n{aligned_table([names[number] for number in columns], rows, rule=False)}"
+    lines = [section.title, *aligned_table([names[number] for number in columns], rows, rule=False).split("\n")]
     if any(row[n].strong for row in table.rows for n in columns):
-        text += "\n* best, and a paired bootstrap over the rows supports it against the runner-up"
-    return text
+        lines.append("* best, and a paired bootstrap over the rows supports it against the runner-up")
+    return lines
 
 
 def _small(text: str) -> str:

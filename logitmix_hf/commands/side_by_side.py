@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.plots import compare_reliability
@@ -30,7 +30,7 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
     """
     rows, pictured = [], {}
     for name, job in jobs.items():
-        print(f"\n=== {name} ===", flush=True)
+        say("", f"=== {name} ===", out=True)
         folder = RunFolder(str(job.training.output_dir))
         if not _is_there(folder, job):
             job.run = type(job.run)(overwrite=folder.holds_run())
@@ -44,10 +44,10 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
         rows.append(result_row(job.label, results, metric, **told))
         pictured[job.label] = Predictions.load(folder.predictions_path("validation"))
     compare_reliability(pictured, picture, title=title)
-    print(f"\n{results_table(rows)}\n")
-    print(f"{note}\n" if note else "")
-    print(f"picture: {picture}")
-    print(f"models:  {', '.join(row['folder'] for row in rows)} (each loads with from_pretrained)")
+    say("", *results_table(rows).split("\n"), "", out=True)
+    say(*([note, ""] if note else [""]), out=True)
+    say(f"picture: {picture}", out=True)
+    say(f"models:  {', '.join(row['folder'] for row in rows)} (each loads with from_pretrained)", out=True)
     return 0
 
 
@@ -64,5 +64,5 @@ def _is_there(folder: RunFolder, job: Job) -> bool:
         check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
     except UserError:
         return False  # another demo was here: train anew
-    print(f"{folder.path} holds this run already; delete it to train again.")
+    say(f"{folder.path} holds this run already; delete it to train again.", out=True)
     return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from logitmix_hf.disk import why_not_writable, write_atomic
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_number, say
 from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
 
@@ -59,11 +59,12 @@ def _spiral(settings: SpiralSettings) -> int:
     points, labels = training_points(settings.points, settings.noise, settings.cycles, settings.seed)
     figure.draw(results, probabilities, points.numpy(), labels.numpy(), home / PICTURE)
     write_atomic(home / NUMBERS, to_json(figure.record(settings, results)).encode())
-    print(f"\n{figure.table(results)}\n")
-    print("undecided: training points with p within .3-.7; boundary: share of the disc of the arms with such a p;")
-    print(f"ring conf: mean confidence outside the data. One seed, {settings.seed}: another draws another picture.\n")
-    print(f"picture: {home / PICTURE}")
-    print(f"numbers: {home / NUMBERS}")
+    told = [
+        "undecided: training points with p within .3-.7; boundary: share of the disc of the arms with such a p;",
+        f"ring conf: mean confidence outside the data. One seed, {settings.seed}: another draws another picture.",
+    ]
+    paths = [f"picture: {home / PICTURE}", f"numbers: {home / NUMBERS}"]
+    say("", *figure.table(results).split("\n"), "", *told, "", *paths, out=True)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from transformers import AutoImageProcessor
 
 from logitmix_hf.data.match_labels import match_labels
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.serving.classifier import FoundClassifier
 from logitmix_hf.text.data import TextData, TextRequest
@@ -61,7 +60,7 @@ class Untrained(Job):
         match = match_labels(self.found.label_names, data.label_names)
         for note in (match.note, known_rows(self.found.trained, asdict(self.data), data.validation_note)):
             if note and self.training.process_index == 0:
-                print(note, file=sys.stderr)
+                say(note)
         return data.relabelled(self.found.label_names, match.numbers)
 
 

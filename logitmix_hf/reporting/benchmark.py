@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.reporting.card.facts import hub_data
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 
@@ -25,7 +25,7 @@ def write_eval_results(folder: RunFolder) -> None:
     """
     name, text = benchmark_entries(folder.read_json(RECORD), folder.read_json("eval_results.json"))
     folder.write_text(name, text)
-    print(f"wrote {folder.path / name}")
+    say(f"wrote {folder.path / name}", out=True)
 
 
 def benchmark_entries(run: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from logitmix_hf.errors import printable
 from logitmix_hf.tables import aligned_table
 
 WIDTH = 100
@@ -84,7 +85,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> str:
         used, heads = used[:place] + used[place + 1 :], heads[:place] + heads[place + 1 :]
         cells, align = [line[:place] + line[place + 1 :] for line in cells], align[:place] + align[place + 1 :]
     text = aligned_table(heads, cells, align)
-    return "\n".join([text, "", *below]) if below else text
+    return "\n".join([text, "", *map(printable, below)]) if below else text
 
 
 def _below(name: str, values: Sequence[tuple[str, str]]) -> list[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.errors import UserError, one_line, printable
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.classifier import Classifier
@@ -93,7 +93,7 @@ def _write(
         tqdm(total=data.total, unit=" rows", disable=None, file=sys.stderr) as bar,
         writing(output, kind, answers.columns) as writer,
     ):
-        broken = Broken(stop, lambda line: bar.write(line, file=sys.stderr))
+        broken = Broken(stop, lambda line: bar.write(printable(line), file=sys.stderr))
         answered = abstained = 0
         for some in answer_rows(classifier, data.rows, answers, broken, batch_size, window):
             for answer in some:

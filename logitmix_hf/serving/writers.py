@@ -13,6 +13,7 @@ from typing import IO, Any, Protocol
 
 from logitmix_hf.disk import replacing, why_not_writable
 from logitmix_hf.errors import UserError, pick
+from logitmix_hf.tables import csv_text
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 KINDS = {kind: kind for kind in SUFFIXES.values()}
@@ -80,12 +81,12 @@ def writing(output: str | None, kind: str, columns: Mapping[str, str]) -> Iterat
 
 
 class _Csv:
-    """Lists as JSON, truth as true and false, probabilities to six digits, nothing where there is no answer."""
+    """Lists as JSON, formulas as text, true and false, probabilities to six digits, nothing where there is no answer."""
 
     def __init__(self, file: IO[str], columns: Mapping[str, str]) -> None:
         self.file, self.columns = file, columns
         self.writer = csv.writer(file, lineterminator="\n")
-        self.writer.writerow(self.columns)
+        self.writer.writerow(map(csv_text, self.columns))
 
     def write(self, answer: Mapping[str, Any]) -> None:
         self.writer.writerow([_cell(_rounded(answer[name], kind)) for name, kind in self.columns.items()])
@@ -122,6 +123,8 @@ def _rounded(value: Any, kind: str) -> Any:
 def _cell(value: Any) -> Any:
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return csv_text(value)
     return str(value).lower() if isinstance(value, bool) else value
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from logitmix_hf.data.task_data import TaskData
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION, HalfTemperatures, Predictions, Temperature, fit_halves, fit_temperature
 from logitmix_hf.evaluation.recalibration import compare_methods
 from logitmix_hf.models.folding import fold, keep_in_config
@@ -106,10 +105,9 @@ def check_rows(job: Job, data: TaskData[Any]) -> None:
     if protocol == "split" and not data.calibration_note:
         raise UserError(f"{_flag(job)} takes its rows from train, and {data.name} has no train split: give others.")
     if protocol == "split" and not job.training.do_train and is_main_process():
-        print(
+        say(
             f"{_flag(job)} fits the temperature on rows of train: where this model was trained on them, it knows them too"
-            " well, and the temperature comes out too low.",
-            file=sys.stderr,
+            " well, and the temperature comes out too low."
         )
     if protocol in ("halves", "eval") and not data.judged:
         raise UserError(f"{_flag(job)} fits the temperature on judged rows, and {data.name} has none.")
@@ -144,7 +142,7 @@ def fit(facts: Mapping[str, Any], rows: Predictions, quiet: bool = False) -> Cal
         fit_halves(rows.logits, rows.labels, facts["seed"]) if by_halves else fit_temperature(rows.logits, rows.labels)
     )
     if fitted.warning and not quiet:
-        print(fitted.warning, file=sys.stderr)
+        say(fitted.warning)
     return Calibration(fitted, rows, facts)
 
 
@@ -153,7 +151,7 @@ def put_into(model: Any, calibration: Calibration, *, folded: bool, batch: Mappi
     if not folded:
         keep_in_config(getattr(model, "config", None), calibration.value, **calibration.facts)
     elif line := fold(model, calibration.value, batch, **calibration.facts):
-        print(line, file=sys.stderr)
+        say(line)
 
 
 MOST = 10_000_000

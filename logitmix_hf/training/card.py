@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from logitmix_hf.errors import say
 from logitmix_hf.reporting.card import write_card
 from logitmix_hf.reporting.card.edits import is_marked
 from logitmix_hf.reporting.card.readme import CARD
@@ -16,4 +15,4 @@ def write_last_card(folder: RunFolder) -> None:
     card = folder.path / CARD
     edited = write_card(folder, overwrite=not (card.is_file() and is_marked(card.read_text(encoding="utf-8"))))
     if edited:
-        print(f"{card}: kept as you changed them: {', '.join(edited)}", file=sys.stderr)
+        say(f"{card}: kept as you changed them: {', '.join(edited)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +14,7 @@ from transformers import PreTrainedModel
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.data.request import DataRequest
 from logitmix_hf.data.task_data import TaskData
+from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.resolved import resolved
@@ -113,7 +113,7 @@ class Job(ABC):
     def tell(self, lines: Sequence[str]) -> None:
         """Lines for whoever watches, said by one process."""
         if lines and self.training.process_index == 0:
-            print(*lines, sep="\n", file=sys.stderr)
+            say(*lines)
 
     @property
     def label(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 
 from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.data.task_data import TaskData
-from logitmix_hf.errors import printable
+from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.models.folding import temperature_left
@@ -60,7 +59,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     # A temperature that is to be fitted takes the place of one that the model brings along.
     unfolded = 1.0 if facts else temperature_left(loaded.model.config)
     if unfolded != 1 and main:
-        print(f"The temperature {unfolded:.4g} that the model's config.json keeps is applied.", file=sys.stderr)
+        say(f"The temperature {unfolded:.4g} that the model's config.json keeps is applied.")
     state = whole_state(trainer) if job.training.do_train else None
     if main and job.training.do_train:
         folder.save_model(lambda path: _save(trainer, path, state=state))
@@ -211,10 +210,7 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
     )
     write_last_card(folder)
     if job.training.do_train and not job.run.keep_checkpoints and (freed := folder.remove_checkpoints()):
-        print(
-            f"The run is whole: its checkpoints ({freed / 1e6:.1f} MB) are gone; --keep_checkpoints keeps them.",
-            file=sys.stderr,
-        )
+        say(f"The run is whole: its checkpoints ({freed / 1e6:.1f} MB) are gone; --keep_checkpoints keeps them.")
     if results:
         metric = data.metrics[0]
         common = {"metric": metric, "seconds": seconds, "folder": str(folder.path)}
@@ -232,10 +228,10 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
             for split in judged
             for label, values in protocols.table_rows(job, folder, results, split.prefix, metric)
         ]
-        print("\n" + results_table(rows), flush=True)
+        say("", *results_table(rows).split("\n"), out=True)
         for split in judged:
             path = folder.predictions_path(split.name)
             if path.is_file() and (line := never_predicted(Predictions.load(path))):
                 where = f"{split.source}: " if len(judged) > 1 else ""
-                print(printable(where + line), file=sys.stderr)
+                say(where + line)
     return 0 if target is None else push(folder, target)

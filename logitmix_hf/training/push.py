@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 
+from logitmix_hf.errors import printable, say
 from logitmix_hf.redact import scrub
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
@@ -23,18 +24,18 @@ def push(folder: RunFolder, target: hub.HubOptions) -> int:
         line = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}"
         code = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 130
     else:
-        print(f"pushed to {scrub(address)}")
+        say(f"pushed to {scrub(address)}", out=True)
         return 0
     return _failed(line, code)
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"push: {line}\n")  # at once: uploads run in several threads
+    sys.stderr.write(printable(f"push: {line}") + "\n")  # at once: uploads run in several threads
 
 
 def _failed(line: str, code: int) -> int:
     """Say the line last. Called when the exception is gone: it holds the progress bars of uploads that failed, which
     write once more when they go."""
     gc.collect()
-    print(line, file=sys.stderr, flush=True)
+    say(line)
     return code

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.class_weights import read_class_weights, weights_in_order
 from logitmix_hf.data.task_data import TaskData
-from logitmix_hf.errors import UserError, pick
+from logitmix_hf.errors import UserError, pick, say
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.modality import IMAGE
@@ -67,16 +66,17 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
             check_checkpoint(last)
         elif training.do_train and folder.read_json("run.json").get("status") == "done":
             if is_main_process():
-                print(f"The run in {folder.path} is done: nothing is left to go on with (--overwrite trains it again).")
+                say(
+                    f"The run in {folder.path} is done: nothing is left to go on with (--overwrite trains it again).",
+                    out=True,
+                )
             return 0
     stopping = _early_stopping(job)
     check_library_flags(training)
     check_asked(training)
     job.check()
     if job.mix.row.name != job.mix.method and is_main_process():
-        print(
-            f"--vwci {job.mix.vwci} with method {job.mix.method} is the method {job.mix.row.name} now.", file=sys.stderr
-        )
+        say(f"--vwci {job.mix.vwci} with method {job.mix.method} is the method {job.mix.row.name} now.")
     protocols.check_flags(job)
     target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
     job.check_model(training.hub_token)
@@ -156,7 +156,7 @@ def _arguments(asked: TrainSettings, changed: Mapping[str, Change]) -> TrainSett
     for name, change in changed.items():
         if is_main_process():
             was, now = (str(value).lower() for value in (getattr(asked, name), change.value))
-            print(f"--{name} {now} in place of {was}: {change.why}.", file=sys.stderr)
+            say(f"--{name} {now} in place of {was}: {change.why}.")
     values = {name: change.value for name, change in changed.items()}
     return resolved(asked, push_to_hub=False, hub_token=None, **values)
 
@@ -195,7 +195,7 @@ def _weighed(job: Job, loaded: Loaded) -> MixArguments:
     weights = weights_in_order(asked, data.label_names, labels)
     if not isinstance(asked, list) and is_main_process():
         pairs = [f"{name!r} {weight:.4g}" for name, weight in zip(data.label_names, weights, strict=True)]
-        print(f"class weights: {', '.join(pairs[:20])}{' …' if len(pairs) > 20 else ''}", file=sys.stderr)
+        say(f"class weights: {', '.join(pairs[:20])}{' …' if len(pairs) > 20 else ''}")
     return replace(job.mix, class_weights=weights)
 
 
@@ -212,7 +212,7 @@ def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
     options = hub.HubOptions.from_arguments(training)
     note = hub.strategy_note(training)
     if note:
-        print(note, file=sys.stderr)
+        say(note)
     repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
     return replace(options, repo_id=repo_id)
 
@@ -229,7 +229,7 @@ def _early_stopping(job: Job) -> list[Any]:
 def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:
     last = get_last_checkpoint(str(folder.path)) if job.run.resume else None
     if job.run.resume and is_main_process():
-        print(f"Going on from {last}." if last else "No checkpoint was complete: training starts anew.")
+        say(f"Going on from {last}." if last else "No checkpoint was complete: training starts anew.", out=True)
     result = trainer.train(resume_from_checkpoint=last)
     done_before = result.metrics["train_steps_per_second"] == 0 and (folder.path / "train_results.json").is_file()
     if trainer.is_world_process_zero() and not done_before:
@@ -267,7 +267,7 @@ def _out_of_memory(problem: BaseException, job: Job, trainer: MixTrainer) -> Use
     wanted = f" (asked for {asked[1]})" if asked else ""
     error = UserError(f"Out of memory on {trainer.args.device}{wanted} with --{flag} {batch}: {way}.")
     if not is_main_process():  # the main one may have memory left, and nothing to say
-        print(f"error in process {os.environ.get('RANK')}: {error}", file=sys.stderr, flush=True)
+        say(f"error in process {os.environ.get('RANK')}: {error}")
     return error
 
 
@@ -282,5 +282,5 @@ def _interrupted(folder: RunFolder, code: int) -> int:
             kept = (
                 f"the run is done and saved; `logitmix card {folder.path}` writes its card, `logitmix push` pushes it"
             )
-        print(f"interrupted by signal {code - 128}: {kept}.", file=sys.stderr)
+        say(f"interrupted by signal {code - 128}: {kept}.")
     return code

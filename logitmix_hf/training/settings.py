@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
-from logitmix_hf.errors import UserError, check_number, pick
+from logitmix_hf.errors import UserError, check_number, pick, say
 from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flags import flag
 from logitmix_hf.process import is_main_process
@@ -130,7 +129,7 @@ class TrainSettings(TrainingArguments):
         if processes > 1 and not self.use_cpu and not torch.accelerator.is_available():
             self.use_cpu = True
             if is_main_process():
-                print(f"{processes} processes and no GPU: they train together on the CPU (--use_cpu).", file=sys.stderr)
+                say(f"{processes} processes and no GPU: they train together on the CPU (--use_cpu).")
 
     def _check_best(self) -> None:
         """Require a score that is better at one end, and a direction that is the score's own."""

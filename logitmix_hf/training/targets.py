@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from logitmix_hf.errors import say
 from logitmix_hf.evaluation import REGRESSION, Predictions
 from logitmix_hf.models.target_scale import TargetScale, why_not
 from logitmix_hf.process import is_main_process
@@ -33,7 +33,7 @@ def target_scale(job: Job, loaded: Loaded) -> TargetScale | None:
             " them. Scale them in the data, or take a model whose last layer is a linear one with a bias."
         )
     if is_main_process() and (far or not reason):
-        print(line, file=sys.stderr)
+        say(line)
     return None if reason else scale
 
 

@@ -244,3 +244,10 @@ def test_mistakes_end_in_one_line_and_write_nothing(tmp_path, capsys, monkeypatc
     assert told in line
     assert (tmp_path / "SITE" / "report.html").read_text() == "<html>my own page</html>"
     assert not (tmp_path / "report").exists()
+
+
+def test_no_cell_of_the_csv_is_a_formula(tmp_path):
+    report(tmp_path / "out", [write_run(tmp_path / "=run(1)", "@task", method="-method")])
+    (line,) = csv.DictReader(io.StringIO((tmp_path / "out" / "results.csv").read_text()))
+    assert (line["run"], line["task"]) == ("'=run(1)", "'@task")
+    assert not [value for value in line.values() if value[:1] in tuple("=+@")]

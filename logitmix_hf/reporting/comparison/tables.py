@@ -13,6 +13,7 @@ from logitmix_hf.reporting.comparison.columns import Column
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import AFTER, Scored, ScoredVariant
 from logitmix_hf.reporting.comparison.significance import Judge
+from logitmix_hf.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -156,5 +157,11 @@ def results_csv(tasks: Sequence[tuple[JudgedTask, Sequence[ScoredVariant]]]) -> 
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: "" if value is None else value for key, value in line.items()} for line in lines)
+    writer.writerows({key: _csv_cell(value) for key, value in line.items()} for line in lines)
     return text.getvalue()
+
+
+def _csv_cell(value: object) -> object:
+    if value is None:
+        return ""
+    return csv_text(value) if isinstance(value, str) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import DataCollatorWithPadding
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
@@ -74,7 +73,7 @@ class TextJob(Job):
                 " --calibrate_on_eval."
             )
         if both and self.training.process_index == 0:
-            print(f"{both} of the {len(own)} texts in the calibration file are judged too.", file=sys.stderr)
+            say(f"{both} of the {len(own)} texts in the calibration file are judged too.")
 
     def check_model(self, token: str | None) -> None:
         self._source = find_pretrained(self.model.model, self.model.model_revision, token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from logitmix_hf.data.overview import label_summary, split_counts
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import own_cores
@@ -93,7 +92,7 @@ class VisionJob(Job):
         load.check_dropout(self._source, model, self.mix)
         load.check_sites_of(model, self.mix)
         if note and self.training.process_index == 0:
-            print(note, file=sys.stderr)
+            say(note)
         if (b := self.training.batch_repetition) > 1:
             self.tell(
                 [
@@ -173,7 +172,7 @@ class VisionJob(Job):
             except UserError:
                 raise
             except Exception as problem:  # a picture is not worth a training
-                print(f"mix_preview.png was not drawn ({type(problem).__name__}: {problem}).", file=sys.stderr)
+                say(f"mix_preview.png was not drawn ({type(problem).__name__}: {problem}).")
 
     @property
     def request(self) -> ImageRequest:

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from transformers.trainer_pt_utils import get_parameter_names
 from transformers.trainer_utils import get_last_checkpoint
 
+from logitmix_hf.errors import printable
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.vision.data.repetition import RepeatedSampler
@@ -129,7 +130,10 @@ class WeightAverage(TrainerCallback):
             self.model.load_state_dict(torch.load(saved, map_location=args.device, weights_only=True))
             self._steps = int(self.model.n_averaged)
         else:
-            warnings.warn(f"{self.resume_from} holds no average of weights: it begins anew with these.", stacklevel=2)
+            warnings.warn(
+                f"{printable(str(self.resume_from))} holds no average of weights: it begins anew with these.",
+                stacklevel=2,
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Take one step's weights in."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from logitmix_hf.disk import replacing
-from logitmix_hf.errors import one_line
+from logitmix_hf.errors import one_line, printable
 from logitmix_hf.vision.data.decode import Decoded, Failure
 
 VERSION = 1
@@ -64,6 +64,8 @@ def save_decoded(path: Path, decoded: Decoded) -> bool:
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata={"failures": json.dumps(failures)})
     except (OSError, SafetensorError) as error:
-        warnings.warn(f"decoded images could not be kept in {path.parent}: {one_line(error)}", stacklevel=2)
+        warnings.warn(
+            f"decoded images could not be kept in {printable(str(path.parent))}: {one_line(error)}", stacklevel=2
+        )
         return False
     return True

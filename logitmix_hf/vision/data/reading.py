@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, printable
 from logitmix_hf.vision.data.cache import cache_file, load_decoded, save_decoded
 from logitmix_hf.vision.data.decode import (
     CorruptImage,
@@ -69,7 +69,7 @@ class SplitReader:
                 first = next(iter((decoded.failures if decoded else {}).values()))
                 warnings.warn(
                     f"{self.skipped[name]} of {len(good)} images of {name} cannot be read and were left out, first"
-                    f" {first.name}: {first.why}",
+                    f" {printable(first.name)}: {first.why}",
                     stacklevel=4,
                 )
             self._add(name, raw, positions, at, decoded)
