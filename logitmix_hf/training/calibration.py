@@ -1,4 +1,11 @@
-"""Which rows a run's temperature is fitted on, what comes of it, and how it reaches model, results and table."""
+"""The whole life of a run's temperature, in order.
+
+:func:`check_flags` and :func:`check_rows` ask whether one can be fitted, before anything is trained; :func:`describe` says on
+which rows; :func:`fit` fits it (``evaluation.temperature`` has the search); :class:`Calibration` divides the logits that
+are judged by it, before any is written, and gives results and record their entries; :func:`put_into` folds it into the last
+linear layer (``models.folding``), or leaves it in ``config.json``, where ``serving`` finds it; :func:`write_methods` and
+:func:`table_rows` set it beside other ways of calibrating. ``judge`` calls them in this order.
+"""
 
 from __future__ import annotations
 
