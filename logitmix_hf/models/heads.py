@@ -28,6 +28,12 @@ def find_heads(model: nn.Module, *, copies: bool = False) -> dict[str, nn.Module
             outlive a change of the adapter; else that which is in use.
     """
     network: Any = unwrap(model)
+    if (together := getattr(network, "ensemble_members", None)) is not None:
+        return {
+            f"members.{number}.{name}": head
+            for number, member in enumerate(together)
+            for name, head in find_heads(member, copies=copies).items()
+        }
     found = dict(_candidates(network, getattr(getattr(network, "config", None), "num_labels", None), copies))
     backbone = getattr(network, "base_model", network)
     if backbone is not network:  # a layer inside may have the width by chance; timm's wrapper has even the head there

@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
 )
 
-import logitmix_hf.vision.networks  # noqa: F401  makes our networks known to the Auto classes
+import logitmix_hf.ensembles  # noqa: F401  makes our networks and ensembles known to the Auto classes
 from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.modality import IMAGE, TEXT

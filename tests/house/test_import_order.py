@@ -19,6 +19,7 @@ FLOORS = (
     ("plan", "methods", "flags", "class_weights", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),
+    ("ensembles",),
     ("modality",),
     ("arguments",),
     ("steps",),

@@ -1,0 +1,164 @@
+"""Models whose answer is the average of several models' answers."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
+from transformers.modeling_outputs import ModelOutput
+
+from logitmix_hf.ensembles.config import EnsembleConfig
+from logitmix_hf.models.unwrap import logits_of
+
+MULTI, REGRESSION = "multi_label_classification", "regression"
+
+
+@dataclass
+class EnsembleOutput(ModelOutput):
+    """``logits`` (B, C) of all together, ``member_logits`` (B, N, C) of each, ``loss`` scalar or None."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    member_logits: Tensor | None = None
+
+
+class _Ensemble(PreTrainedModel):
+    """N classifiers that are asked one after the other, and their average."""
+
+    config_class = EnsembleConfig
+    config: EnsembleConfig
+    base_model_prefix = ""
+    accepts_loss_kwargs = False
+    auto_class: Any
+
+    def __init__(self, config: EnsembleConfig) -> None:
+        super().__init__(config)
+        self.members = nn.ModuleList([self.auto_class.from_config(one) for one in config.built()])
+        self.post_init()
+
+    @property
+    def ensemble_members(self) -> list[PreTrainedModel]:
+        """The single classifiers."""
+        return list(self.members)  # type: ignore[arg-type]
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Members have initialised themselves."""
+
+    def forward(self, *, labels: Tensor | None = None, return_dict: bool | None = None, **inputs: Any) -> Any:
+        """The average of the members' logits.
+
+        Args:
+            labels: as every classifier takes them.
+            inputs: of the members, by name; what a member has no use for (``token_type_ids`` of DistilBERT) it is not given.
+
+        Returns:
+            ``EnsembleOutput``, or a tuple.
+        """
+        each = torch.stack(
+            [
+                logits_of(member(**_taken(member, self._seen(inputs, number)))).float()
+                for number, member in enumerate(self.members)
+            ],
+            1,
+        )
+        logits = _averaged(each, self.config.average, self.config.problem_type)
+        loss = None if labels is None else self._loss(logits, labels)
+        output = EnsembleOutput(loss=loss, logits=logits, member_logits=each)  # type: ignore[arg-type]
+        return output.to_tuple() if return_dict is False else output
+
+    def _seen(self, inputs: dict[str, Any], number: int) -> dict[str, Any]:
+        """The inputs as this member was trained on them."""
+        return inputs
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if self.config.problem_type == MULTI:
+            return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        if self.config.problem_type == REGRESSION or logits.shape[1] == 1:
+            return F.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
+        return F.cross_entropy(logits, labels)
+
+
+class LogitmixEnsembleForSequenceClassification(_Ensemble):
+    """Several text classifiers with one tokenizer as one."""
+
+    main_input_name = "input_ids"
+    auto_class = AutoModelForSequenceClassification
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """See :class:`_Ensemble`; ``input_ids``, ``attention_mask``, ``token_type_ids`` are (B, L)."""
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        given = {name: value for name, value in inputs.items() if value is not None}
+        return super().forward(labels=labels, return_dict=return_dict, **given)
+
+
+class LogitmixEnsembleForImageClassification(_Ensemble):
+    """Several image classifiers that see the same pixels as one."""
+
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)  # type: ignore[assignment]
+    auto_class = AutoModelForImageClassification
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        labels: Tensor | None = None,
+        return_dict: bool | None = None,
+        **_: Any,
+    ) -> Any:
+        """See :class:`_Ensemble`; ``pixel_values`` is (B, C, H, W)."""
+        return super().forward(labels=labels, return_dict=return_dict, pixel_values=pixel_values)
+
+    def _seen(self, inputs: dict[str, Any], number: int) -> dict[str, Any]:
+        scales, pixels = self.config.pixel_scales, inputs["pixel_values"]
+        if scales is None:
+            return inputs
+        # A processor of grey images repeats its numbers for three channels; grey tensors have one.
+        factor, term = (pixels.new_tensor(part[: pixels.shape[1]])[:, None, None] for part in scales[number])
+        return {**inputs, "pixel_values": pixels * factor + term}
+
+
+def join_models(models: Sequence[PreTrainedModel], average: str = "logits") -> _Ensemble:
+    """One model of several, all for texts or all for images; their weights are taken over, not copied.
+
+    Args:
+        models: with the same classes in the same order, their temperatures taken out.
+        average: ``"logits"`` or ``"probs"``.
+    """
+    image = getattr(models[0], "main_input_name", "input_ids") == "pixel_values"
+    kind = LogitmixEnsembleForImageClassification if image else LogitmixEnsembleForSequenceClassification
+    made = kind(EnsembleConfig.of([model.config for model in models], average))
+    made.members = nn.ModuleList(models)
+    return made.eval()
+
+
+def _taken(member: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+    names = inspect.signature(member.forward).parameters
+    return {name: value for name, value in inputs.items() if name in names}
+
+
+def _averaged(each: Tensor, average: str, problem: str | None) -> Tensor:
+    """(B, N, C) -> (B, C); see ``logitmix_hf.evaluation.pooling.averaged``."""
+    if average == "logits" or problem == REGRESSION:
+        return each.mean(1)
+    if problem == MULTI:
+        return F.logsigmoid(each).logsumexp(1) - F.logsigmoid(-each).logsumexp(1)
+    return each.log_softmax(2).logsumexp(1) - math.log(each.shape[1])

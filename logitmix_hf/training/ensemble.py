@@ -1,0 +1,329 @@
+"""Finished runs joined: what their classifiers say together, and one folder that answers as one classifier."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoModelForSequenceClassification
+
+from logitmix_hf.ensembles import join_models
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
+from logitmix_hf.evaluation.pooling import disagreement, diversity, gains, pool, without
+from logitmix_hf.models.folding import recorded, unfold
+from logitmix_hf.models.pretrained import find_pretrained, load_config
+from logitmix_hf.models.tokenizer import load_tokenizer
+from logitmix_hf.reporting.card import write_card
+from logitmix_hf.reporting.comparison.grouping import same_rows
+from logitmix_hf.reporting.comparison.runs import Run, read_run
+from logitmix_hf.reporting.comparison.temperature import temper
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.record import new_record, now, peak_memory
+from logitmix_hf.reporting.results import write_results
+from logitmix_hf.training import calibration as protocols
+
+FEWEST = 2
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Finished runs whose predictions were joined.
+
+    Attributes:
+        runs: the members, in the order given.
+        average: what is averaged, a name in ``logitmix_hf.evaluation.pooling.AVERAGES``.
+        splits: by the prefix of the scores' keys, the name of the split and what all say together, before any temperature.
+        calibration: fitted on what all say together; None for a regression.
+    """
+
+    runs: Sequence[Run]
+    average: str
+    splits: Mapping[str, tuple[str, Predictions]]
+    calibration: protocols.Calibration | None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The task's scores, headline first."""
+        return self.runs[0].metrics
+
+    def after(self, prefix: str) -> Predictions:
+        """The predictions of a split after the temperature."""
+        pooled = self.splits[prefix][1]
+        return pooled if self.calibration is None else self.calibration.apply(pooled)
+
+
+def join_runs(paths: Sequence[str], average: str = "logits") -> Joined:
+    """Join the stored predictions of finished runs: no model is loaded.
+
+    The members' own temperatures come out first; one is fitted on what all say together: on the rows that all members kept
+    for theirs, where these are the same and apart from the judged ones, else by halves of the first judged split.
+
+    Raises:
+        UserError: for fewer than two runs, one that is not finished, and runs of other rows, labels or classes.
+    """
+    if len(paths) < FEWEST:
+        raise UserError(f"an ensemble needs at least {FEWEST} runs, got {len(paths)}: logitmix ensemble runs/a runs/b.")
+    for path in paths:
+        if not Path(path).is_dir():
+            raise UserError(f"There is no folder {path!r}: give the folders of finished runs.")
+    places = [Path(path).resolve() for path in paths]
+    for place, path in zip(places, paths, strict=True):
+        if places.count(place) > 1:
+            raise UserError(f"{path!r} is given {places.count(place)} times: one classifier adds nothing to itself.")
+    runs = [_read(path) for path in paths]
+    prefixes = [prefix for prefix in runs[0].splits if all(prefix in run.splits for run in runs)]
+    if not prefixes:
+        judged = "; ".join(f"{run.name}: {', '.join(name for name, _ in run.splits.values())}" for run in runs)
+        raise UserError(f"the runs were judged on different splits ({judged}), so their predictions cannot be joined.")
+    splits = {prefix: (runs[0].splits[prefix][0], _pooled(runs, prefix, average)) for prefix in prefixes}
+    return Joined(runs, average, splits, _calibrated(runs, splits[prefixes[0]][1], prefixes[0], average))
+
+
+def _read(path: str) -> Run:
+    try:
+        return read_run(Path(path))
+    except UserError as problem:
+        raise UserError(f"{path!r} cannot be a member: {problem}") from None
+
+
+def _pooled(runs: Sequence[Run], prefix: str, average: str) -> Predictions:
+    members = []
+    for run in runs:
+        judged = run.splits[prefix][1]
+        tempered = temper(run, judged) if "temperature" in run.results else None
+        members.append(judged if tempered is None else tempered.before)
+    return _named(runs, members, average)
+
+
+def _named(runs: Sequence[Run], members: Sequence[Predictions], average: str) -> Predictions:
+    """:func:`pool`, its complaints with the names of the runs."""
+    try:
+        return pool(members, average)
+    except UserError as problem:
+        text = str(problem)
+        for number, run in enumerate(runs):
+            text = text.replace(f"member {number} ", f"{run.name} ")
+        raise UserError(text.replace("the first", runs[0].name)) from None
+
+
+def _calibrated(runs: Sequence[Run], judged: Predictions, prefix: str, average: str) -> protocols.Calibration | None:
+    if judged.problem == REGRESSION:
+        return None
+    rows = [run.fitted for run in runs if run.fitted is not None and run.fitted.labels is not None]
+    if len(rows) == len(runs) and same_rows(rows[0]) != same_rows(runs[0].splits[prefix][1]):
+        try:
+            apart = pool(rows, average)
+        except UserError:  # each run kept other rows: the judged ones are halved
+            pass
+        else:
+            words = str(runs[0].results.get("calibration", {}).get("split") or "rows apart")
+            facts = {"split": words, "rows": len(apart), "protocol": "split", "seed": 31}
+            return protocols.fit(facts, apart)
+    source = runs[0].data["splits"][prefix].get("source") or prefix
+    words = f"halves of {source}, each judged by the other, seed 31"
+    return protocols.fit({"split": words, "rows": len(judged), "protocol": "halves", "seed": 31}, judged)
+
+
+# --- what is told ------------------------------------------------------------------------------------------------------
+
+
+def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
+    """What the members are to each other on the first split: gains with their intervals, disagreement, d_re, and the NLL
+    (of a regression the mean square) without each of them."""
+    pooled = next(iter(joined.splits.values()))[1]
+    found = gains(pooled, resamples)
+    return {
+        "gain": {name: {"value": gain.value, "interval": [gain.low, gain.high]} for name, gain in found.items()},
+        "disagreement": disagreement(pooled),
+        "d_re": diversity(pooled),
+        "without": {
+            run.name: _loss(without(pooled, number, joined.average)) - _loss(pooled)
+            for number, run in enumerate(joined.runs)
+        },
+    }
+
+
+def _loss(p: Predictions) -> float:
+    """NLL under temperatures that each half fits for the other; of a regression the mean square."""
+    if p.problem == REGRESSION:
+        return evaluate_predictions(p, ("mse",))["mse"]
+    logits = p.logits.astype(np.float64)
+    if len(p) >= 4:
+        logits = fit_halves(logits, p.labels).apply(logits)  # type: ignore[arg-type]
+    return evaluate_predictions(replace(p, logits=logits), ())["nll"]
+
+
+def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
+    """The same in words."""
+    names = {"accuracy": "accuracy", "nll": "NLL", "mse": "mean square"}
+    parts = [
+        f"{names[name]} {gain['value']:+.4f} [{gain['interval'][0]:+.4f}, {gain['interval'][1]:+.4f}]"
+        for name, gain in facts["gain"].items()
+    ]
+    made = [f"gain over the mean of the members (95 %, paired over rows): {', '.join(parts)}"]
+    if facts["disagreement"] is not None:
+        ratio = "not defined: no pair shares an error" if facts["d_re"] is None else f"{facts['d_re']:.3f}"
+        made.append(f"members answer differently on {facts['disagreement']:.1%} of rows; d_re {ratio}")
+    count = len(joined.runs)
+    made.append(f"cost: {count} passes for each answer, {count} times the weights")
+    loss = "mean square" if joined.calibration is None else "NLL at T"
+    changes = ", ".join(f"{name} {change:+.4f}" for name, change in facts["without"].items())
+    least = min(facts["without"], key=facts["without"].__getitem__)
+    advice = f"{least} could go" if facts["without"][least] <= 0 else "none could go without a loss"
+    made.append(f"{loss} without one: {changes}: {advice}")
+    return made
+
+
+# --- one classifier ----------------------------------------------------------------------------------------------------
+
+
+def write_ensemble(
+    joined: Joined,
+    folder: RunFolder,
+    argv: Sequence[str],
+    *,
+    overwrite: bool = False,
+    bins: int = 15,
+    resamples: int = 1000,
+) -> dict[str, Any]:
+    """Write a folder that loads as one classifier, with the temperature of all together folded in, and everything else
+    that a run leaves; returns the content of ``eval_results.json``.
+
+    Raises:
+        UserError: for members of other inputs (tokenizer, image processor, tokens a text is cut to), or a folder that is
+            taken.
+    """
+    began = time.monotonic()
+    model, processor, image = _join(joined)
+    first, main = joined.runs[0], next(iter(joined.splits))
+    with folder.writing():
+        folder.claim(overwrite=overwrite)
+        folder.write_json("run.json", _record(joined, argv, model, image))
+        facts = told(joined, resamples)
+        before = {prefix: pooled for prefix, (_, pooled) in joined.splits.items()}
+        title, ranked, timings = f"{first.data.get('name')}: ensemble", None, dict[str, Any]()
+        if joined.calibration is not None:
+            timings |= joined.calibration.results()
+            ranked = joined.calibration.ranked()
+            protocols.write_methods(folder, joined.calibration, before, joined.metrics, bins, title)
+            protocols.put_into(model, joined.calibration, folded=True)
+        results = write_results(
+            folder,
+            {prefix: (name, joined.after(prefix)) for prefix, (name, _) in joined.splits.items()},
+            joined.metrics,
+            bins=bins,
+            resamples=resamples,
+            uncalibrated=before if joined.calibration is not None else None,
+            ranked={} if ranked is None else {main: ranked},
+            timings=timings,
+            title=title,
+        )
+        folder.write_json("ensemble.json", {"members": [str(run.path) for run in joined.runs], **facts})
+        folder.save_model(lambda path: _save(model, processor, path))
+        folder.write_json("all_results.json", results)
+        folder.update_record(status="done", finished=now(), seconds=time.monotonic() - began, peak_memory=peak_memory())
+        write_card(folder, overwrite=True)
+    return results
+
+
+def _save(model: Any, processor: Any, path: str) -> None:
+    model.save_pretrained(path)
+    processor.save_pretrained(path)
+
+
+def _join(joined: Joined) -> tuple[Any, Any, bool]:
+    """The model of all, what prepares its inputs, and whether these are images."""
+    models, processors = [], []
+    image = False
+    for run in joined.runs:
+        source = find_pretrained(str(run.path), what="a classifier")
+        config = load_config(source)
+        image = any(str(one).endswith("ForImageClassification") for one in config.architectures or ())
+        kind = AutoModelForImageClassification if image else AutoModelForSequenceClassification
+        model = kind.from_pretrained(source.path, dtype="float32", **source.options())
+        if recorded(model.config):
+            unfold(model)
+        if model.config.problem_type is None:
+            model.config.problem_type = run.data.get("problem")
+        models.append(model)
+        processors.append(AutoImageProcessor.from_pretrained(source.path) if image else load_tokenizer(source, config))
+    for run, processor in zip(joined.runs[1:], processors[1:], strict=True):
+        _check_inputs(joined.runs[0], run, processors[0], processor, image)
+    model = join_models(models, joined.average)
+    if image:
+        model.config.pixel_scales = _pixel_scales(processors)
+    return model, processors[0], image
+
+
+def _pixel_scales(processors: Sequence[Any]) -> list[Any] | None:
+    """By what the first member's normalised pixels become those of each: (factors, terms), a number a channel; None where
+    all were normalised alike. Seeds that hold other rows out have other means of what they trained on."""
+    means = [np.asarray(one.image_mean, float) for one in processors]
+    stds = [np.asarray(one.image_std, float) for one in processors]
+    scales = [
+        ((stds[0] / std).tolist(), ((means[0] - mean) / std).tolist()) for mean, std in zip(means, stds, strict=True)
+    ]
+    return None if all(scale == scales[0] for scale in scales) else scales
+
+
+def _check_inputs(first: Run, other: Run, one: Any, two: Any, image: bool) -> None:
+    """Require two members to see the same of an input."""
+    if image:
+        mine, theirs = one.to_dict(), two.to_dict()
+        keys = (mine.keys() | theirs.keys()) - {"image_mean", "image_std"}  # those are made up for in the model
+        differing = sorted(key for key in keys if mine.get(key) != theirs.get(key))
+        if differing:
+            key = differing[0]
+            raise UserError(
+                f"{other.name} prepares images otherwise than {first.name} ({key}: {theirs.get(key)} and {mine.get(key)}):"
+                " members of one classifier see the same pixels."
+            )
+        return
+    lengths = [run.record["arguments"].get("max_length") for run in (first, other)]
+    if lengths[0] != lengths[1]:
+        raise UserError(
+            f"{other.name} cuts texts at {lengths[1]} tokens, {first.name} at {lengths[0]}: members of one classifier see"
+            " the same tokens (--max_length)."
+        )
+    if _vocabulary(one) != _vocabulary(two):
+        raise UserError(f"{other.name} has another tokenizer than {first.name}: members of one classifier share one.")
+
+
+def _vocabulary(tokenizer: Any) -> Any:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return tokenizer.get_vocab()
+    backend.no_truncation()
+    backend.no_padding()
+    return backend.to_str()
+
+
+def _record(joined: Joined, argv: Sequence[str], model: Any, image: bool) -> dict[str, Any]:
+    first = joined.runs[0]
+    seeds = {f"member {number}": run.seed for number, run in enumerate(joined.runs)}
+    arguments = {
+        name: first.record["arguments"][name] for name in ("max_length", "bins") if name in first.record["arguments"]
+    }
+    data = {key: value for key, value in first.data.items() if key != "splits"}
+    kept = {prefix: split for prefix, split in first.data["splits"].items() if prefix in joined.splits}
+    return new_record(
+        argv=argv,
+        asked={**arguments, "method": "ensemble", "average": joined.average, "members": len(joined.runs)},
+        changed={},
+        seeds={"seed": 0, **{name: seed for name, seed in seeds.items() if isinstance(seed, int)}},
+        model={
+            "base": first.record["model"].get("base"),
+            "local": first.record["model"].get("local"),
+            "type": model.config.model_type,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            **({"pipeline_tag": "image-classification"} if image else {}),
+            "members": [run.name for run in joined.runs],
+        },
+        data={**data, "splits": kept, "calibration": None if joined.calibration is None else joined.calibration.facts},
+        method={"name": "ensemble", "members": len(joined.runs), "average": joined.average},
+    )

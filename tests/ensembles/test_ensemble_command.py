@@ -1,0 +1,169 @@
+"""``logitmix ensemble``: from runs to one classifier that every other command takes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tinyrun import flags as text_flags
+from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+from visionrun import flags, without_pictures
+
+import logitmix_hf.ensembles  # noqa: F401  what somebody who loads an ensemble writes
+from logitmix_hf.cli import main
+from logitmix_hf.evaluation import Predictions
+from logitmix_hf.models.folding import unfold
+from logitmix_hf.serving.classifier import load_classifier
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    home = tmp_path_factory.mktemp("runs")
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        without_pictures(patch)
+        for name, options in (
+            ("one", {"method": "vanilla", "seed": 1}),
+            ("two", {"method": "vanilla", "seed": 2}),
+            ("mimo", {"method": "mimo", "seed": 3}),
+        ):
+            argv = flags(home / name, protocol="halves", learning_rate=0.05, num_train_epochs=3, **options)
+            assert main(["vision", *argv]) == 0
+            found.append(home / name)
+    return found
+
+
+def raw(run):
+    """What a run's network says, by its own weights without the temperature."""
+    model = AutoModelForImageClassification.from_pretrained(run).eval()
+    unfold(model)
+    return model
+
+
+@pytest.fixture(scope="module")
+def joined(runs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("joined") / "all"
+    assert main(["ensemble", *map(str, runs), "--output_dir", str(folder)]) == 0
+    return folder
+
+
+def test_nothing_is_written_without_an_output_folder(runs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = {run: sorted(path.name for path in run.rglob("*")) for run in runs}
+    assert main(["ensemble", *map(str, runs)]) == 0
+    out = capsys.readouterr().out
+    assert "gain over the mean" in out
+    assert "all 3 (logits)" in out
+    assert "3 passes for each answer" in out
+    assert not list(tmp_path.iterdir())
+    assert before == {run: sorted(path.name for path in run.rglob("*")) for run in runs}
+
+
+@pytest.mark.parametrize("average", ["logits", "probs"])
+def test_the_folder_answers_as_averaging_by_hand(runs, tmp_path, average):
+    folder = tmp_path / "all"
+    assert main(["ensemble", *map(str, runs), "--output_dir", str(folder), "--average", average]) == 0
+    classifier = load_classifier(str(folder))
+    temperature = json.loads((folder / "eval_results.json").read_text())["temperature"]
+    pictures = [
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)) for seed in range(5)
+    ]
+    with torch.no_grad():
+        # Each by its own processor: the rows that a seed held out move the mean of what it trained on.
+        each = torch.stack(
+            [raw(run)(**AutoImageProcessor.from_pretrained(run)(pictures, return_tensors="pt")).logits for run in runs]
+        )
+    expected = each.mean(0) if average == "logits" else each.softmax(2).mean(0).log()
+    found = torch.from_numpy(classifier.logits(pictures))
+    torch.testing.assert_close(found.softmax(1), (expected / temperature).softmax(1), atol=1e-6, rtol=1e-5)
+
+
+def test_what_is_stored_is_what_the_model_says(joined, runs):
+    kept = Predictions.load(joined / "predictions" / "validation.parquet")
+    assert kept.members.shape[1] == 3
+    scores = json.loads((joined / "eval_results.json").read_text())
+    assert scores["eval_samples"] == len(kept)
+    assert len(scores["eval_member_accuracies"]) == 3
+    record = json.loads((joined / "run.json").read_text())
+    assert (record["status"], record["method"]["name"], record["method"]["members"]) == ("done", "ensemble", 3)
+    assert "ensemble" in (joined / "README.md").read_text()
+
+
+def test_pipeline_predict_report_export_and_another_ensemble_take_it(joined, runs, tmp_path, capsys):
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8))
+    (tmp_path / "pictures").mkdir()
+    picture.save(tmp_path / "pictures" / "one.png")
+    best = pipeline("image-classification", str(joined), device="cpu")(picture)[0]
+    out = tmp_path / "answers.csv"
+    argv = ["--model", joined, "--input", tmp_path / "pictures", "--output", out]
+    assert main(["predict", *map(str, argv)]) == 0
+    assert best["label"] in out.read_text().splitlines()[1]
+    assert (
+        main(["report", str(joined), *map(str, runs), "--output_dir", str(tmp_path / "report"), "--bootstrap", "0"])
+        == 0
+    )
+    assert main(["card", str(joined)]) == 0
+    assert main(["ensemble", str(joined), str(runs[0]), "--output_dir", str(tmp_path / "nested")]) == 0
+    assert load_classifier(str(tmp_path / "nested")).model.config.member_configs[0]["model_type"] == "logitmix_ensemble"
+    pytest.importorskip("onnxruntime")
+    assert main(["export", str(joined), "--output", str(tmp_path / "onnx")]) == 0
+
+
+def test_the_same_run_under_many_names_is_that_run(runs, tmp_path, capsys):
+    copies = [shutil.copytree(runs[0], tmp_path / f"copy{number}") for number in range(3)]
+    folder = tmp_path / "all"
+    assert main(["ensemble", *map(str, copies), "--output_dir", str(folder)]) == 0
+    images = torch.randn(4, 1, 8, 8)
+    with torch.no_grad():
+        together, alone = raw(folder)(images).logits, raw(runs[0])(images).logits
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_texts_are_joined_too(tiny_model, files, tmp_path):
+    for seed in (1, 2):
+        argv = text_flags(tiny_model, files, tmp_path / f"s{seed}", seed=seed, calibration_split=0.3)
+        assert main(["glue", *argv]) == 0
+    runs = [tmp_path / "s1", tmp_path / "s2"]
+    folder = tmp_path / "all"
+    assert main(["ensemble", *map(str, runs), "--output_dir", str(folder)]) == 0
+    single = [load_classifier(str(run)) for run in runs]
+    together = load_classifier(str(folder))
+    texts = ["a good film", "a bad film with a long plot"]
+    inputs = [(text, text) for text in texts] if len(together.columns) == 2 else texts
+    for one in single:
+        unfold(one.model)
+    temperature = json.loads((folder / "eval_results.json").read_text())["temperature"]
+    expected = np.mean([one.logits(inputs) for one in single], 0) / temperature
+    np.testing.assert_allclose(together.logits(inputs), expected, atol=1e-5)
+    assert together.max_length == single[0].max_length
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (lambda runs: [runs[0]], "at least two runs, got 1"),
+        (lambda runs: [runs[0], runs[0]], "is given 2 times"),
+        (lambda runs: [runs[0], runs[0].parent / "nothing"], "There is no folder"),
+        (lambda runs: [runs[0], runs[0] / "predictions"], "cannot be a member"),
+        (lambda runs: [*runs, "--average", "votes"], "average must be one of logits, probs, got 'votes'"),
+        (lambda runs: [*runs, "--overwrite"], "--overwrite replaces what --output_dir holds"),
+        (lambda runs: [*runs, "--output_dir", runs[0]], "already holds a run"),
+    ],
+)
+def test_a_mistake_is_one_line(runs, words, expected, capsys):
+    assert main(["ensemble", *map(str, words(runs))]) == 2
+    err = capsys.readouterr().err
+    assert expected in err
+    assert "Traceback" not in err
+    assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
+
+
+def test_runs_of_other_rows_are_told_by_name(runs, tmp_path, monkeypatch, capsys):
+    without_pictures(monkeypatch)
+    assert main(["vision", *flags(tmp_path / "few", method="vanilla", max_eval_samples=20)]) == 0
+    assert main(["ensemble", str(runs[0]), str(tmp_path / "few")]) == 2
+    assert "few was judged on 20 rows, one on 40" in capsys.readouterr().err
