@@ -87,7 +87,8 @@ def _aligned(first: Predictions, other: Predictions, number: int) -> Predictions
         )
     order = np.array([place[row] for row in first.idx.tolist()], int)
     labels = None if other.labels is None else other.labels[order]
-    if (labels is None) != (first.labels is None) or (labels is not None and not np.array_equal(labels, first.labels)):
+    same = labels is first.labels if labels is None or first.labels is None else np.array_equal(labels, first.labels)
+    if not same:
         raise UserError(
             f"member {number} has other labels than the first on the same rows: they are not of one data set."
         )

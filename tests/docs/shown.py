@@ -23,7 +23,7 @@ QUICK = (
     "--max_steps 1 --max_eval_samples 16 --use_cpu true --disable_tqdm true --report_to none --eval_strategy no"
     " --per_device_train_batch_size 8 --save_strategy no --cache_dir cache"
 )
-AFTER_TRAINING = ("calibrate", "card", "export", "predict", "report")
+AFTER_TRAINING = ("calibrate", "card", "ensemble", "export", "predict", "report")
 
 
 def blocks_of(page: Path) -> list[tuple[str, str]]:
