@@ -95,7 +95,7 @@ def weights_in_order(asked: ClassWeights, names: Sequence[str], labels: np.ndarr
     if len(asked) != len(names):
         raise UserError(
             f"class_weights has {len(asked)} values, the data has {len(names)} labels"
-            f" ({', '.join(listed([name], 1)[1:-1] for name in names[:20]) or 'a value'}): give one each, in this order, or"
+            f" ({listed(names, quote=False) or 'a value'}): give one each, in this order, or"
             f" name=weight,…, or {BALANCED}."
         )
     return [float(weight) for weight in asked]

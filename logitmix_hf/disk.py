@@ -19,7 +19,7 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _temporary(target)
     try:
         yield temporary
         sync_file(temporary)
@@ -28,6 +28,12 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
+
+
+def _temporary(target: Path) -> Path:
+    """Beside the target; of a long name, which has 255 bytes at most, only the beginning."""
+    name = os.fsencode(target.name)[:200].decode("utf-8", "ignore")
+    return target.with_name(f".{name}.{os.getpid()}.tmp")
 
 
 def write_atomic(target: Path, data: bytes) -> None:
@@ -52,6 +58,15 @@ def why_not_writable(folder: Path) -> str:
     except OSError as error:
         return error.strerror or str(error)
     return "there is no such place"
+
+
+def why_no_name(path: Path) -> str:
+    """Why no file can be called so, or "": names have a greatest length."""
+    try:
+        _mode(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _mode(path: Path) -> int:

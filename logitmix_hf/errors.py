@@ -24,7 +24,7 @@ class UserError(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`` Did you mean 'x'?`` for the nearest known name, or an empty string."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    return f" Did you mean {listed(near)}?" if near else ""
 
 
 def pick(table: Mapping[str, T], name: str, what: str) -> T:
@@ -35,7 +35,8 @@ def pick(table: Mapping[str, T], name: str, what: str) -> T:
     """
     if name in table:
         return table[name]
-    raise UserError(f"No {what} is called {name!r}.{nearest(name, table)} Known: {', '.join(sorted(table))}.")
+    known = listed(sorted(table), 40, quote=False)
+    raise UserError(f"No {what} is called {listed([name])}.{nearest(name, table)} Known: {known}.")
 
 
 def check_number(
@@ -65,12 +66,15 @@ def check_choice(name: str, value: object, choices: Sequence[str | None]) -> Non
     """
     if value not in choices:
         named = [choice for choice in choices if choice is not None]
-        raise UserError(f"{name} must be one of {', '.join(named)}, got {value!r}.{nearest(str(value), named)}")
+        raise UserError(
+            f"{name} must be one of {listed(named, 40, quote=False)}, got {listed([value])}.{nearest(str(value), named)}"
+        )
 
 
-def listed(names: Sequence[Any], most: int = 20) -> str:
+def listed(names: Sequence[Any], most: int = 20, *, quote: bool = True) -> str:
     """At most ``most`` names, each at most 40 characters, for a message of one line."""
-    short = [repr(text if len(text := str(name)) <= 40 else text[:37] + "…") for name in names[:most]]
+    short = [text if len(text := str(name)) <= 40 else text[:37] + "…" for name in names[:most]]
+    short = list(map(repr, short)) if quote else short
     return ", ".join(short) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
@@ -97,6 +101,17 @@ _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
+
+
+MOST_TOLD = 2000
+"""Characters of a message; one of a few lists, each bounded, is shorter."""
+
+
+def bounded(message: str) -> str:
+    """A message of at most ``MOST_TOLD`` characters: its middle is left out, since what to do stands at the end."""
+    if len(message) <= MOST_TOLD:
+        return message
+    return f"{message[: MOST_TOLD - 403]} … {message[-400:]}"
 
 
 def one_line(error: BaseException) -> str:

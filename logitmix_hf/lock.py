@@ -157,7 +157,7 @@ def _read(lock: Path) -> Holder | None:
     where there are no links) is somebody's of whom only the time of the file is known."""
     try:
         status = lock.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # there is none, or no such folder can be
         return None
     try:
         values = json.loads(lock.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from logitmix_hf.errors import UserError, say
+from logitmix_hf.errors import UserError, bounded, say
 
 
 def is_main_process() -> bool:
@@ -46,7 +46,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
                 traceback.print_exc()
-            say("error: " + " ".join(str(mistake).split()))
+            say("error: " + bounded(" ".join(str(mistake).split())))
         return 2
     except KeyboardInterrupt:
         if is_main_process():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from logitmix_hf.errors import UserError, check_choice, check_number
+from logitmix_hf.errors import UserError, check_choice, check_number, say
 from logitmix_hf.flags import FlagParser, words
 from logitmix_hf.process import guarded
 
@@ -59,6 +59,7 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
 
     folder = None if settings.output_dir is None else RunFolder(settings.output_dir)
     if folder is not None:
+        folder.check_free()
         folder.check(overwrite=settings.overwrite)
     joined = join_runs(settings.runs, settings.average)
     metric = joined.metrics[0]
@@ -79,14 +80,14 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
             place = settings.output_dir or "–"
             rows.append(row(f"all {len(joined.runs)}, T = {joined.calibration.value:.3g}", joined.after(prefix), place))
     if folder is not None:
-        write_ensemble(
-            joined,
-            folder,
-            ["logitmix", "ensemble", *argv],
-            overwrite=settings.overwrite,
-            bins=settings.bins,
-            resamples=settings.bootstrap,
-        )
-    print("\n".join(lines(joined, told(joined, settings.bootstrap))))
-    print("\n" + results_table(rows), flush=True)
+        with folder.writing():
+            write_ensemble(
+                joined,
+                folder,
+                ["logitmix", "ensemble", *argv],
+                overwrite=settings.overwrite,
+                bins=settings.bins,
+                resamples=settings.bootstrap,
+            )
+    say(*lines(joined, told(joined, settings.bootstrap)), "", *results_table(rows).split("\n"), out=True)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ def _spiral(settings: SpiralSettings) -> int:
 
 def _check_folder(home: Path, overwrite: bool) -> None:
     """Refuse a folder that cannot be written, or holds anything while ``overwrite`` is false; write nothing."""
-    if home.exists() and not home.is_dir():
+    if os.path.exists(home) and not os.path.isdir(home):
         raise UserError(f"The output folder {str(home)!r} is a file; give --output_dir another path.")
     if home.is_dir() and not overwrite and (names := sorted(entry.name for entry in home.iterdir())):
         raise UserError(

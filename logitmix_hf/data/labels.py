@@ -197,8 +197,8 @@ def _differ_by_case(where: str, values: list[Any]) -> list[str]:
     forms: dict[str, list[str]] = {}
     for name in sorted(_names_in(values)):
         forms.setdefault(name.casefold(), []).append(name)
-    found = [" and ".join(map(repr, some)) for some in forms.values() if len(some) > 1]
-    return [f"{where} has labels that differ by case alone: {', '.join(found[:3])}."] * bool(found)
+    found = [listed(some, 3) for some in forms.values() if len(some) > 1]
+    return [f"{where} has labels that differ by case alone: {'; '.join(found[:3])}."] * bool(found)
 
 
 def _kind_of(split: Columns, column: str, values: list[Any]) -> str:

@@ -112,7 +112,7 @@ class RunFolder:
         """
         if overwrite and resume:
             raise UserError("--overwrite and --resume contradict each other: start anew, or go on? Give one of them.")
-        if self.path.exists() and not self.path.is_dir():
+        if os.path.exists(self.path) and not os.path.isdir(self.path):  # pathlib's own may raise
             raise UserError(f"The output folder {str(self.path)!r} is a file; give --output_dir another path.")
         if reason := why_not_writable(self.path):
             raise _not_writable(self.path, reason)

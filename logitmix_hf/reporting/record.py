@@ -236,8 +236,9 @@ def _version(package: str) -> str | None:
 
 
 def _value_text(value: Any) -> str:
-    if isinstance(value, str):
-        return repr(value)
+    if isinstance(value, (list, dict, str)):
+        text = repr(value)
+        return text if len(text) <= 200 else f"{text[:197]}…"
     return "not set" if value is None else str(value)
 
 

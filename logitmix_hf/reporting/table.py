@@ -38,7 +38,7 @@ def result_row(
     values = {key: results.get(f"{prefix}_{key}") for key in keys}
     score = values.pop(metric)
     ends, level = ((intervals or {}).get(prefix) or {}).get(metric), (intervals or {}).get("level")
-    told = {"interval": ends, "level": level} if isinstance(ends, list) and len(ends) == 2 else {}
+    told = {"interval": ends, "level": level} if isinstance(ends, list) and len(ends) == 2 and None not in ends else {}
     return {"method": method, "metric": metric, "score": score, **told, **values, "seconds": seconds, "folder": folder}
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from logitmix_hf.disk import replacing, why_not_writable
-from logitmix_hf.errors import UserError, pick
+from logitmix_hf.disk import replacing, why_no_name, why_not_writable
+from logitmix_hf.errors import UserError, listed, pick
 from logitmix_hf.tables import csv_text
 
 SUFFIXES = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -49,6 +49,8 @@ def output_kind(output: str | None, kind: str | None, overwrite: bool = False, s
     path = Path(output)
     if reason := why_not_writable(Path(os.path.realpath(path)).parent):
         raise UserError(f"--output {output!r} cannot be written ({reason}); give another file.")
+    if reason := why_no_name(path):
+        raise UserError(f"--output {listed([output])} cannot be written ({reason}); give another file.")
     if path.is_dir():
         raise UserError(f"--output {output!r} is a folder; give a file: {', '.join(SUFFIXES)}.")
     if path.exists() and not path.is_file():

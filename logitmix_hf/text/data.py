@@ -15,7 +15,7 @@ from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.data.task_data import TaskData
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
@@ -52,7 +52,9 @@ class TextData(TaskData[Dataset]):
         if names == self.label_names:
             return self
         if sorted(names) != sorted(self.label_names):
-            raise UserError(f"The data's labels are {', '.join(self.label_names)}, the model's are {', '.join(names)}.")
+            raise UserError(
+                f"The data's labels are {listed(self.label_names, quote=False)}, the model's are {listed(names, quote=False)}."
+            )
         return self.relabelled(names, [names.index(name) for name in self.label_names])
 
     def relabelled(self, label_names: Sequence[str], numbers: Sequence[int]) -> TextData:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from logitmix_hf.errors import UserError, pick
+from logitmix_hf.errors import UserError, listed, pick
 from logitmix_hf.text.tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
@@ -73,8 +73,8 @@ def _values(name: str, values: np.ndarray) -> list[str]:
 def _classes(task: Task, values: np.ndarray, label_names: Sequence[str]) -> list[str]:
     if sorted(label_names) != sorted(task.label_names):
         raise UserError(
-            f"The labels of {task.name} are {', '.join(task.label_names)}, but the model's are"
-            f" {', '.join(map(str, label_names))}."
+            f"The labels of {task.name} are {listed(task.label_names, quote=False)}, but the model's are"
+            f" {listed(label_names, quote=False)}."
         )
     numbers = values.astype(np.int64)
     outside = (numbers != values) | (numbers < 0) | (numbers >= len(label_names))

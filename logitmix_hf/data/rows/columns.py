@@ -13,7 +13,7 @@ import pyarrow as pa
 from logitmix_hf.data.rows.records import DELIMITERS, LINES, Record
 from logitmix_hf.data.rows.stream import not_text
 from logitmix_hf.data.rows.table import Table, no_column, open_rows
-from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.errors import UserError, listed, one_line
 
 _CHUNK = 10_000  # rows of strings that are handed to Arrow at once
 
@@ -80,7 +80,7 @@ class Columns:
         if value >= len(names):
             raise UserError(
                 f"{self.where}, row {row}: column {column!r} has the number {value}, and declares {len(names)} names,"
-                f" 0 to {len(names) - 1}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}."
+                f" 0 to {len(names) - 1}: {listed(names, 5)}."
             )
         return names[value]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def check_target(folder: Path) -> None:
     Raises:
         UserError: the folder is a file, cannot be written, or holds a file of that name by somebody else.
     """
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise UserError(f"The output folder {str(folder)!r} is a file; give --output_dir another path.")
     if reason := why_not_writable(folder):
         raise UserError(f"The output folder {str(folder)!r} cannot be written ({reason}); give another --output_dir.")

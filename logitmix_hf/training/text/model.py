@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, listed
 from logitmix_hf.models.pretrained import Pretrained, explained
 from logitmix_hf.text.data import TextData
 from logitmix_hf.text.site_names import resolve_site
@@ -33,10 +33,10 @@ def fit_config(config: Any, data: TextData, settings: TextModelSettings) -> Any:
     """
     outputs = max(len(data.label_names), 1)
     if has_head(config) and config.num_labels != outputs and not settings.ignore_mismatched_sizes:
-        names = ", ".join(str(name) for name in config.id2label.values())
+        names = listed(list(config.id2label.values()), 10)
         raise UserError(
             f"--model {settings.model} has a head for {config.num_labels} labels ({names}), the data has {outputs}"
-            f" ({', '.join(data.label_names) or 'a value'}): take a model without a head, or replace it by"
+            f" ({listed(data.label_names, 10) or 'a value'}): take a model without a head, or replace it by"
             " --ignore_mismatched_sizes."
         )
     config.num_labels = outputs
