@@ -57,7 +57,15 @@ class MixPlan:
 
     def to(self, device: torch.device | str) -> MixPlan:
         """The same plan on ``device``."""
-        return MixPlan(self.sources.to(device), self.shares.to(device))
+        return MixPlan(sent(self.sources, device), sent(self.shares, device))
+
+
+def sent(values: Tensor, device: torch.device | str) -> Tensor:
+    """``values`` on ``device``. What goes to a GPU is copied from pinned memory, for which the host does not wait: it runs on
+    to draw the next plan while the GPU is at this one."""
+    if torch.device(device).type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def blend(x: Tensor, plan: MixPlan) -> Tensor:

@@ -53,6 +53,7 @@ class MixedStep:
             clean = logits_of(self._plain_shapes.call(model, batch))
             out = self.loss.of(self._mix.weights, model, clean, labels)(clean, None, labels, None)
             return StepResult(out.per_example, out.terms, clean)
+        plan = plan.to(labels.device)  # once: pass, loss and log all read it there
         clean, mixed, plan = self.passes.step(batch, plan, generator, model, labels, mix)
         logits = mixed if clean is None else clean
         out = self.loss.of(mix.weights, model, logits, labels)(clean, mixed, labels, plan)

@@ -125,9 +125,24 @@ class MixTrainer(WholeEvaluation):
         finally:
             self.remove_hooks()
 
+    def create_accelerator_and_postprocess(self) -> None:
+        """As ``Trainer``, but DDP does not walk the graph of every step to look for parameters that took no part, unless it
+        is told to: here every one does."""
+        if self.args.ddp_find_unused_parameters is None:
+            self.args = resolved(self.args, ddp_find_unused_parameters=False)
+        super().create_accelerator_and_postprocess()
+
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """As ``Trainer``; the hooks sleep once backward is through, also for whoever calls a part of the model."""
-        loss = super().training_step(*args, **kwargs)
+        try:
+            loss = super().training_step(*args, **kwargs)
+        except RuntimeError as problem:
+            if "find_unused_parameters" not in str(problem):
+                raise
+            raise UserError(
+                f"{type(unwrap(self.model)).__name__} has parameters that take no part in its logits, and several processes"  # type: ignore[arg-type]
+                " wait for their gradients: give ddp_find_unused_parameters=True (--ddp_find_unused_parameters true)."
+            ) from problem
         if self._step is not None:
             self._step.release()
         return loss

@@ -100,6 +100,7 @@ class VisionJob(Job):
                     f" {self.training.learning_rate:g} is used as given; MixMo's authors divide theirs by {b}."
                 ]
             )
+        model = load.with_shared_statistics(model, self.training)
         if self.training.memory_format == "channels_last":
             model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         data = data.to(self.training.device)
@@ -114,6 +115,7 @@ class VisionJob(Job):
                 "revision": self.model.model_revision,
                 "pipeline_tag": "image-classification",
                 "image_size": data.image_size,
+                "sync_bn": self.training.sync_bn and self.training.world_size > 1,
                 "pretrained": self._source.pretrained is not None,
             },
             data_record={

@@ -247,3 +247,10 @@ def _new_head(model: PreTrainedModel) -> None:
 def processor_for(source: NetworkSource, data: ImageData) -> Any:
     """What turns a picture into the network's input as training did, saved beside the weights."""
     return image_processor(data.image_size, data.mean, data.std, data.channels, resize=data.stored)
+
+
+def with_shared_statistics(model: Any, training: Any) -> Any:
+    """The network, with ``--sync_bn`` and several processes its BatchNorms over all of their images; it saves the same."""
+    if not (training.sync_bn and training.world_size > 1):
+        return model
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)

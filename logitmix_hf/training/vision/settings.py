@@ -114,6 +114,9 @@ class VisionTrainSettings(TrainSettings):
             "help": "keep an average of the weights with this decay (.999), judged at the end; the weights are on the way"
         },
     )
+    sync_bn: bool = field(
+        default=False, metadata={"help": "BatchNorm over the images of all GPUs in place of each one's own"}
+    )
     memory_format: Literal["channels_last", "contiguous"] = field(
         default="channels_last", metadata={"help": "how images and convolutions lie in memory"}
     )
@@ -145,6 +148,11 @@ class VisionTrainSettings(TrainSettings):
                 "--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one."
             )
         super().__post_init__()
+        if self.sync_bn and self.device.type != "cuda":
+            raise UserError(
+                f"--sync_bn shares statistics between GPUs (torch has SyncBatchNorm there alone), and this training is on"
+                f" {self.device.type}: leave it out."
+            )
 
 
 FINE_TUNING = {

@@ -45,6 +45,7 @@ PLAIN = {"method": "vanilla"}
         ({"model": "builtin"}, ["'builtin'", "resnet18"]),
         ({"model": "./nowhere"}, ["'./nowhere' is no folder", "resnet18", "org/name"]),
         ({"method": "logitmux"}, ["logitmux", "Did you mean 'logitmix'"]),
+        ({"sync_bn": "true"}, ["--sync_bn", "GPUs", "on cpu"]),
         ({"mixer": "cutmux"}, ["'cutmux'", "Did you mean 'cutmix'?", "puzzlemix"]),
         ({"mixer": "spans"}, ["'spans' is not for an image model", "cutmix"]),
         ({"site": "layer.3"}, ["'layer.3' belongs to a text model", "stage.K"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from logitmix_hf import MixArguments
 from logitmix_hf.commands.vision import main, parse
 from logitmix_hf.process import own_cores
 from logitmix_hf.reporting.mixtures import Mixtures
+from logitmix_hf.training.vision.model import with_shared_statistics
 from logitmix_hf.training.vision.preview import draw_preview
 from logitmix_hf.training.vision.trainer import AVERAGE, ImageTrainer, WeightAverage
 from logitmix_hf.vision import build_network
@@ -234,3 +236,14 @@ def test_a_site_inside_the_network_is_named_in_the_preview(tmp_path, monkeypatch
     assert "shown on the pixels" in block.title
     share = block.shares[:, None, None, None]
     np.testing.assert_allclose(block.mixed, share * block.originals + (1 - share) * block.partners, atol=1e-5)
+
+
+@pytest.mark.parametrize(("asked", "processes", "shared"), [(True, 2, True), (True, 1, False), (False, 2, False)])
+def test_batchnorm_is_shared_between_processes_where_asked(asked, processes, shared):
+    network = build_network("digits", num_labels=10, image_size=8)
+    names = set(network.state_dict())
+    found = with_shared_statistics(network, SimpleNamespace(sync_bn=asked, world_size=processes))
+    norms = [module for module in found.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(norm, torch.nn.SyncBatchNorm) == shared for norm in norms)
+    assert set(found.state_dict()) == names  # what is saved loads anywhere
