@@ -95,6 +95,12 @@ def targets_of(labels: Tensor, logits: Tensor, problem: str, smoothing: float = 
     if problem == REGRESSION:
         if smoothing:
             raise UserError("label smoothing needs classes, got a regression task: leave it at 0.")
+        if labels.numel() == rows != rows * classes:
+            raise UserError(
+                f"labels of the type {str(labels.dtype).removeprefix('torch.')} are values of a regression, but the model has"
+                f" {classes} outputs a row, not one: for classes make them whole numbers (int), for values load the model with"
+                " num_labels=1."
+            )
         if labels.numel() != rows * classes:
             raise UserError(f"regression labels must be one value a row of {classes}, got shape {tuple(labels.shape)}.")
         values = labels.reshape(rows, classes).float()

@@ -73,7 +73,8 @@ class TaskLoss:
         if asked == BALANCED:
             raise UserError(
                 f"class_weights {BALANCED!r} counts training rows, which a loss does not see: give a number for each class,"
-                " as sklearn.utils.class_weight.compute_class_weight finds it. (The commands count for themselves.)"
+                " as sklearn.utils.class_weight.compute_class_weight finds it. (MixTrainer counts a train_dataset whose rows"
+                " it can look at, and the commands count theirs.)"
             )
         if isinstance(asked, dict):
             names = getattr(getattr(model, "config", None), "id2label", None) or {}

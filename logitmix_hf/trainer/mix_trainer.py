@@ -23,6 +23,7 @@ from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
 from logitmix_hf.steps.task_loss import TaskLoss
+from logitmix_hf.trainer.balanced import balanced_by_rows
 from logitmix_hf.trainer.own_loss import has_own_loss, is_plain, warn_of_own_loss
 from logitmix_hf.trainer.resolved import by_score, resolved
 from logitmix_hf.trainer.terms import TermLog
@@ -96,6 +97,10 @@ class MixTrainer(WholeEvaluation):
 
     @mix.setter
     def mix(self, mix: MixArguments) -> None:
+        if not isinstance(mix, MixArguments):
+            raise UserError(
+                f"mix must be MixArguments(…), got {mix!r}: write mix=MixArguments(method='mixup') or the like."
+            )
         plain = is_plain(mix)
         if self.compute_loss_func is not None and not plain:
             raise UserError(
@@ -103,7 +108,7 @@ class MixTrainer(WholeEvaluation):
                 " mix=MixArguments(…), or train with MixArguments(method='vanilla')."
             )
         self.modality = modality_of(self.model, required=mix.mixes)  # type: ignore[arg-type]
-        self._mix = mix.filled(self.modality)
+        self._mix = balanced_by_rows(mix.filled(self.modality), self.model, self.train_dataset)
         self._task_loss = TaskLoss(self._mix)
         self.remove_hooks()
         self._as_stock = plain and (
@@ -187,7 +192,11 @@ class MixTrainer(WholeEvaluation):
         batch = dict(inputs)
         labels = batch.pop("labels", None)
         if labels is None:
-            raise UserError(f"the batch has no 'labels', only {', '.join(sorted(batch))}: the loss needs them.")
+            raise UserError(
+                f"the batch has no 'labels', only {', '.join(sorted(batch))}: name the column of the data set 'label' or"
+                " 'labels'. A model that computes its loss from other inputs is trained by it with"
+                " MixArguments(method='vanilla')."
+            )
         if not model.training:
             outputs = self._judged_shapes.call(model, batch)
             judged = self._task_loss.plain(model, logits_of(outputs), labels)

@@ -265,3 +265,34 @@ def test_whole_numbers_of_one_column_are_classes(tmp_path):
         trainer.train()
         assert trainer.model.config.problem_type == "single_label_classification"
     assert flat.evaluate()["eval_loss"] == column.evaluate()["eval_loss"]
+
+
+def test_what_a_newcomer_writes_instead_is_told(tmp_path):
+    for wrong in ("mixup", {"method": "mixup"}):
+        with pytest.raises(UserError, match=r"mix must be MixArguments\(…\), got .*mixup"):
+            trainer_of(tmp_path, mix=wrong)
+    trainer = trainer_of(tmp_path)
+    trainer.train_dataset = Labelled((torch.arange(16) % 3).float())
+    with pytest.raises(
+        UserError, match="labels of the type float32 are values .* 3 outputs a row.*make them whole numbers"
+    ):
+        trainer.train()
+    trainer.train_dataset = Labelled(torch.arange(16) % 3, name="stars")
+    with pytest.raises(UserError, match="name the column of the data set 'label' or 'labels'"):
+        trainer.train()
+
+
+def test_balanced_weights_count_a_data_set_of_columns(tmp_path):
+    """By hand: of four rows of one class and two of another 6 / (3 x 4) and 6 / (3 x 2); the third is nowhere."""
+    from datasets import Dataset
+
+    rows = Dataset.from_dict(
+        {"input_ids": [[5, 6, 7]] * 6, "attention_mask": [[1, 1, 1]] * 6, "label": [0, 0, 0, 0, 2, 2]}
+    )
+    mix = MixArguments(method="vanilla", class_weights="balanced")
+    args = trainer_of(tmp_path).args
+    trainer = MixTrainer(model=no_dropout(), args=args, mix=mix, train_dataset=rows)
+    assert trainer.mix.class_weights == [0.5, 1.0, 1.0]
+    trainer.train()
+    with pytest.raises(UserError, match="a loss does not see"):
+        trainer_of(tmp_path, mix=mix).train()  # rows of a list are not looked through
