@@ -80,14 +80,13 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
             place = settings.output_dir or "–"
             rows.append(row(f"all {len(joined.runs)}, T = {joined.calibration.value:.3g}", joined.after(prefix), place))
     if folder is not None:
-        with folder.writing():
-            write_ensemble(
-                joined,
-                folder,
-                ["logitmix", "ensemble", *argv],
-                overwrite=settings.overwrite,
-                bins=settings.bins,
-                resamples=settings.bootstrap,
-            )
+        write_ensemble(
+            joined,
+            folder,
+            ["logitmix", "ensemble", *argv],
+            overwrite=settings.overwrite,
+            bins=settings.bins,
+            resamples=settings.bootstrap,
+        )
     say(*lines(joined, told(joined, settings.bootstrap)), "", *results_table(rows).split("\n"), out=True)
     return 0
