@@ -110,6 +110,8 @@ def _balanced(names: Sequence[str], labels: np.ndarray | None) -> list[float]:
     several = labels.ndim == 2 and labels.shape[1] == len(names)
     counts = labels.sum(0) if several else np.bincount(labels.reshape(-1).astype(int), minlength=len(names))
     rows, classes = len(labels), len(names)
+    if len(counts) > classes:
+        raise UserError(f"a label is {len(counts) - 1}, but the classes are 0 to {classes - 1}.")
     return [
         1.0 if not n or (several and n == rows) else float((rows - n) / n if several else rows / (classes * n))
         for n in counts

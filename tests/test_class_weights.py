@@ -58,6 +58,8 @@ def test_balanced_weights_of_classes_are_scikit_learns():
     np.testing.assert_allclose(weights_in_order("balanced", NAMES, labels), wanted)
     np.testing.assert_allclose(weights_in_order("balanced", NAMES, torch.tensor(labels).numpy()[:, None]), wanted)
     assert weights_in_order("balanced", (*NAMES, "never"), labels)[3] == 1
+    with pytest.raises(UserError, match="a label is 2, but the classes are 0 to 1"):
+        weights_in_order("balanced", NAMES[:2], labels)
 
 
 def test_balanced_weights_of_several_labels_weigh_positives_as_much_as_negatives():
