@@ -86,6 +86,8 @@ def test_cells_separated_by_another_sign(tmp_path):
         assert "cells are separated by" in split.notes[0]
     alone = file(tmp_path, "e.csv", "a title; with a mark\nx\ny\n")
     assert read_columns(alone).names == ["a title; with a mark"]
+    more = file(tmp_path, "f.csv", "one; title\nx; y; z\nw\n")  # three parts below two are no cells
+    assert read_columns(more).names == ["one; title"]
 
 
 # --- pipes ----------------------------------------------------------------------------------------------------------

@@ -109,6 +109,15 @@ def test_metadata_of_ones_own_stays_and_what_is_measured_is_new():
     assert yaml.safe_load(block)["license"] == "mit"
 
 
+def test_what_somebody_measured_stays_where_we_measure_nothing():
+    """Emissions that a user looked up: no run of ours tracked any."""
+    there = marked(OLD).replace("tags:\n", "co2_eq_emissions: 4.5\ntags:\n", 1)
+    assert "co2_eq_emissions" not in NEW
+    assert yaml.safe_load(merged(there, NEW).text.split("---")[1])["co2_eq_emissions"] == 4.5
+    tracked = NEW.replace("tags:\n", "co2_eq_emissions: 7.5\ntags:\n", 1)
+    assert yaml.safe_load(merged(there, tracked).text.split("---")[1])["co2_eq_emissions"] == 7.5
+
+
 def test_metadata_that_is_no_yaml_is_told():
     with pytest.raises(UserError, match="README.md is no YAML") as caught:
         merged(marked(OLD).replace("tags:\n", "tags: [\n"), NEW)

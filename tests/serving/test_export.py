@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,18 @@ def test_another_networks_file_is_not_let_pass(texts, exported, tmp_path):
         largest_difference(load_classifier(str(other), device="cpu"), exported / "model.onnx")
 
 
+@pytest.mark.parametrize(("share", "passes"), [(1.0, True), (1.05, False)])
+def test_a_temperature_that_is_five_per_cent_off_is_not_let_pass(texts, exported, share, passes):
+    """Such a file differs by thousandths of a probability; float32 by ten-millionths."""
+    classifier = load_classifier(str(texts), device="cpu")
+    other = replace(classifier, temperature=share * classifier.temperature)
+    if passes:
+        assert largest_difference(other, exported / "model.onnx") < 1e-5
+    else:
+        with pytest.raises(UserError, match="gives other probabilities than torch"):
+            largest_difference(other, exported / "model.onnx")
+
+
 def failing(*_, **__) -> None:
     try:
         raise ValueError("aten.strange_op has no counterpart\nand then a page of reasons")
@@ -176,7 +189,7 @@ def test_mistakes(texts, tmp_path, capsys, monkeypatch):
         return line
 
     assert "needs a model first" in told("--format", "onnx")
-    assert "format must be one of onnx, got 'onx'. Did you mean 'onnx'?" in told(texts, "--format", "onx")
+    assert "format must be one of onnx, plain, got 'onx'. Did you mean 'onnx'?" in told(texts, "--format", "onx")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert "is not empty and holds no model.onnx" in told(texts, "--output", tmp_path / "mine", "--overwrite")

@@ -158,9 +158,10 @@ def test_a_folder_of_images_with_one_that_is_broken(tmp_path, capsys):
     assert float(rows[-1]["probability"]) == pytest.approx(alone.max(), abs=1e-5)
 
 
-def test_outputs_that_are_not_finite_are_bad_rows(folder):
+@pytest.mark.parametrize("divisor", [float("nan"), 1e-45])  # not a number; beyond the largest float32
+def test_outputs_that_are_not_finite_are_bad_rows(folder, divisor):
     classifier = load_classifier(str(folder), device="cpu")
-    object.__setattr__(classifier, "temperature", float("nan"))
+    object.__setattr__(classifier, "temperature", divisor)
     broken = Broken()
     rows = [InputRow(0, "row 1", "good"), InputRow(1, "row 2", "bad")]
     assert list(answer_rows(classifier, rows, Answers(SINGLE, classifier.label_names), broken)) == [[]]
