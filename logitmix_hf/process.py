@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from logitmix_hf.errors import UserError, bounded, say
+from logitmix_hf.errors import UserError, bounded, one_line, say
 
 
 def is_main_process() -> bool:
@@ -44,14 +45,43 @@ def guarded(command: Callable[[], int | None]) -> int:
         return code
     except UserError as mistake:
         if is_main_process():
-            if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
-                traceback.print_exc()
+            _show_traceback()
             say("error: " + bounded(" ".join(str(mistake).split())))
         return 2
     except KeyboardInterrupt:
         if is_main_process():
             say("interrupted")
         return 130
+    except Exception as problem:
+        if not (full := _full_disk(problem)):
+            raise
+        _show_traceback()
+        # What was being saved says best what is left and how it goes on; else the disk itself.
+        own = type(problem).__module__.startswith("logitmix_hf.")
+        told = str(problem) if own else f"{full}: make room, and run the command again"
+        say("error: " + bounded(" ".join(told.split()).rstrip(".") + "."))
+        return 1
+
+
+def _full_disk(problem: BaseException) -> str:
+    """What says that a disk is full, or a quota used up, in whatever a library made of it; "" for any other problem."""
+    seen: BaseException | None = problem
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return f"{seen.strerror} ({seen.filename})" if seen.filename else str(seen.strerror)
+        if any(words in str(seen) for words in _FULL):
+            return one_line(seen)
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+_FULL = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed writing")
+"""Of safetensors and torch, which have classes of their own for it."""
+
+
+def _show_traceback() -> None:
+    if os.environ.get("LOGITMIX_TRACEBACK", "") not in ("", "0"):
+        traceback.print_exc()
 
 
 def by_main(call: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -136,7 +136,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
         judge(trainer, folder, job, loaded, last if scale is None else None)
     except Exception as problem:
         if trainer.is_world_process_zero():
-            folder.update_record(status="failed", finished=now())
+            with suppress(OSError):  # the disk may be full, which is the problem then
+                folder.update_record(status="failed", finished=now())
         if _is_out_of_memory(problem):
             raise _out_of_memory(problem, job, trainer) from problem
         raise
