@@ -25,6 +25,7 @@ class Untrained(Job):
     """What calibrating text and image classifiers has in common."""
 
     found: FoundClassifier
+    names: tuple[str, ...] = ()  # what a model that names its classes LABEL_0 … calls them from now on
 
     @property
     def label(self) -> str:
@@ -37,6 +38,13 @@ class Untrained(Job):
     @property
     def saves(self) -> bool:
         return self.run.save  # type: ignore[attr-defined]
+
+    def load(self) -> Loaded:
+        loaded = super().load()  # type: ignore[safe-super]  # that of text or images
+        if self.names:
+            loaded.model.config.id2label = dict(enumerate(self.names))
+            loaded.model.config.label2id = {name: number for number, name in enumerate(self.names)}
+        return loaded
 
     @property
     def compares(self) -> bool:
@@ -58,6 +66,7 @@ class Untrained(Job):
                 f" {_spoken(data.problem)}: take a model and data of one kind."
             )
         match = match_labels(self.found.label_names, data.label_names)
+        self.names = match.names
         for note in (match.note, known_rows(self.found.trained, asdict(self.data), data.validation_note)):
             if note and self.training.process_index == 0:
                 say(note)

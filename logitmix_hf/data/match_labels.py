@@ -14,10 +14,11 @@ _UNNAMED = re.compile(r"LABEL_\d+")
 @dataclass(frozen=True)
 class Match:
     """numbers: of the model's classes, one for each label of the data, all different. note: in one line what was taken
-    for granted, or ""."""
+    for granted, or "". names: of the classes of a model that has none of its own, as the data calls them; else ()."""
 
     numbers: tuple[int, ...]
     note: str = ""
+    names: tuple[str, ...] = ()
 
 
 def match_labels(model: Sequence[str], data: Sequence[str]) -> Match:
@@ -41,7 +42,7 @@ def match_labels(model: Sequence[str], data: Sequence[str]) -> Match:
         )
     if len(model) == len(data) and all(_UNNAMED.fullmatch(name) for name in model):
         note = f"The model does not name its classes ({model_labels}): taken in the data's order, {listed(list(data), 10)}."
-        return Match(tuple(range(len(data))), note)
+        return Match(tuple(range(len(data))), note, tuple(data))
     raise UserError(
         f"The model tells apart {model_labels}, the data {listed(list(data), 10)}: they do not match by name. Rename the labels"
         " of the data as the model has them, or number them as it does, from 0."

@@ -95,6 +95,11 @@ def _inside(record: Mapping[str, Any]) -> float:
     return float(record.get("temperature" if record.get("folded") else "temperature_inside", 1.0))
 
 
+def temperature_inside(config: Any) -> float:
+    """T that the logits of the weights are divided by already; 1 where none is."""
+    return _inside(recorded(config))
+
+
 def recorded(config: Any) -> dict[str, Any]:
     """What a configuration says of its temperature; empty where it says nothing."""
     found = getattr(config, RECORD, None)

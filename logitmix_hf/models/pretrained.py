@@ -16,7 +16,7 @@ from logitmix_hf.redact import scrub
 PROBE_SECONDS = 10.0
 """How long the Hub may take to answer the first question."""
 
-GO_ON_TEXT = "a local folder by --model, or --model builtin --dataset_name builtin, needs no network"
+GO_ON_TEXT = "a local folder by --model, or --model builtin, needs no network"
 
 
 @dataclass(frozen=True)

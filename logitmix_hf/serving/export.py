@@ -21,6 +21,7 @@ import torch
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import TEXT
+from logitmix_hf.models.folding import temperature_inside
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
@@ -167,7 +168,7 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
         "producer": f"logitmix_hf {__version__}",
         "problem": classifier.problem,
         "labels": json.dumps(classifier.label_names, ensure_ascii=False),
-        "temperature_in_graph": repr(classifier.temperature),
+        "temperature_in_graph": repr(classifier.temperature * temperature_inside(classifier.model.config)),
     }
     if classifier.modality == TEXT:
         facts["max_length"] = str(classifier.max_length)

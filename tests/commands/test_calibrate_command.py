@@ -162,6 +162,17 @@ def test_train_is_not_prepared_where_nothing_is_trained(foreign, rated, tmp_path
     assert read(tmp_path / "split" / "run.json")["data"]["train_rows"] == 0
 
 
+def test_a_copy_of_a_model_without_names_answers_with_those_of_the_data(tiny_model, rated, tmp_path, capfd):
+    unnamed = classifier(tiny_model, tmp_path / "unnamed", ("LABEL_0", "LABEL_1"))
+    data = ("--eval_file", rated / "eval.csv", "--label_column", "stars", "--save", "true")
+    assert calibrate("--model", unnamed, *data, "--output_dir", tmp_path / "out") == 0
+    assert "does not name its classes" in capfd.readouterr().err
+    config = read(tmp_path / "out" / "config.json")
+    assert config["id2label"] == {"0": "down", "1": "up"}
+    assert config["label2id"] == {"down": 0, "up": 1}
+    assert "down" not in (unnamed / "config.json").read_text()
+
+
 def test_mistakes(foreign, tiny_model, rated, tmp_path, capfd):
     regression = classifier(tiny_model, tmp_path / "regression", ("value",), problem_type="regression")
     colours = classifier(tiny_model, tmp_path / "colours", ("red", "blue"))

@@ -15,7 +15,7 @@ import torch
 from servingmodels import text_classifier, tiny_vit
 from tiny import CONFIGS, build
 from tokenizers import Tokenizer
-from transformers import AutoConfig, BartConfig, BartForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, BartConfig, BartForSequenceClassification
 
 from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
@@ -72,6 +72,17 @@ def test_the_folder_says_what_is_in_it(texts, exported):
     assert json.loads(told["labels"]) == ["up", "down", "level"]
     assert (told["temperature_in_graph"], told["max_length"]) == ("2.5", "64")
     assert not [path for path in texts.iterdir() if path.name.startswith(".")]
+
+
+def test_a_temperature_in_the_weights_is_told_as_that_of_the_graph(texts, tmp_path):
+    model = AutoModelForSequenceClassification.from_pretrained(texts)
+    model.config.logitmix = {"temperature": 0.443, "folded": True}
+    model.save_pretrained(tmp_path / "folded")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(texts / name, tmp_path / "folded" / name)
+    assert main(["export", str(tmp_path / "folded"), "--output", str(tmp_path / "onnx")]) == 0
+    told = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx").get_modelmeta().custom_metadata_map
+    assert float(told["temperature_in_graph"]) == 0.443
 
 
 def test_images_of_a_network_of_ours(tmp_path, capsys):
