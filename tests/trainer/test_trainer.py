@@ -234,8 +234,10 @@ def test_every_method_learns_a_separable_task(tmp_path, mix):
 
 
 def test_pooled_warns_that_the_similarity_has_nothing_to_do(tmp_path):
-    with pytest.warns(UserWarning, match="zero there but for dropout"):
-        trainer_of(tmp_path, mix=MixArguments(site="pooled")).train()
+    trainer = trainer_of(tmp_path, mix=MixArguments(site="pooled"), eval_strategy="epoch")
+    with pytest.warns(UserWarning, match="zero there but for dropout") as told:
+        trainer.train()
+    assert sum("zero there" in str(one.message) for one in told) == 1  # not by the evaluation, too
 
 
 # --- with the rest of Trainer --------------------------------------------------------------------------------------
