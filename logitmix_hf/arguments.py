@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -392,6 +393,7 @@ class MixArguments:
                 "member_mask_prob",
             )
             record |= {name: getattr(mix, name) for name in (*names, "member_alpha", "weight_root")}
+            record["weight_root"] = "inf" if mix.weight_root == math.inf else mix.weight_root  # JSON has no infinity
             record |= {"mixer": mix.mixer, "alpha": mix.alpha if mix.mixer else None}
         elif modality == IMAGE:
             record |= about_mixers({name: self.filled(modality, name) for name in self.mixers(modality)}, mix.mixes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -138,6 +139,8 @@ class Job(ABC):
     def arguments(self) -> dict[str, Any]:
         """All of them by flag, as they were asked for: with defaults, and with what the method implies."""
         own = {**asdict(self.data), **asdict(self.model), **asdict(self.mix.filled(self.modality)), **asdict(self.run)}
+        # JSON has no infinity, and null would say that nothing was asked for.
+        own = {name: "inf" if value == math.inf else value for name, value in own.items()}
         return {**self.training.to_dict(), **own}
 
     def name_folder(self, network: str, detail: str = "") -> None:

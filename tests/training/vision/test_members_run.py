@@ -97,6 +97,24 @@ def test_both_networks_of_a_swap_of_methods_start_alike(tmp_path, monkeypatch):
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
+def test_equal_weights_are_recorded_and_resumed(tmp_path, monkeypatch, capsys):
+    """``inf`` is no number of JSON."""
+    without_pictures(monkeypatch)
+    argv = flags(tmp_path / "run", **MIXMO, weight_root="inf", max_steps=2)
+    assert main(argv) == 0
+    record = read(tmp_path / "run", "run.json")
+    assert record["method"]["weight_root"] == record["arguments"]["weight_root"] == "inf"
+    assert main([*argv, "--resume"]) == 0
+    capsys.readouterr()
+    other = flags(tmp_path / "run", **MIXMO, max_steps=2)
+    assert main([*other, "--resume"]) == 2
+    assert "weight_root" in capsys.readouterr().err
+    assert (
+        main([*flags(tmp_path / "run", **{**MIXMO, "weight_root": "inf", "members": 3}, max_steps=2), "--resume"]) == 2
+    )
+    assert "members" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
