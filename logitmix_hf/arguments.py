@@ -13,6 +13,7 @@ from logitmix_hf.modality import (
     IMAGE,
     TEXT,
     about_mixers,
+    check_members,
     check_mixers,
     check_sites,
     mixer_defaults,
@@ -21,7 +22,7 @@ from logitmix_hf.modality import (
     probabilities,
     site_help,
 )
-from logitmix_hf.vision.member_masks import HEAD_TARGETS, MASKS, check_mask, check_root
+from logitmix_hf.vision.member_masks import HEAD_TARGETS, MASKS
 
 VWCI_PASSES = 5
 """Passes of method vwci where no flag says how many (the paper's)."""
@@ -196,7 +197,7 @@ class MixArguments:
         object.__setattr__(self, "class_weights", read_class_weights(self.class_weights))
         check_weights(self.weights)
         self._check_vwci()
-        self._check_members()
+        check_members(self)
         if self.row.step == "members":
             return
         if self.mixes and self.lam is None and (METHODS[self.method].alpha if self.alpha is None else self.alpha) == 0:
@@ -217,60 +218,6 @@ class MixArguments:
             raise UserError("method 'vwci' is a loss of clean rows: leave w_mix and w_sim at 0.")
         if self.vwci and self.row.step != "stochastic":
             raise UserError(f"vwci is a loss of clean rows, but method {self.method!r} mixes: take method 'vwci'.")
-
-    def _check_members(self) -> None:
-        given = [
-            name
-            for name in (
-                "members",
-                "encoders",
-                "heads",
-                "member_mask",
-                "member_mask_prob",
-                "member_alpha",
-                "weight_root",
-            )
-            if getattr(self, name) is not None and (name, getattr(self, name)) != ("members", 1)
-        ]
-        given += ["head_target"] * (self.head_target != "own")
-        given += ["ensemble_average"] * (self.ensemble_average != "logits")
-        if self.row.step != "members":
-            if given:
-                several = [name for name, row in METHODS.items() if row.step == "members"]
-                raise UserError(
-                    f"{given[0]} {getattr(self, given[0])} is for several members in one network, but method"
-                    f" {self.method!r} trains one: take {', '.join(several)}, or leave it out."
-                )
-            return
-        members = self.row.members if self.members is None else self.members
-        check_number("members", members, low=1)
-        if not isinstance(members, int):
-            raise UserError(f"members must be a whole number, got {members!r}.")
-        if self.member_alpha is not None:
-            check_number("member_alpha", self.member_alpha, low=0)
-        if self.weight_root is not None:
-            check_root(self.weight_root)
-        check_mask(self.member_mask or self.row.member_mask, members)
-        for name in ("encoders", "heads"):
-            if getattr(self, name) not in (None, 1, members):
-                raise UserError(
-                    f"{name} is {getattr(self, name)!r}: it is 1, one that all members share, or {members}, one for each."
-                )
-        if self.head_target != "own" and (self.heads == 1 or self.encoders != 1):
-            raise UserError(
-                f"head_target {self.head_target!r} is for heads of their own after one first convolution for all: give"
-                " --encoders 1, and leave --heads out."
-            )
-        if self.site not in (None, "input"):
-            raise UserError(
-                f"site is {self.site!r}, but members see images of their own after the first convolution: leave it out."
-            )
-        if self.weights["mix"] == 0:
-            raise UserError(f"w_mix is 0: the members of method {self.method!r} would learn nothing.")
-        if self.weights["sim"] and self.mixer is None:
-            raise UserError("w_sim compares images that were mixed in the pixels: give --mixer too (mixup, cutmix, …).")
-        if self.confidence_penalty:
-            raise UserError("confidence_penalty is for networks of one member: leave it at 0.")
 
     @property
     def row(self) -> Method:

@@ -41,6 +41,11 @@ def flag(group: str, default: Any, help: str | dict[str, str], *aliases: str) ->
     return dataclasses.field(default=default, metadata={"help": help, "group": group, "aliases": list(aliases)})
 
 
+def repeated(group: str, help: str | dict[str, str]) -> Any:
+    """A flag that takes several words, and may be given several times: all of them count."""
+    return dataclasses.field(default=None, metadata={"help": help, "group": group, "aliases": [], "action": "extend"})
+
+
 def word(name: str, help: str) -> Any:
     """A dataclass field that is no flag: the word of the command line that the usage calls by this name; None without."""
     return dataclasses.field(default=None, metadata={"help": help, "word": name})
@@ -136,6 +141,8 @@ def _add(parser: Any, field: dataclasses.Field[Any], hint: Any, modality: str) -
     spellings = dict.fromkeys(
         (f"--{field.name}", f"--{field.name.replace('_', '-')}", *field.metadata.get("aliases", ()))
     )
+    if (action := field.metadata.get("action")) is not None:
+        options["action"] = action
     parser.add_argument(*spellings, **options, **_reading(hint))
     if default is True:
         off = dict.fromkeys((f"--no_{field.name}", f"--no-{field.name.replace('_', '-')}"))

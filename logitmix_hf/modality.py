@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, nearest
-from logitmix_hf.methods import Method
+from logitmix_hf.methods import METHODS, Method
 from logitmix_hf.text import site_names as text_sites
 from logitmix_hf.vision import site_names as image_sites
+from logitmix_hf.vision.member_masks import check_mask, check_root
 from logitmix_hf.vision.mixers import MIXERS
 from logitmix_hf.vision.mixers.options import parse_options
 
@@ -147,6 +148,66 @@ def mixer_defaults(modality: str, mixer: str, method: Method) -> tuple[float, fl
     row = MIXERS[mixer]
     own = method.name == "mixup" or method.images_only
     return (row.alpha if own else method.alpha), weight * row.w_sim
+
+
+def check_members(mix: Any) -> None:
+    """Require what ``MixArguments`` say of several members in one network to fit the method and each other.
+
+    Raises:
+        UserError: naming the field, its value and what there is.
+    """
+    given = [
+        name
+        for name in (
+            "members",
+            "encoders",
+            "heads",
+            "member_mask",
+            "member_mask_prob",
+            "member_alpha",
+            "weight_root",
+        )
+        if getattr(mix, name) is not None and (name, getattr(mix, name)) != ("members", 1)
+    ]
+    given += ["head_target"] * (mix.head_target != "own")
+    given += ["ensemble_average"] * (mix.ensemble_average != "logits")
+    if mix.row.step != "members":
+        if given:
+            several = [name for name, row in METHODS.items() if row.step == "members"]
+            raise UserError(
+                f"{given[0]} {getattr(mix, given[0])} is for several members in one network, but method"
+                f" {mix.method!r} trains one: take {', '.join(several)}, or leave it out."
+            )
+        return
+    members = mix.row.members if mix.members is None else mix.members
+    check_number("members", members, low=1)
+    if not isinstance(members, int):
+        raise UserError(f"members must be a whole number, got {members!r}.")
+    if mix.member_alpha is not None:
+        check_number("member_alpha", mix.member_alpha, low=0)
+    if mix.weight_root is not None:
+        check_root(mix.weight_root)
+    check_mask(mix.member_mask or mix.row.member_mask, members)
+    for name in ("encoders", "heads"):
+        if getattr(mix, name) not in (None, 1, members):
+            raise UserError(
+                f"{name} is {getattr(mix, name)!r}: it is 1, one that all members share, or {members}, one for each."
+            )
+    if mix.head_target != "own" and (mix.heads == 1 or mix.encoders != 1):
+        raise UserError(
+            f"head_target {mix.head_target!r} is for heads of their own after one first convolution for all: give"
+            " --encoders 1, and leave --heads out."
+        )
+    if mix.site not in (None, "input"):
+        raise UserError(
+            f"site is {mix.site!r}, but members see images of their own after the first convolution: leave it out."
+        )
+    if mix.weights["mix"] == 0:
+        raise UserError(f"w_mix is 0: the members of method {mix.method!r} would learn nothing.")
+    if mix.weights["sim"] and mix.mixer is None:
+        raise UserError("w_sim compares images that were mixed in the pixels: give --mixer too (mixup, cutmix, …).")
+    if mix.confidence_penalty:
+        raise UserError("confidence_penalty is for networks of one member: leave it at 0.")
 
 
 def options_of(mixer: str, text: str | None) -> dict[str, Any]:

@@ -182,7 +182,14 @@ def test_no_flag_is_told_twice(command: str, capsys: pytest.CaptureFixture[str])
     help = capsys.readouterr().out
     flags = [line.split()[0].rstrip(",") for line in help.splitlines() if line.startswith("  --")]
     assert len(flags) == len(set(flags))
-    begins = {"export": "MODEL", "push": "RUN", "card": "RUN", "report": "RUN [RUN ...]"}
+    begins = {
+        "ensemble": "RUN [RUN ...]",
+        "export": "MODEL",
+        "inspect": "RUN",
+        "push": "RUN",
+        "card": "RUN",
+        "report": "RUN [RUN ...]",
+    }
     begin = f" {begins[command]}" if command in begins else ""
     assert help.splitlines()[0] == f"usage: logitmix {command}{begin} [flags]"
     assert not begin or f"\n  {begin.split()[0]} " in help

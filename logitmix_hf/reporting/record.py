@@ -77,6 +77,7 @@ MAY_DIFFER = (
     "protocol",
     "calibration_file",
     "calibrate_on_eval",
+    "shift",
     "fold",
 )
 """Arguments that a resumed run may change, as patterns: they move no weight of the model."""

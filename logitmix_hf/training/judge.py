@@ -29,6 +29,7 @@ from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.push import push
+from logitmix_hf.training.shift import PREFIX
 from logitmix_hf.vision.colour import in_colour
 
 OUTPUTS = ("logits", "member_logits")
@@ -115,7 +116,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             p.save(folder.predictions_path(name))
         else:
             p = next(after[prefix] for prefix, split in judged.items() if split.name == name)
-        job.write_submission(name, p, folder.path)
+        if not name.startswith(PREFIX):
+            job.write_submission(name, p, folder.path)
     if calibration is not None and job.saves:
         model: Any = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
         if state is not None:  # this process holds a part of it

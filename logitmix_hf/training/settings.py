@@ -13,10 +13,11 @@ from transformers.trainer_utils import IntervalStrategy
 
 from logitmix_hf.errors import UserError, check_number, pick, say
 from logitmix_hf.evaluation.directions import better
-from logitmix_hf.flags import flag
+from logitmix_hf.flags import flag, repeated
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
 from logitmix_hf.training.parallel_flags import check_configurations, read_fsdp
+from logitmix_hf.training.shift import read_shifts
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ class RunSettings:
     early_stopping: int | None = flag("run", None, "stop after this many evaluations without a better score")
     bins: int = flag("run", 15, "bins of ECE and of every other score that has bins")
     bootstrap: int = flag("run", 1000, "resamples for the intervals of the final scores; 0: no intervals")
+    shift: list[str] | None = repeated(
+        "data",
+        {
+            "text": "NAME=PLACE …: judge the finished model on this labelled data as well, a file or a data set; keys"
+            " shift_NAME_…",
+            "image": "NAME=PLACE …: judge the finished model on these images as well, a folder or a data set; keys"
+            " shift_NAME_…",
+        },
+    )
     calibration_split: float | None = flag(
         "calibration", None, "share of train that is set apart, stratified, and the temperature fitted on"
     )
@@ -55,6 +65,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         check_number("bins", self.bins, low=1)
         check_number("bootstrap", self.bootstrap, low=0)
+        read_shifts(self.shift)
         if self.calibration_split is not None:
             check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True)
         if self.protocol is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import DataCollatorWithPadding
 
+from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
@@ -20,6 +21,7 @@ from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.shift import read_shifts, with_shift
 from logitmix_hf.training.text import model as load
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
@@ -50,6 +52,8 @@ class TextJob(Job):
     def check(self) -> None:
         self.mix.filled(self.modality)
         check_data(self.request)
+        for place in read_shifts(self.run.shift).values():
+            check_data(self._shift_request(place))
         files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
         if self.training.do_train and files:
             raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
@@ -86,7 +90,7 @@ class TextJob(Job):
         with self.training.main_process_first(desc="data"):
             data = self.read_data()
         self.tell(data.notes)
-        data = self.aligned(data)
+        data = self._with_shifts(self.aligned(data))
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
@@ -125,6 +129,42 @@ class TextJob(Job):
     def read_data(self) -> TextData:
         """The raw rows that the flags mean."""
         return load_text_data(self.request)
+
+    def _with_shifts(self, data: TextData) -> TextData:
+        """The data with texts of another origin, labelled and in columns as its own are."""
+        for name, place in read_shifts(self.run.shift).items():
+            with self.training.main_process_first(desc="shifts"):
+                found = load_text_data(self._shift_request(place))
+            split = found.validation[found.judged[0].name]
+            try:
+                if found.problem != data.problem:
+                    raise UserError(f"its labels are {found.problem}, those of the data {data.problem}.")
+                if len(found.columns) != len(data.columns):
+                    raise UserError(
+                        f"it has {len(found.columns)} columns of text ({', '.join(found.columns)}), the data"
+                        f" {len(data.columns)} ({', '.join(data.columns)}): name them by --text_columns, or rename them."
+                    )
+                if data.label_names:
+                    numbers = match_labels(data.label_names, found.label_names).numbers
+                    split = found.relabelled(data.label_names, numbers).validation[found.judged[0].name]
+            except UserError as problem:
+                raise UserError(f"--shift {name}={place}: {problem}") from None
+            renamed = {old: new for old, new in zip(found.columns, data.columns, strict=True) if old != new}
+            data = with_shift(data, name, place, split.rename_columns(renamed) if renamed else split)
+        return data
+
+    def _shift_request(self, place: str) -> TextRequest:
+        own = self.request
+        place_of: dict[str, Any] = {}
+        place_of["validation_file" if Path(place).expanduser().is_file() else "dataset_name"] = place
+        return TextRequest(
+            text_columns=own.text_columns,
+            label_column=own.label_column,
+            regression=own.regression,
+            max_eval_samples=own.max_eval_samples,
+            training=False,
+            **place_of,
+        )
 
     def aligned(self, data: TextData) -> TextData:
         """The data with labels numbered as a model does that already knows them by name."""

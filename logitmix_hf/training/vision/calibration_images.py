@@ -1,14 +1,16 @@
-"""Images of their own that a temperature is fitted on: a folder or a data set beside the one that is judged."""
+"""Images beside those of the data set: such that a temperature is fitted on, and such of another origin."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from logitmix_hf.data.hub import is_folder
 from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError
+from logitmix_hf.training.shift import PREFIX, with_shift
 from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
 
 _SHARED = ("seed", "skip_corrupt", "max_pixels", "cache_dir", "memory_limit")
@@ -53,3 +55,27 @@ def with_images_apart(data: ImageData, place: str, request: ImageRequest) -> Ima
     if note.endswith(f"the folder {Path(place).resolve().name}"):  # itself
         note = f"the folder {Path(place).resolve().name}"
     return replace(data, calibration=split, calibration_note=note)
+
+
+def with_shifted_images(data: ImageData, shifts: Mapping[str, str], request: ImageRequest) -> ImageData:
+    """The data with the images of each place as a split that is judged at the end, sized and labelled as its own are.
+
+    Args:
+        shifts: by name, a place as ``dataset`` of a request; judged by its validation split, else test, else all of it.
+
+    Raises:
+        UserError: as :func:`load_image_data`, and for labels that the data does not have.
+    """
+    shared = {name: getattr(request, name) for name in (*_SHARED, "max_eval_samples")}
+    for name, place in shifts.items():
+        found = load_image_data(
+            ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
+        )
+        try:
+            numbers = match_labels(data.label_names, found.label_names).numbers
+        except UserError as problem:
+            raise UserError(f"--shift {name}={place}: {problem}") from None
+        split = found.validation[found.judged[0].name].relabelled(numbers)
+        split.name = f"{PREFIX}{name}"
+        data = with_shift(data, name, place, split)
+    return data

@@ -16,8 +16,13 @@ from logitmix_hf.process import own_cores
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.settings import Change
+from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.vision import model as load
-from logitmix_hf.training.vision.calibration_images import check_images_apart, with_images_apart
+from logitmix_hf.training.vision.calibration_images import (
+    check_images_apart,
+    with_images_apart,
+    with_shifted_images,
+)
 from logitmix_hf.training.vision.last_batch import avoid_single_image
 from logitmix_hf.training.vision.preview import draw_preview
 from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSettings, VisionTrainSettings
@@ -62,6 +67,8 @@ class VisionJob(Job):
                 f" {self.training.per_device_train_batch_size}: take a larger batch, or fewer members."
             )
         check_image_data(self.request)
+        for place in read_shifts(self.run.shift).values():
+            check_image_data(ImageRequest(dataset=place))
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
         named = NAMED.get(self.data.dataset or "")
@@ -87,6 +94,9 @@ class VisionJob(Job):
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)
+        if shifts := read_shifts(self.run.shift):
+            with self.training.main_process_first(desc="shifts"):
+                data = with_shifted_images(data, shifts, request)
         data = self._as_the_model_sees(data)
         model, note = load.load_network(self._source, data, self.mix)
         load.check_dropout(self._source, model, self.mix)

@@ -1,0 +1,121 @@
+"""``--shift NAME=PLACE``: the finished model on data of another origin."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tinyrun import flags as text_flags
+from visionrun import flags, pictures, without_pictures
+
+from logitmix_hf.commands.glue import main as glue
+from logitmix_hf.commands.vision import main as vision
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import Predictions
+from logitmix_hf.serving.classifier import load_classifier
+from logitmix_hf.training.shift import read_shifts
+
+OTHER = [("a good film", "up"), ("the bad meal", "down"), ("very poor", "down")]
+
+
+def results(folder):
+    return json.loads((folder / "eval_results.json").read_text())
+
+
+@pytest.fixture
+def other(tmp_path):
+    """The same labels, in another order and under another column of text."""
+    path = tmp_path / "other.csv"
+    path.write_text("review,stars\n" + "".join(f"{text},{label}\n" for text, label in OTHER))
+    return path
+
+
+def test_texts_of_another_origin_are_judged_by_the_temperature_of_the_own_data(tiny_model, files, other, tmp_path):
+    run = tmp_path / "run"
+    assert glue([*text_flags(tiny_model, files, run, calibration_split=0.3), "--shift", f"other={other}"]) == 0
+    found, kept = results(run), Predictions.load(run / "predictions" / "shift_other.parquet")
+    names = kept.label_names
+    assert [names[label] for label in kept.labels] == [label for _, label in OTHER]
+    classifier = load_classifier(str(run))  # the temperature of the own data is in its weights
+    np.testing.assert_allclose(kept.logits, classifier.logits([text for text, _ in OTHER]), atol=1e-4)
+    assert found["shift_other_samples"] == 3
+    assert found["shift_other_accuracy"] == pytest.approx((kept.predictions == kept.labels).mean())
+    assert {"shift_other_ece", "shift_other_nll", "shift_other_uncalibrated_nll"} <= found.keys()
+    splits = json.loads((run / "run.json").read_text())["data"]["splits"]
+    assert splits["shift_other"] == {
+        "split": "shift_other",
+        "rows": 3,
+        "source": "other.csv (shift other)",
+        "test": True,
+    }
+    assert "other.csv (shift other)" in (run / "README.md").read_text()
+
+
+def test_nothing_is_chosen_by_it(tiny_model, files, other, tmp_path):
+    """The same weights with and without."""
+    ends = []
+    for name, words in (("plain", []), ("shifted", ["--shift", f"a={other}", "--shift", f"b={other}"])):
+        assert glue([*text_flags(tiny_model, files, tmp_path / name), *words]) == 0
+        ends.append(results(tmp_path / name))
+    assert ends[1]["shift_a_nll"] == ends[1]["shift_b_nll"]
+    same = [key for key in ends[0] if key.startswith("eval_") and not key.endswith(("runtime", "second"))]
+    assert all(ends[0][key] == ends[1][key] for key in same)
+
+
+def test_images_of_another_origin_keep_the_numbers_of_the_classes(tmp_path, monkeypatch):
+    without_pictures(monkeypatch)
+    own = pictures(tmp_path / "own", size=16)
+    for name in ("dog", "cat"):  # of one class fewer rows, and a class whose name differs in case
+        (tmp_path / "other" / name.upper()).mkdir(parents=True)
+        for row in range(3):
+            level = 200 if name == "cat" else 60
+            Image.new("RGB", (16, 16), (level, level, level + row)).save(
+                tmp_path / "other" / name.upper() / f"{row}.png"
+            )
+    run = tmp_path / "run"
+    argv = flags(run, dataset=own, model="digits", image_size=16, max_train_samples=None, max_eval_samples=None)
+    assert vision([*argv, "--shift", f"light={tmp_path / 'other'}"]) == 0
+    kept = Predictions.load(run / "predictions" / "shift_light.parquet")
+    assert kept.label_names == ("cat", "dog")
+    assert sorted(kept.labels.tolist()) == [0, 0, 0, 1, 1, 1]
+    assert results(run)["shift_light_samples"] == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("text,stars\na good film,good\nthe bad meal,poor\n", ["--shift other=", "'good'", "'up'"]),
+        ("a,b,stars\nx,y,up\nz,w,down\n", ["--shift other=", "2 columns of text (a, b)", "--text_columns"]),
+        ("text,stars\na good film,1.5\nthe bad meal,2.5\n", ["--shift other=", "regression"]),
+    ],
+)
+def test_other_labels_or_columns_are_told_before_training(tiny_model, files, tmp_path, capfd, content, words):
+    (tmp_path / "other.csv").write_text(content)
+    run = tmp_path / "run"
+    assert glue([*text_flags(tiny_model, files, run), "--shift", f"other={tmp_path / 'other.csv'}"]) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    for word in words:
+        assert word in line
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["other.csv"], "'other.csv' is no NAME=PLACE"),
+        (["=other.csv"], "is no NAME=PLACE"),
+        (["a="], "is no NAME=PLACE"),
+        (["a b=other.csv"], "is no NAME=PLACE"),
+        (["a=one.csv", "a=two.csv"], "names 'a' twice"),
+    ],
+)
+def test_a_word_that_is_no_name_and_place(given, words):
+    with pytest.raises(UserError, match=words):
+        read_shifts(given)
+
+
+def test_a_place_that_does_not_exist_is_told_at_once(tiny_model, files, tmp_path, capfd):
+    assert glue([*text_flags(tiny_model, files, tmp_path / "run"), "--shift", f"a={tmp_path / 'nothing'}"]) == 2
+    assert "nothing" in capfd.readouterr().err
