@@ -16,7 +16,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     PreTrainedModel,
 )
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from logitmix_hf.ensembles.config import EnsembleConfig
 from logitmix_hf.models.unwrap import logits_of
