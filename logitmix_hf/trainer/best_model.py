@@ -7,12 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer
-
 from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.trainer.epoch_end import JudgedBeforeSaved
 
 
-class BestModel(Trainer):
+class BestModel(JudgedBeforeSaved):
     """A ``Trainer`` that keeps the best model, and finds it again, under every pairing of evaluating and saving.
 
     Stock looks for ``checkpoint-{best_global_step}`` only while it saves another, and by the path that a checkpoint had
