@@ -24,6 +24,7 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -85,7 +86,12 @@ def make_inputs(folder: Path) -> None:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder / "model")
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 48,
+    }
     config = BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, pad_token_id=1, **sizes)
     BertModel(config).save_pretrained(folder / "model")
     draw = random.Random(0)
@@ -133,7 +139,8 @@ class Run:
         code = 1
         try:
             with open(self.told, "a") as file:
-                os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
             if processes > 1:
                 group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
                 group |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
@@ -144,7 +151,8 @@ class Run:
         except BaseException:
             traceback.print_exc()
         finally:
-            sys.stdout.flush(), sys.stderr.flush()
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
 
     def running(self) -> bool:
@@ -273,7 +281,8 @@ def pairs(count: int, seed: int, inputs: Path, work: Path) -> bool:
         print(
             f"{number + 1:3}  {kind}: ended with {codes}, {'bit-equal' if held else 'LOST'}; told: {line}", flush=True
         )
-        shutil.rmtree(output), shutil.rmtree(reference)
+        shutil.rmtree(output)
+        shutil.rmtree(reference)
     print(f"\n{count} pairs, {count - lost} as promised.")
     return not lost
 
