@@ -199,3 +199,16 @@ def test_a_mistake_names_what_was_given_and_what_there_is(mix, words):
 def test_text_has_no_members():
     with pytest.raises(UserError, match=r"cut_mixmo.*for images.*vanilla, mixup"):
         MixArguments(method="cut_mixmo").filled("text")
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+@pytest.mark.parametrize("method", ["mimo", "linear_mixmo", "cut_mixmo"])
+def test_the_last_batch_of_an_epoch_may_have_fewer_rows_than_members(method, rows):
+    torch.manual_seed(0)
+    model = network(members=4)
+    images = pixels()[:rows]
+    step = build_step(model, MixArguments(method=method, members=4))
+    for number in range(4):
+        found = step.run(model, {"pixel_values": images}, LABELS[:rows], Where(seed=3, step=number))
+        assert found.per_example.shape == (rows,)
+        assert found.per_example.isfinite().all()

@@ -121,7 +121,7 @@ def draw_members(
     first; it may have fixed points, as in the authors' code.
 
     Args:
-        rows: B, at least M.
+        rows: B, at least 1; the last batch of an epoch may have fewer rows than members, some then see one row twice.
         members: M, at least 2.
         shape: (h, w) of the maps after the first convolution.
         generator: a CPU generator, the only source of randomness.
@@ -138,7 +138,7 @@ def draw_members(
         UserError: for arguments out of their range.
     """
     check_number("members", members, low=2)
-    check_number("rows", rows, low=members)
+    check_number("rows", rows, low=1)
     check_number("alpha", alpha, low=0)
     check_mask(mask, members)
     check_root(root)
