@@ -25,7 +25,7 @@ class Committee(PreTrainedModel):
         super().__init__(config)
         self.members = torch.nn.Linear(4, 3 * 2)
 
-    def forward(self, pixel_values: torch.Tensor, labels: Any = None) -> ModelOutput:
+    def forward(self, pixel_values: torch.Tensor) -> ModelOutput:
         each = self.members(pixel_values).unflatten(1, (3, 2))
         return ModelOutput(hidden=pixel_values * 7, member_logits=each, logits=each.mean(1))
 

@@ -199,7 +199,7 @@ def test_a_head_for_other_labels(tiny_model, files, tmp_path, capfd):
     (tmp_path / "three.csv").write_text("text,stars\n" + "good,up\nbad,down\nfine,level\n" * 4)
     three = {"train_file": tmp_path / "three.csv", "validation_file": None, "validation_share": "0.3"}
     argv = flags(str(trained), files, tmp_path / "out", **three)
-    ends_in_one_line(argv, capfd, "2 labels (down, up)", "3 (down, level, up)", "--ignore_mismatched_sizes")
+    ends_in_one_line(argv, capfd, "2 labels ('down', 'up')", "3 ('down', 'level', 'up')", "--ignore_mismatched_sizes")
     assert main([*argv, "--ignore_mismatched_sizes"]) == 0
 
 

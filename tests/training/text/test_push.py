@@ -88,7 +88,7 @@ def failed(hub, tiny_model, files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("push") / "out"
     hub.read_only = Withdrawn(hub)
     options = {"hub_model_id": "stars", "hub_private_repo": "true", "hub_revision": "try", "hub_token": TOKEN}
-    options |= {"hub_strategy": "all_checkpoints", "push_to_hub": "true"}
+    options |= {"hub_strategy": "all_checkpoints", "push_to_hub": "true", "keep_checkpoints": "true"}
     ended = logitmix("glue", *flags(tiny_model, files, folder, **options), hub=hub, HF_HOME=str(folder.parent / "home"))
     hub.read_only = set()
     return folder, ended
