@@ -16,6 +16,6 @@ env/bin/logitmix --version
 env/bin/logitmix glue --help >/dev/null
 env/bin/logitmix vision --dataset digits --model digits --method logitmix --max_steps 2 --output_dir run --use_cpu
 env/bin/python -c "
-import logitmix_hf
+import logitmix_hf.vision.networks
 from transformers import AutoModelForImageClassification
 print(type(AutoModelForImageClassification.from_pretrained('run')).__name__, 'loads')"
