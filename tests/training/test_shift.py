@@ -119,3 +119,30 @@ def test_a_word_that_is_no_name_and_place(given, words):
 def test_a_place_that_does_not_exist_is_told_at_once(tiny_model, files, tmp_path, capfd):
     assert glue([*text_flags(tiny_model, files, tmp_path / "run"), "--shift", f"a={tmp_path / 'nothing'}"]) == 2
     assert "nothing" in capfd.readouterr().err
+
+
+def test_pairs_whose_columns_stand_in_another_order_are_not_turned_round(tiny_model, tmp_path):
+    """Columns go by their names; one that is called otherwise takes the place that is left."""
+    rows = [("a good film", "the bad meal", "up"), ("very poor", "a good film", "down"), ("good", "bad film", "up")] * 8
+    texts = {
+        "train": "premise,hypothesis,stars\n" + "".join(f"{a},{b},{y}\n" for a, b, y in rows),
+        "turned": "hypothesis,premise,stars\n" + "".join(f"{b},{a},{y}\n" for a, b, y in rows),
+        "half": "hypothesis,other,stars\n" + "".join(f"{b},{a},{y}\n" for a, b, y in rows),
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    place, run = tmp_path / "train.csv", tmp_path / "run"
+    argv = text_flags(tiny_model, tmp_path, run, validation_file=place, text_columns=None)
+    shifts = [f"{name}={tmp_path / name}.csv" for name in ("turned", "half")]
+    assert glue([*argv, "--shift", *shifts]) == 0
+    own = Predictions.load(run / "predictions" / "validation.parquet").logits
+    for name in ("turned", "half"):
+        kept = Predictions.load(run / "predictions" / f"shift_{name}.parquet").logits
+        np.testing.assert_allclose(kept, own, atol=1e-5)
+
+
+def test_labels_that_are_numbers_are_said_to_be_taken_as_such(tiny_model, files, tmp_path, capfd):
+    (tmp_path / "numbers.csv").write_text("text,stars\na good film,1\nthe bad meal,0\n")
+    assert glue([*text_flags(tiny_model, files, tmp_path / "run"), "--shift", f"b={tmp_path / 'numbers.csv'}"]) == 0
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("--shift b=")]
+    assert "labels are numbers" in line

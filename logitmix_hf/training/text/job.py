@@ -145,11 +145,18 @@ class TextJob(Job):
                         f" {len(data.columns)} ({', '.join(data.columns)}): name them by --text_columns, or rename them."
                     )
                 if data.label_names:
-                    numbers = match_labels(data.label_names, found.label_names).numbers
-                    split = found.relabelled(data.label_names, numbers).validation[found.judged[0].name]
+                    match = match_labels(data.label_names, found.label_names)
+                    split = found.relabelled(data.label_names, match.numbers).validation[found.judged[0].name]
+                    if match.note:
+                        self.tell([f"--shift {name}={place}: {match.note}"])
             except UserError as problem:
                 raise UserError(f"--shift {name}={place}: {problem}") from None
-            renamed = {old: new for old, new in zip(found.columns, data.columns, strict=True) if old != new}
+            # What is called alike is the same, wherever it stands; only the rest goes by its order.
+            rest = (
+                [column for column in found.columns if column not in data.columns],
+                [column for column in data.columns if column not in found.columns],
+            )
+            renamed = dict(zip(*rest, strict=True))
             data = with_shift(data, name, place, split.rename_columns(renamed) if renamed else split)
         return data
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from logitmix_hf.data.hub import is_folder
 from logitmix_hf.data.match_labels import match_labels
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
+from logitmix_hf.process import is_main_process
 from logitmix_hf.training.shift import PREFIX, with_shift
 from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
 
@@ -72,10 +73,12 @@ def with_shifted_images(data: ImageData, shifts: Mapping[str, str], request: Ima
             ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
         )
         try:
-            numbers = match_labels(data.label_names, found.label_names).numbers
+            match = match_labels(data.label_names, found.label_names)
         except UserError as problem:
             raise UserError(f"--shift {name}={place}: {problem}") from None
-        split = found.validation[found.judged[0].name].relabelled(numbers)
+        if match.note and is_main_process():
+            say(f"--shift {name}={place}: {match.note}")
+        split = found.validation[found.judged[0].name].relabelled(match.numbers)
         split.name = f"{PREFIX}{name}"
         data = with_shift(data, name, place, split)
     return data
