@@ -64,29 +64,31 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
     joined = join_runs(settings.runs, settings.average)
     metric = joined.metrics[0]
     rows = []
-    for prefix, (name, pooled) in joined.splits.items():
-        beside = f", {name}" if len(joined.splits) > 1 else ""
+    for prefix, (split, pooled) in joined.splits.items():
+        beside = f", {split}" if len(joined.splits) > 1 else ""
         assert pooled.members is not None
 
         def row(label: str, predictions, place: str = "–", prefix: str = prefix, beside: str = beside):
             scores = {f"{prefix}_{key}": value for key, value in review(predictions, (metric,), settings.bins).items()}
             return result_row(label + beside, scores, metric, seconds=None, folder=place, prefix=prefix)
 
-        for number, run in enumerate(joined.runs):
+        for number, (run, name) in enumerate(zip(joined.runs, joined.names, strict=True)):
             one = type(pooled)(pooled.members[:, number], pooled.labels, pooled.label_names, pooled.problem, pooled.idx)
-            rows.append(row(run.name, one, str(run.path)))
+            rows.append(row(name, one, str(run.path)))
         rows.append(row(f"all {len(joined.runs)} ({settings.average})", pooled))
         if joined.calibration is not None:
             place = settings.output_dir or "–"
             rows.append(row(f"all {len(joined.runs)}, T = {joined.calibration.value:.3g}", joined.after(prefix), place))
+    facts = told(joined, settings.bootstrap)
     if folder is not None:
         write_ensemble(
             joined,
+            facts,
             folder,
             ["logitmix", "ensemble", *argv],
             overwrite=settings.overwrite,
             bins=settings.bins,
             resamples=settings.bootstrap,
         )
-    say(*lines(joined, told(joined, settings.bootstrap)), "", *results_table(rows).split("\n"), out=True)
+    say(*lines(joined, facts), "", *results_table(rows).split("\n"), out=True)
     return 0

@@ -66,6 +66,9 @@ REPORT_FILES = (
     "reliability.png",
     "training.png",
     "mix_preview.png",
+    "ensemble.json",
+    "inspect.json",
+    "filters.png",
     # The files that GLUE's leaderboard takes, by name: a user's own .tsv in the folder is no business of ours.
     *(f"{task}.tsv" for task in _GLUE_FILES),
 )

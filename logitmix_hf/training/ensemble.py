@@ -15,12 +15,12 @@ from logitmix_hf.ensembles import join_models
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.evaluation.pooling import disagreement, diversity, gains, pool, without
-from logitmix_hf.models.folding import recorded, unfold
+from logitmix_hf.models.folding import fold, forget, recorded, temperature_left
 from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
 from logitmix_hf.reporting.card import write_card
 from logitmix_hf.reporting.comparison.grouping import same_rows
-from logitmix_hf.reporting.comparison.runs import Run, read_run
+from logitmix_hf.reporting.comparison.runs import Run, finite, read_run
 from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
@@ -45,6 +45,11 @@ class Joined:
     average: str
     splits: Mapping[str, tuple[str, Predictions]]
     calibration: protocols.Calibration | None
+
+    @property
+    def names(self) -> list[str]:
+        """What each member is called."""
+        return _names(self.runs)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -84,6 +89,17 @@ def join_runs(paths: Sequence[str], average: str = "logits") -> Joined:
     return Joined(runs, average, splits, _calibrated(runs, splits[prefixes[0]][1], prefixes[0], average))
 
 
+def _names(runs: Sequence[Run]) -> list[str]:
+    """The folder of each, with as much of its path as tells it from the others."""
+    parts = [run.path.resolve().parts for run in runs]
+    found = list[str]()
+    for count in range(1, max(map(len, parts)) + 1):
+        found = ["/".join(one[-count:]) for one in parts]
+        if len(set(found)) == len(found):
+            break
+    return found
+
+
 def _read(path: str) -> Run:
     try:
         return read_run(Path(path))
@@ -105,10 +121,10 @@ def _named(runs: Sequence[Run], members: Sequence[Predictions], average: str) ->
     try:
         return pool(members, average)
     except UserError as problem:
-        text = str(problem)
-        for number, run in enumerate(runs):
-            text = text.replace(f"member {number} ", f"{run.name} ")
-        raise UserError(text.replace("the first", runs[0].name)) from None
+        text, names = str(problem), _names(runs)
+        for number, name in enumerate(names):
+            text = text.replace(f"member {number} ", f"{name} ")
+        raise UserError(text.replace("the first", names[0])) from None
 
 
 def _calibrated(runs: Sequence[Run], judged: Predictions, prefix: str, average: str) -> protocols.Calibration | None:
@@ -136,14 +152,16 @@ def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
     """What the members are to each other on the first split: gains with their intervals, disagreement, d_re, and the NLL
     (of a regression the mean square) without each of them."""
     pooled = next(iter(joined.splits.values()))[1]
-    found = gains(pooled, resamples)
+    found, together = gains(pooled, resamples), _loss(pooled)
     return {
-        "gain": {name: {"value": gain.value, "interval": [gain.low, gain.high]} for name, gain in found.items()},
+        "gain": {
+            name: {"value": gain.value} | ({"interval": [gain.low, gain.high]} if resamples else {})
+            for name, gain in found.items()
+        },
         "disagreement": disagreement(pooled),
         "d_re": diversity(pooled),
         "without": {
-            run.name: _loss(without(pooled, number, joined.average)) - _loss(pooled)
-            for number, run in enumerate(joined.runs)
+            name: _loss(without(pooled, number, joined.average)) - together for number, name in enumerate(joined.names)
         },
     }
 
@@ -161,11 +179,13 @@ def _loss(p: Predictions) -> float:
 def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
     """The same in words."""
     names = {"accuracy": "accuracy", "nll": "NLL", "mse": "mean square"}
-    parts = [
-        f"{names[name]} {gain['value']:+.4f} [{gain['interval'][0]:+.4f}, {gain['interval'][1]:+.4f}]"
-        for name, gain in facts["gain"].items()
-    ]
-    made = [f"gain over the mean of the members (95 %, paired over rows): {', '.join(parts)}"]
+    parts, how = [], ""
+    for name, gain in facts["gain"].items():
+        part = f"{names[name]} {gain['value']:+.4f}"
+        if "interval" in gain:
+            part, how = f"{part} [{gain['interval'][0]:+.4f}, {gain['interval'][1]:+.4f}]", " (95 %, paired over rows)"
+        parts.append(part)
+    made = [f"gain over the mean of the members{how}: {', '.join(parts)}"]
     if facts["disagreement"] is not None:
         ratio = "not defined: no pair shares an error" if facts["d_re"] is None else f"{facts['d_re']:.3f}"
         made.append(f"members answer differently on {facts['disagreement']:.1%} of rows; d_re {ratio}")
@@ -184,6 +204,7 @@ def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
 
 def write_ensemble(
     joined: Joined,
+    facts: Mapping[str, Any],
     folder: RunFolder,
     argv: Sequence[str],
     *,
@@ -193,6 +214,9 @@ def write_ensemble(
 ) -> dict[str, Any]:
     """Write a folder that loads as one classifier, with the temperature of all together folded in, and everything else
     that a run leaves; returns the content of ``eval_results.json``.
+
+    Args:
+        facts: what :func:`told` found.
 
     Raises:
         UserError: for members of other inputs (tokenizer, image processor, tokens a text is cut to), or a folder that is
@@ -204,7 +228,6 @@ def write_ensemble(
     with folder.writing():
         folder.claim(overwrite=overwrite)
         folder.write_json("run.json", _record(joined, argv, model, image))
-        facts = told(joined, resamples)
         before = {prefix: pooled for prefix, (_, pooled) in joined.splits.items()}
         title, ranked, timings = f"{first.data.get('name')}: ensemble", None, dict[str, Any]()
         if joined.calibration is not None:
@@ -223,7 +246,7 @@ def write_ensemble(
             timings=timings,
             title=title,
         )
-        folder.write_json("ensemble.json", {"members": [str(run.path) for run in joined.runs], **facts})
+        folder.write_json("ensemble.json", {"members": joined.names, **facts})
         folder.save_model(lambda path: _save(model, processor, path))
         folder.write_json("all_results.json", results)
         folder.update_record(status="done", finished=now(), seconds=time.monotonic() - began, peak_memory=peak_memory())
@@ -246,8 +269,7 @@ def _join(joined: Joined) -> tuple[Any, Any, bool]:
         image = any(str(one).endswith("ForImageClassification") for one in config.architectures or ())
         kind = AutoModelForImageClassification if image else AutoModelForSequenceClassification
         model = kind.from_pretrained(source.path, dtype="float32", **source.options())
-        if recorded(model.config):
-            unfold(model)
+        _as_before(model, run)
         if model.config.problem_type is None:
             model.config.problem_type = run.data.get("problem")
         models.append(model)
@@ -258,6 +280,21 @@ def _join(joined: Joined) -> tuple[Any, Any, bool]:
     if image:
         model.config.pixel_scales = _pixel_scales(processors)
     return model, processors[0], image
+
+
+def _as_before(model: Any, run: Run) -> None:
+    """Let the weights say what the run's joined predictions say: without the temperature that it fitted, and with one that
+    was kept beside the weights all along. One that was in the weights before the run stays there."""
+    record, own = recorded(model.config), finite(run.results.get("temperature"))
+    inside = bool(record.get("folded"))
+    factor = 1.0
+    if own is not None and inside:
+        factor = 1 / own
+    elif own is None and record and not inside:
+        factor = temperature_left(model.config)
+    if factor != 1 and (line := fold(model, factor)):
+        raise UserError(f"{run.name} cannot be a member: {line}")
+    forget(model.config)
 
 
 def _pixel_scales(processors: Sequence[Any]) -> list[Any] | None:
@@ -322,7 +359,7 @@ def _record(joined: Joined, argv: Sequence[str], model: Any, image: bool) -> dic
             "type": model.config.model_type,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             **({"pipeline_tag": "image-classification"} if image else {}),
-            "members": [run.name for run in joined.runs],
+            "members": joined.names,
         },
         data={**data, "splits": kept, "calibration": None if joined.calibration is None else joined.calibration.facts},
         method={"name": "ensemble", "members": len(joined.runs), "average": joined.average},

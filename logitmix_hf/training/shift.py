@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from logitmix_hf.data.match_labels import Match, match_labels
 from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError
@@ -38,7 +39,24 @@ def read_shifts(words: Sequence[str] | None) -> dict[str, str]:
     return found
 
 
-def with_shift(data: DataT, name: str, place: str, split: object) -> DataT:
-    """The data with one more split that is judged at the end, by which nothing is chosen."""
-    judged = JudgedSplit(f"{PREFIX}{name}", f"{PREFIX}{name}", f"{Path(place).name} (shift {name})", test=True)
-    return replace(data, test={**data.test, judged.name: split}, tested=(*data.tested, judged))
+def split_name(name: str, found: TaskData, judged: JudgedSplit) -> str:
+    """What a judged split of other data is called here: by the shift, and where there are several by itself too."""
+    return f"{PREFIX}{name}" if len(found.judged) == 1 else f"{PREFIX}{name}_{judged.name}"
+
+
+def with_shift(data: DataT, name: str, place: str, splits: Mapping[str, object]) -> DataT:
+    """The data with more splits, by the names of :func:`split_name`, that are judged at the end and choose nothing."""
+    judged = [JudgedSplit(key, key, f"{Path(place).name} ({key.removeprefix(PREFIX)})", test=True) for key in splits]
+    return replace(data, test={**data.test, **splits}, tested=(*data.tested, *judged))
+
+
+def matched(name: str, place: str, data: TaskData, found: TaskData) -> Match:
+    """Which classes of the data the labels of other data are.
+
+    Raises:
+        UserError: naming the shift, for labels that the data does not have.
+    """
+    try:
+        return match_labels(data.label_names, found.label_names)
+    except UserError as problem:
+        raise UserError(f"--shift {name}={place}: {problem}") from None

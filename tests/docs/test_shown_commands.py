@@ -51,8 +51,9 @@ def test_a_training_on_images_runs(command, here):
         words += ["--model", "resnet18", "--image_size", "32"]
     assert vision(words) == 0
     (record,) = list(Path("runs").glob("*/run.json"))
-    assert json.loads(record.read_text())["method"]["name"] == parse_vision(words).mix.method
-    assert (record.parent / "mix_preview.png").is_file()
+    mix = parse_vision(words).mix
+    assert json.loads(record.read_text())["method"]["name"] == mix.method
+    assert (record.parent / "mix_preview.png").is_file() == mix.mixes
 
 
 def test_the_push_pushes_what_its_own_training_made(here, model, hub):

@@ -123,6 +123,80 @@ def test_the_same_run_under_many_names_is_that_run(runs, tmp_path, capsys):
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
 
 
+def test_runs_of_one_name_in_different_folders_are_told_apart(runs, tmp_path, capsys):
+    copies = [shutil.copytree(run, tmp_path / place / "run") for run, place in zip(runs, "abc", strict=True)]
+    folder = tmp_path / "all"
+    assert main(["ensemble", *map(str, copies), "--output_dir", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{place}/run" in out for place in "abc")
+    assert len(json.loads((folder / "ensemble.json").read_text())["without"]) == 3
+
+
+def test_no_path_of_the_machine_is_in_what_an_ensemble_tells_of_its_members(joined, runs):
+    told = (joined / "ensemble.json").read_text()
+    assert str(runs[0].parent) not in told
+    assert json.loads(told)["members"] == [run.name for run in runs]
+
+
+def test_without_resamples_there_is_no_interval(runs, capsys):
+    assert main(["ensemble", *map(str, runs), "--bootstrap", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "nan" not in out
+    assert "gain over the mean of the members: accuracy" in out
+
+
+def test_what_an_overwritten_run_said_of_its_filters_and_members_is_gone(joined, tmp_path, monkeypatch):
+    without_pictures(monkeypatch)
+    folder = shutil.copytree(joined, tmp_path / "again")
+    (folder / "inspect.json").write_text("{}")
+    (folder / "filters.png").write_bytes(b"old")
+    assert main(["vision", *flags(folder, method="vanilla"), "--overwrite"]) == 0
+    assert not {"ensemble.json", "inspect.json", "filters.png"} & {path.name for path in folder.iterdir()}
+
+
+def test_few_rows_lose_their_temperature_too(tmp_path, monkeypatch):
+    """Of fewer than four rows no report fits a temperature, but a run's own is known."""
+    without_pictures(monkeypatch)
+    for seed in (1, 2):
+        argv = flags(tmp_path / f"s{seed}", method="vanilla", seed=seed, max_eval_samples=3, calibration_split=0.5)
+        assert main(["vision", *argv]) == 0
+    folder = tmp_path / "all"
+    runs = [tmp_path / "s1", tmp_path / "s2"]
+    assert main(["ensemble", *map(str, runs), "--output_dir", str(folder), "--bootstrap", "0"]) == 0
+    members = Predictions.load(folder / "predictions" / "validation.parquet").members
+    for number, run in enumerate(runs):
+        value = json.loads((run / "eval_results.json").read_text())["temperature"]
+        kept = Predictions.load(run / "predictions" / "validation.parquet").logits
+        np.testing.assert_allclose(members[:, number], kept * value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("fold", ["true", "false"])
+def test_only_what_a_run_divided_by_comes_out_of_its_weights(runs, tmp_path, fold, monkeypatch):
+    """A classifier that was calibrated before and is calibrated once more holds two temperatures; its predictions know
+    of the second alone."""
+    without_pictures(monkeypatch)
+    again = tmp_path / "again"
+    words = ["calibrate", "--model", runs[0], "--dataset", "digits", "--protocol", "halves", "--fold", fold]
+    words += ["--save", "true", "--output_dir", again, "--max_eval_samples", "40"]
+    words += ["--use_cpu", "true", "--report_to", "none", "--disable_tqdm", "true"]
+    assert main([str(word) for word in words]) == 0
+    judged = Predictions.load(again / "predictions" / "validation.parquet")
+    value = json.loads((again / "eval_results.json").read_text())["temperature"]
+    folder = tmp_path / "all"
+    assert main(["ensemble", str(again), str(runs[1]), "--output_dir", str(folder)]) == 0
+    member = AutoModelForImageClassification.from_pretrained(folder).members[0].eval()
+    first = AutoModelForImageClassification.from_pretrained(runs[0]).eval()
+    images = torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        # As the calibrating run saw it: with the first temperature in, which is no business of the second.
+        expected = first(images).logits
+        found = member(images).logits
+    total = json.loads((folder / "eval_results.json").read_text())["temperature"]
+    torch.testing.assert_close(found * total, expected, atol=1e-4, rtol=1e-4)
+    assert len(judged) == 40
+    assert value > 0
+
+
 def test_texts_are_joined_too(tiny_model, files, tmp_path):
     for seed in (1, 2):
         argv = text_flags(tiny_model, files, tmp_path / f"s{seed}", seed=seed, calibration_split=0.3)

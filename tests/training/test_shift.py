@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from tinyrun import flags as text_flags
+from tinyrun import rows
 from visionrun import flags, pictures, without_pictures
 
 from logitmix_hf.commands.glue import main as glue
@@ -47,10 +49,10 @@ def test_texts_of_another_origin_are_judged_by_the_temperature_of_the_own_data(t
     assert splits["shift_other"] == {
         "split": "shift_other",
         "rows": 3,
-        "source": "other.csv (shift other)",
+        "source": "other.csv (other)",
         "test": True,
     }
-    assert "other.csv (shift other)" in (run / "README.md").read_text()
+    assert "other.csv (other)" in (run / "README.md").read_text()
 
 
 def test_nothing_is_chosen_by_it(tiny_model, files, other, tmp_path):
@@ -146,3 +148,15 @@ def test_labels_that_are_numbers_are_said_to_be_taken_as_such(tiny_model, files,
     assert glue([*text_flags(tiny_model, files, tmp_path / "run"), "--shift", f"b={tmp_path / 'numbers.csv'}"]) == 0
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("--shift b=")]
     assert "labels are numbers" in line
+
+
+def test_every_split_of_a_shift_is_judged(tiny_model, files, tmp_path):
+    """A data set with two validation splits: each has keys and predictions of its own."""
+    (tmp_path / "shops" / "data").mkdir(parents=True)
+    for number, (split, count) in enumerate({"validation_books": 5, "validation_food": 7}.items()):
+        pq.write_table(rows(count, number), tmp_path / "shops" / "data" / f"{split}-00000-of-00001.parquet")
+    run = tmp_path / "run"
+    assert glue([*text_flags(tiny_model, files, run), "--shift", f"shop={tmp_path / 'shops'}"]) == 0
+    found = results(run)
+    assert (found["shift_shop_validation_books_samples"], found["shift_shop_validation_food_samples"]) == (5, 7)
+    assert len(Predictions.load(run / "predictions" / "shift_shop_validation_food.parquet")) == 7

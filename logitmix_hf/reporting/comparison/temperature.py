@@ -43,13 +43,15 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
 
     Own: the file holds the logits after T; before it they are these times T, or what the run kept of the same rows. By
     halves: T fitted on one half of the rows judges the other, both ways round, so that no row is judged by a
-    temperature that saw it. None for a regression, and for fewer than four rows.
+    temperature that saw it. None for a regression, and for fewer than four rows without a temperature of the run's own.
     """
-    if predictions.problem == REGRESSION or len(predictions) < 4:
+    if predictions.problem == REGRESSION:
         return None
     own = finite(run.results.get("temperature"))
     if own is not None and own > 0:
         return _own(run, predictions, own)
+    if len(predictions) < 4:
+        return None
     fitted = fit_halves(predictions.logits.astype(np.float64), predictions.labels)  # type: ignore[arg-type]
     cautions = [f"only {len(predictions)} rows"] if len(predictions) < FEW else []
     cautions += [_AT_BOUND[fitted.bound]] if fitted.bound else []

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from transformers import DataCollatorWithPadding
 
-from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
@@ -21,9 +20,10 @@ from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
-from logitmix_hf.training.shift import read_shifts, with_shift
+from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.text import model as load
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
+from logitmix_hf.training.text.shifted import shift_request, with_shifted_texts
 
 _KNOWN = ("idx", "posterior")
 
@@ -53,7 +53,7 @@ class TextJob(Job):
         self.mix.filled(self.modality)
         check_data(self.request)
         for place in read_shifts(self.run.shift).values():
-            check_data(self._shift_request(place))
+            check_data(shift_request(place, self.request))
         files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
         if self.training.do_train and files:
             raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
@@ -90,7 +90,11 @@ class TextJob(Job):
         with self.training.main_process_first(desc="data"):
             data = self.read_data()
         self.tell(data.notes)
-        data = self._with_shifts(self.aligned(data))
+        data = self.aligned(data)
+        if shifts := read_shifts(self.run.shift):
+            with self.training.main_process_first(desc="shifts"):
+                data, notes = with_shifted_texts(data, shifts, self.request)
+            self.tell(notes)
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
@@ -129,49 +133,6 @@ class TextJob(Job):
     def read_data(self) -> TextData:
         """The raw rows that the flags mean."""
         return load_text_data(self.request)
-
-    def _with_shifts(self, data: TextData) -> TextData:
-        """The data with texts of another origin, labelled and in columns as its own are."""
-        for name, place in read_shifts(self.run.shift).items():
-            with self.training.main_process_first(desc="shifts"):
-                found = load_text_data(self._shift_request(place))
-            split = found.validation[found.judged[0].name]
-            try:
-                if found.problem != data.problem:
-                    raise UserError(f"its labels are {found.problem}, those of the data {data.problem}.")
-                if len(found.columns) != len(data.columns):
-                    raise UserError(
-                        f"it has {len(found.columns)} columns of text ({', '.join(found.columns)}), the data"
-                        f" {len(data.columns)} ({', '.join(data.columns)}): name them by --text_columns, or rename them."
-                    )
-                if data.label_names:
-                    match = match_labels(data.label_names, found.label_names)
-                    split = found.relabelled(data.label_names, match.numbers).validation[found.judged[0].name]
-                    if match.note:
-                        self.tell([f"--shift {name}={place}: {match.note}"])
-            except UserError as problem:
-                raise UserError(f"--shift {name}={place}: {problem}") from None
-            # What is called alike is the same, wherever it stands; only the rest goes by its order.
-            rest = (
-                [column for column in found.columns if column not in data.columns],
-                [column for column in data.columns if column not in found.columns],
-            )
-            renamed = dict(zip(*rest, strict=True))
-            data = with_shift(data, name, place, split.rename_columns(renamed) if renamed else split)
-        return data
-
-    def _shift_request(self, place: str) -> TextRequest:
-        own = self.request
-        place_of: dict[str, Any] = {}
-        place_of["validation_file" if Path(place).expanduser().is_file() else "dataset_name"] = place
-        return TextRequest(
-            text_columns=own.text_columns,
-            label_column=own.label_column,
-            regression=own.regression,
-            max_eval_samples=own.max_eval_samples,
-            training=False,
-            **place_of,
-        )
 
     def aligned(self, data: TextData) -> TextData:
         """The data with labels numbered as a model does that already knows them by name."""

@@ -18,7 +18,7 @@ from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.vision import model as load
-from logitmix_hf.training.vision.calibration_images import (
+from logitmix_hf.training.vision.images_beside import (
     check_images_apart,
     with_images_apart,
     with_shifted_images,

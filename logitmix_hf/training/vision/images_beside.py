@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from logitmix_hf.data.hub import is_folder
 from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
-from logitmix_hf.training.shift import PREFIX, with_shift
+from logitmix_hf.training.shift import matched, split_name, with_shift
 from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
 
 _SHARED = ("seed", "skip_corrupt", "max_pixels", "cache_dir", "memory_limit")
@@ -43,12 +44,11 @@ def with_images_apart(data: ImageData, place: str, request: ImageRequest) -> Ima
     Raises:
         UserError: as :func:`load_image_data`, and for labels that the data does not have.
     """
-    shared = {name: getattr(request, name) for name in _SHARED}
-    found = load_image_data(
-        ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
-    )
-    first = found.judged[0]
-    split = found.validation[first.name].relabelled(match_labels(data.label_names, found.label_names).numbers)
+    found = _beside(data, place, request)
+    first, match = found.judged[0], match_labels(data.label_names, found.label_names)
+    if match.note and is_main_process():
+        say(f"--calibration_file {place}: {match.note}")
+    split = found.validation[first.name].relabelled(match.numbers)
     split.name = "calibration"
     kind = "folder" if found.kind == "folder" else "data set"
     where = found.validation_note if len(found.judged) == 1 else f"the split {first.source}"
@@ -62,23 +62,28 @@ def with_shifted_images(data: ImageData, shifts: Mapping[str, str], request: Ima
     """The data with the images of each place as a split that is judged at the end, sized and labelled as its own are.
 
     Args:
-        shifts: by name, a place as ``dataset`` of a request; judged by its validation split, else test, else all of it.
+        shifts: by name, a place as ``dataset`` of a request; judged by its validation splits, else test, else all of it.
 
     Raises:
         UserError: as :func:`load_image_data`, and for labels that the data does not have.
     """
-    shared = {name: getattr(request, name) for name in (*_SHARED, "max_eval_samples")}
     for name, place in shifts.items():
-        found = load_image_data(
-            ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
-        )
-        try:
-            match = match_labels(data.label_names, found.label_names)
-        except UserError as problem:
-            raise UserError(f"--shift {name}={place}: {problem}") from None
+        found = _beside(data, place, request, max_eval_samples=request.max_eval_samples)
+        match = matched(name, place, data, found)
         if match.note and is_main_process():
             say(f"--shift {name}={place}: {match.note}")
-        split = found.validation[found.judged[0].name].relabelled(match.numbers)
-        split.name = f"{PREFIX}{name}"
-        data = with_shift(data, name, place, split)
+        splits = {}
+        for judged in found.judged:
+            key = split_name(name, found, judged)
+            splits[key] = found.validation[judged.name].relabelled(match.numbers)
+            splits[key].name = key
+        data = with_shift(data, name, place, splits)
     return data
+
+
+def _beside(data: ImageData, place: str, request: ImageRequest, **changes: Any) -> ImageData:
+    """What is judged of ``place``, in images of the data's size."""
+    shared = {name: getattr(request, name) for name in _SHARED} | changes
+    return load_image_data(
+        ImageRequest(dataset=place, image_size=data.image_size, channels=data.channels, training=False, **shared)
+    )

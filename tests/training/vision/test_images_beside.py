@@ -7,7 +7,7 @@ from pathlib import Path
 
 from visionrun import pictures
 
-from logitmix_hf.training.vision.calibration_images import with_images_apart
+from logitmix_hf.training.vision.images_beside import with_images_apart
 from logitmix_hf.vision.data import ImageRequest, load_image_data
 
 
