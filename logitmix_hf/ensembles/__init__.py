@@ -10,6 +10,7 @@ from logitmix_hf.ensembles.config import EnsembleConfig
 from logitmix_hf.ensembles.model import (
     LogitmixEnsembleForImageClassification,
     LogitmixEnsembleForSequenceClassification,
+    check_single,
     join_models,
 )
 
@@ -17,6 +18,7 @@ __all__ = [
     "EnsembleConfig",
     "LogitmixEnsembleForImageClassification",
     "LogitmixEnsembleForSequenceClassification",
+    "check_single",
     "join_models",
 ]
 

@@ -19,6 +19,7 @@ from transformers import (
 from transformers.utils.generic import ModelOutput
 
 from logitmix_hf.ensembles.config import EnsembleConfig
+from logitmix_hf.errors import UserError
 from logitmix_hf.models.unwrap import logits_of
 
 MULTI, REGRESSION = "multi_label_classification", "regression"
@@ -134,6 +135,19 @@ class LogitmixEnsembleForImageClassification(_Ensemble):
         # A processor of grey images repeats its numbers for three channels; grey tensors have one.
         factor, term = (pixels.new_tensor(part[: pixels.shape[1]])[:, None, None] for part in scales[number])
         return {**inputs, "pixel_values": pixels * factor + term}
+
+
+def check_single(config: Any, name: str) -> None:
+    """Require one classifier, which can be trained.
+
+    Raises:
+        UserError: for an ensemble, the list of whose members would pass for the stages of a network.
+    """
+    if getattr(config, "model_type", None) == EnsembleConfig.model_type:
+        raise UserError(
+            f"{name} is an ensemble of {len(config.member_configs)} classifiers, which are trained each for itself: train its"
+            " members, and join them by logitmix ensemble."
+        )
 
 
 def join_models(models: Sequence[PreTrainedModel], average: str = "logits") -> _Ensemble:

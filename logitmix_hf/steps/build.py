@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.ensembles import check_single
 from logitmix_hf.methods import METHODS
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.steps.members import MemberStep
@@ -46,5 +47,6 @@ def build_step(
         >>> result.per_example.mean().backward(); step.release()  # doctest: +SKIP
     """
     base, mix = unwrap(model), mix or MixArguments()
+    check_single(getattr(base, "config", None), type(base).__name__)
     filled = mix.filled(modality_of(base, required=mix.mixes))
     return STEPS[METHODS[filled.method].step](base, filled, processor, TaskLoss(filled, label_smoothing))

@@ -14,10 +14,13 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 from visionrun import flags, without_pictures
 
 import logitmix_hf.ensembles  # noqa: F401  what somebody who loads an ensemble writes
+from logitmix_hf import MixArguments
 from logitmix_hf.cli import main
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.folding import unfold
 from logitmix_hf.serving.classifier import load_classifier
+from logitmix_hf.steps import build_step
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +198,19 @@ def test_only_what_a_run_divided_by_comes_out_of_its_weights(runs, tmp_path, fol
     torch.testing.assert_close(found * total, expected, atol=1e-4, rtol=1e-4)
     assert len(judged) == 40
     assert value > 0
+
+
+def test_an_ensemble_is_judged_but_not_trained(joined, tmp_path, capsys):
+    """The list of its members would pass for the stages of one network."""
+    assert main(["vision", *flags(tmp_path / "run", model=joined)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "is an ensemble" in line
+    assert "logitmix ensemble" in line
+    assert not (tmp_path / "run").exists()
+    assert main(["vision", *flags(tmp_path / "judged", model=joined, do_train="false")]) == 0
+    model = AutoModelForImageClassification.from_pretrained(joined)
+    with pytest.raises(UserError, match="is an ensemble"):
+        build_step(model, MixArguments())
 
 
 def test_texts_are_joined_too(tiny_model, files, tmp_path):

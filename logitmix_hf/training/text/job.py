@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import DataCollatorWithPadding
 
+from logitmix_hf.ensembles import check_single
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
@@ -82,6 +83,8 @@ class TextJob(Job):
     def check_model(self, token: str | None) -> None:
         self._source = find_pretrained(self.model.model, self.model.model_revision, token)
         self._config = load_config(self._source)
+        if self.training.do_train:
+            check_single(self._config, f"--model {self.model.model}")
         load.check_depth(self._config, self.mix.filled().site if self.mix.mixes else None)
         self._tokenizer = load_tokenizer(self._tokenizer_source, self._config, grow=self.training.do_train)
         check_length(self.data.max_length, self._config, self.model.model)

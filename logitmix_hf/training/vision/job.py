@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from logitmix_hf.data.overview import label_summary, split_counts
+from logitmix_hf.ensembles import check_single
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import IMAGE
@@ -77,6 +78,8 @@ class VisionJob(Job):
 
     def check_model(self, token: str | None) -> None:
         self._source = load.find_network(self.model, str(self.data.dataset), self.data.image_size, token)
+        if self.training.do_train:
+            check_single(self._source.config, f"--model {self.model.model}")
         load.check_mixing(self._source, self.mix)
 
     def load(self) -> Loaded:
