@@ -17,6 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
+from processes import TWO
 from tinyrun import flags
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -54,8 +55,7 @@ def test_fsdp_saves_and_folds_what_was_trained(tiny_model, files, tmp_path):
     argv = flags(
         tiny_model, files, tmp_path / "run", fsdp="true", fsdp_config=settings, calibrate_on_eval="true", **FEW
     )
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    run([*launcher, WORKER, "glue", *argv], ACCELERATE_USE_CPU="true")
+    run([*TWO, WORKER, "glue", *argv], ACCELERATE_USE_CPU="true")
     assert_saved_model_gives_the_predictions(tmp_path / "run", files / "validation.csv")
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert config["architectures"] == ["BertForSequenceClassification"]

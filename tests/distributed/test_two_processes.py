@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import ranks_of
 from test_trainer import Rows, assert_equal_gradients, no_dropout
 from worker import RAGGED
 
@@ -20,14 +18,7 @@ WORKER = Path(__file__).parent / "worker.py"
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(WORKER), str(folder), "3"], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    return ranks_of(WORKER, tmp_path_factory.mktemp("ranks"), "3")
 
 
 def test_weights_stay_equal_and_plans_differ(ranks):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from processes import ranks_of
 from text_methods_worker import CASES
 
 WORKER = Path(__file__).parent / "text_methods_worker.py"
@@ -16,14 +14,7 @@ WORKER = Path(__file__).parent / "text_methods_worker.py"
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(WORKER), str(folder)], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)]
+    return ranks_of(WORKER, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "idle parameters"])
