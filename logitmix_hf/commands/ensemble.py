@@ -53,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
 def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
     # Here, and not at the top: torch takes seconds, and a misspelt flag needs none of it.
     from logitmix_hf.evaluation import review
+    from logitmix_hf.evaluation.members import members_of
     from logitmix_hf.reporting.folder import RunFolder
     from logitmix_hf.reporting.table import result_row, results_table
     from logitmix_hf.training.ensemble import join_runs, lines, told, write_ensemble
@@ -66,15 +67,13 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
     rows = []
     for prefix, (split, pooled) in joined.splits.items():
         beside = f", {split}" if len(joined.splits) > 1 else ""
-        assert pooled.members is not None
 
         def row(label: str, predictions, place: str = "–", prefix: str = prefix, beside: str = beside):
             scores = {f"{prefix}_{key}": value for key, value in review(predictions, (metric,), settings.bins).items()}
             return result_row(label + beside, scores, metric, seconds=None, folder=place, prefix=prefix)
 
-        for number, (run, name) in enumerate(zip(joined.runs, joined.names, strict=True)):
-            one = type(pooled)(pooled.members[:, number], pooled.labels, pooled.label_names, pooled.problem, pooled.idx)
-            rows.append(row(name, one, str(run.path)))
+        for run, name, said in zip(joined.runs, joined.names, members_of(pooled), strict=True):
+            rows.append(row(name, said, str(run.path)))
         rows.append(row(f"all {len(joined.runs)} ({settings.average})", pooled))
         if joined.calibration is not None:
             place = settings.output_dir or "–"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,9 +19,9 @@ from transformers.utils.generic import ModelOutput
 
 from logitmix_hf.ensembles.config import EnsembleConfig
 from logitmix_hf.errors import UserError
+from logitmix_hf.losses import MULTI, REGRESSION
 from logitmix_hf.models.unwrap import logits_of
-
-MULTI, REGRESSION = "multi_label_classification", "regression"
+from logitmix_hf.vision.networks.members import ensemble
 
 
 @dataclass
@@ -73,7 +72,7 @@ class _Ensemble(PreTrainedModel):
             ],
             1,
         )
-        logits = _averaged(each, self.config.average, self.config.problem_type)
+        logits = ensemble(each, self.config.average, self.config.problem_type)
         loss = None if labels is None else self._loss(logits, labels)
         output = EnsembleOutput(loss=loss, logits=logits, member_logits=each)  # type: ignore[arg-type]
         return output.to_tuple() if return_dict is False else output
@@ -167,12 +166,3 @@ def join_models(models: Sequence[PreTrainedModel], average: str = "logits") -> _
 def _taken(member: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
     names = inspect.signature(member.forward).parameters
     return {name: value for name, value in inputs.items() if name in names}
-
-
-def _averaged(each: Tensor, average: str, problem: str | None) -> Tensor:
-    """(B, N, C) -> (B, C); see ``logitmix_hf.evaluation.pooling.averaged``."""
-    if average == "logits" or problem == REGRESSION:
-        return each.mean(1)
-    if problem == MULTI:
-        return F.logsigmoid(each).logsumexp(1) - F.logsigmoid(-each).logsumexp(1)
-    return each.log_softmax(2).logsumexp(1) - math.log(each.shape[1])

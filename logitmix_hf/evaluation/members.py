@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from logitmix_hf.evaluation.calibration import nll
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 
 
@@ -32,6 +33,15 @@ def diversity_ratio(errors: np.ndarray) -> float | None:
     return float(np.mean(ratios)) if ratios else None
 
 
+def members_of(p: Predictions) -> list[Predictions]:
+    """What each member said, as predictions of its own; none where they are not known."""
+    if p.members is None:
+        return []
+    return [
+        Predictions(p.members[:, k], p.labels, p.label_names, p.problem, idx=p.idx) for k in range(p.members.shape[1])
+    ]
+
+
 def member_scores(p: Predictions) -> dict[str, Any]:
     """Scores of the members behind a prediction; empty without members or labels.
 
@@ -41,16 +51,13 @@ def member_scores(p: Predictions) -> dict[str, Any]:
     """
     if p.members is None or p.labels is None or p.problem == REGRESSION or not len(p):
         return {}
-    singles = [
-        Predictions(p.members[:, k], p.labels, label_names=p.label_names, problem=p.problem)
-        for k in range(p.members.shape[1])
-    ]
+    singles = members_of(p)
     wrong = np.stack([_wrong(one) for one in singles], 1)
     accuracies = (1 - wrong.mean(0)).tolist()
     return {
         "member_accuracy": float(np.mean(accuracies)),
         "member_accuracies": accuracies,
-        "member_nll": float(np.mean([_nll(one) for one in singles])),
+        "member_nll": float(np.mean([nll(*one.decisions()) for one in singles])),
         "ensemble_gain": float(1 - _wrong(p).mean() - np.mean(accuracies)),
         "d_re": diversity_ratio(wrong),
     }
@@ -60,9 +67,3 @@ def _wrong(p: Predictions) -> np.ndarray:
     """(N,) bool, or (N * C,) of the decisions of several labels."""
     assert p.labels is not None
     return (p.predictions != p.labels).reshape(-1)
-
-
-def _nll(p: Predictions) -> float:
-    logits, labels = p.decisions()
-    shifted = logits - logits.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]))

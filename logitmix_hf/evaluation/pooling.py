@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
-from logitmix_hf.evaluation.members import diversity_ratio
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
 
 AVERAGES = {
@@ -157,18 +156,6 @@ def disagreement(pooled: Predictions) -> float | None:
     answers = pooled.members.argmax(2) if pooled.problem == SINGLE else pooled.members > 0
     pairs = itertools.combinations(range(answers.shape[1]), 2)
     return float(np.mean([(answers[:, one] != answers[:, two]).mean() for one, two in pairs]))
-
-
-def diversity(pooled: Predictions) -> float | None:
-    """d_re of the members (:func:`~logitmix_hf.evaluation.members.diversity_ratio`); None where it is not defined."""
-    assert pooled.members is not None
-    assert pooled.labels is not None
-    if pooled.problem == REGRESSION:
-        return None
-    if pooled.problem == SINGLE:
-        return diversity_ratio(pooled.members.argmax(2) != pooled.labels[:, None])
-    wrong = (pooled.members > 0) != pooled.labels[:, None]
-    return diversity_ratio(wrong.transpose(0, 2, 1).reshape(-1, pooled.members.shape[1]))
 
 
 def without(pooled: Predictions, member: int, average: str) -> Predictions:

@@ -14,7 +14,8 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, Au
 from logitmix_hf.ensembles import join_models
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
-from logitmix_hf.evaluation.pooling import disagreement, diversity, gains, pool, without
+from logitmix_hf.evaluation.members import member_scores
+from logitmix_hf.evaluation.pooling import disagreement, gains, pool, without
 from logitmix_hf.models.folding import fold, forget, recorded, temperature_left
 from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
@@ -159,7 +160,7 @@ def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
             for name, gain in found.items()
         },
         "disagreement": disagreement(pooled),
-        "d_re": diversity(pooled),
+        "d_re": member_scores(pooled).get("d_re"),
         "without": {
             name: _loss(without(pooled, number, joined.average)) - together for number, name in enumerate(joined.names)
         },

@@ -7,7 +7,8 @@ import pytest
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions
-from logitmix_hf.evaluation.pooling import averaged, disagreement, diversity, gains, pool, without
+from logitmix_hf.evaluation.members import member_scores
+from logitmix_hf.evaluation.pooling import averaged, disagreement, gains, pool, without
 
 ROWS = 40
 
@@ -46,7 +47,7 @@ def test_the_same_classifier_many_times_over_is_that_classifier():
         together = pool([member] * 4, average)
         np.testing.assert_allclose(softmax(together.logits), softmax(member.logits), atol=1e-6)
         assert disagreement(together) == 0
-        assert diversity(together) == 0.0
+        assert member_scores(together)["d_re"] == 0.0
         gain = gains(together)["nll"]
         assert abs(gain.value) < 1e-6
         assert abs(gain.low) < 1e-6
