@@ -13,8 +13,8 @@ from logitmix_hf.process import guarded
 METHODS_SHOWN = ("vanilla", "mixup", "logitmix")
 TASKS_SHOWN = ("sst2", "rte", "cola")
 NOTE = (
-    "The data is synthetic, so that p(y|x) is known: 'true error' is the mean distance of the stated confidence\n"
-    "from the true probability of the predicted class; ECE estimates it from labels alone."
+    "The data is synthetic, so that p(y|x) is known: 'true error' is the mean distance of the stated confidence",
+    "from the true probability of the predicted class; ECE estimates it from labels alone.",
 )
 
 

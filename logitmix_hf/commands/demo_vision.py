@@ -21,9 +21,9 @@ SHOWN = {
 """The runs of the demo: folder, and what sets it apart."""
 
 NOTE = (
-    "Scikit-learn's digits are easy: all ways reach about the same accuracy, and in so few steps mixing leaves a network\n"
-    "less sure than it could be (confidence below accuracy, so OE near 0). On harder images vanilla is the one that is too\n"
-    "sure: docs/RESULTS.md."
+    "Scikit-learn's digits are easy: all ways reach about the same accuracy, and in so few steps mixing leaves a network",
+    "less sure than it could be (confidence below accuracy, so OE near 0). On harder images vanilla is the one that is too",
+    "sure: docs/RESULTS.md.",
 )
 
 

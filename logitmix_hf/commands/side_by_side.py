@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from logitmix_hf.errors import UserError, say
@@ -16,14 +16,14 @@ from logitmix_hf.training.job import Job
 from logitmix_hf.training.run import fine_tune
 
 
-def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note: str = "") -> int:
+def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note: Sequence[str] = ()) -> int:
     """Train every job that its folder does not hold already; end with one table, one picture and the paths.
 
     Args:
         jobs: by the name that is told when each begins.
         picture: where the reliability plots of all go, one beside the other.
         title: of the picture.
-        note: what to know about the numbers, told below the table.
+        note: what to know about the numbers, in lines, told below the table.
 
     Returns:
         The exit code: of the first run that failed, else 0.
@@ -45,7 +45,7 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
         pictured[job.label] = Predictions.load(folder.predictions_path("validation"))
     compare_reliability(pictured, picture, title=title)
     say("", *results_table(rows).split("\n"), "", out=True)
-    say(*([note, ""] if note else [""]), out=True)
+    say(*note, "", out=True)
     say(f"picture: {picture}", out=True)
     say(f"models:  {', '.join(row['folder'] for row in rows)} (each loads with from_pretrained)", out=True)
     return 0
