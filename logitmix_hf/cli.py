@@ -29,7 +29,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("commands.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
     "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
     "ensemble": ("commands.ensemble", "join finished runs: what they say together, and one classifier of them all"),
-    "export": ("commands.export", "write a classifier as ONNX, after it was seen to give the same probabilities"),
+    "export": (
+        "commands.export",
+        "write a classifier as ONNX, or one of several members as a plain network, seen to answer alike",
+    ),
     "card": ("commands.card", "write the model card of a finished run again, around what you wrote into it"),
     "inspect": ("commands.inspect", "tell how active the filters of a trained image network are, member by member"),
     "push": ("commands.push", "push the folder of a finished run to the Hub"),
