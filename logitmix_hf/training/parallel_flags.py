@@ -77,6 +77,11 @@ def check_asked(training: Any) -> None:
     asked = asked_for(training)
     if asked is None or not training.do_train:
         return
+    if ema := getattr(training, "ema", 0.0):
+        raise UserError(
+            f"--ema {ema:g} averages whole weights, and with {asked} each process holds a part of them: leave out one of the"
+            " two."
+        )
     joined = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not joined:
         raise UserError(

@@ -71,6 +71,13 @@ def test_asked_is_compared_with_what_came(asks, came, refused):
     assert all(words in str(told.value) for words in refused)
 
 
+@pytest.mark.parametrize(("spread", "name"), [({"fsdp": True}, "FSDP"), ({"deepspeed": "zero.json"}, "DeepSpeed")])
+def test_an_average_of_weights_needs_whole_weights(spread, name):
+    with pytest.raises(UserError, match=rf"--ema 0.99 .*{name} .*leave"):
+        check_asked(asked(ema=0.99, **spread))
+    check_asked(asked(ema=0.99))
+
+
 @pytest.mark.usefixtures("_joined")
 def test_zero_3_must_let_the_model_be_saved():
     def with_zero(**zero):
