@@ -1,7 +1,7 @@
 """Sixty mistakes, to every command: each must end with exit code 2 and one line, `python -m benchmarks.bad_inputs`.
 
-Each runs in a process forked from this one. What is counted: an exit code that is not 2, a traceback, and more lines on
-stderr that begin with ``error:`` than one.
+Each runs in a process forked from this one, with an output folder of its own. What is counted: an exit code that is not 2, a
+traceback, more lines on stderr that begin with ``error:`` than one, and an output folder that is there afterwards.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import shlex
 import sys
 import tempfile
 from pathlib import Path
+
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks.reliability import Run, make_inputs
 
@@ -52,7 +54,7 @@ CASES = [
     f"{TEXT} --output_dir {{d}}/out --train_file {{d}}/empty.csv",
     f"{TEXT} --output_dir {{d}}/out --train_file {{d}}/one_class.csv",
     f"{TEXT} --output_dir {{d}}/out --train_file {{d}}/nul.csv",
-    f"{TEXT} --output_dir {{d}}/out --train_file {{d}}/utf16.csv",
+    f"{TEXT} --output_dir {{d}}/out --train_file {{d}}/latin1.csv",
     f"{TEXT} --output_dir {{d}}/out --train_file {{d}}/deep.jsonl",
     f"{TEXT} --output_dir {{d}}/out --train_file {{d}}",
     f"{TEXT} --output_dir {{d}}/out --train_file /dev/null",
@@ -75,11 +77,11 @@ CASES = [
     "vision --dataset digits --model wideresnet-0-0 --output_dir {d}/out",
     # calibrate, predict
     "calibrate --task sst2 --dataset_name builtin --model {d}/nowhere",
-    "calibrate --task sst2 --dataset_name builtin --model {d}/model --bins -1",
+    "calibrate --task sst2 --dataset_name builtin --model {d}/classifier --bins -1",
     "predict --model {d}/nowhere --input {d}/train.csv",
-    "predict --model {d}/model --input {d}/nothing.csv",
+    "predict --model {d}/classifier --input {d}/nothing.csv",
     "predict --model {d}/broken_model --input {d}/train.csv",
-    "predict --model {d}/model --input {d}/train.csv --batch_size 0",
+    "predict --model {d}/classifier --input {d}/train.csv --batch_size 0",
     # export, report, card, push
     "export {d}/nowhere",
     "export {d}/broken_model",
@@ -98,18 +100,21 @@ def make_broken(folder: Path) -> None:
         "empty.csv": b"",
         "one_class.csv": b"text,stars\ngood,up\nfine,up\n",
         "nul.csv": b"text,stars\ngood\x00,up\nbad,do\x00wn\n" * 3,
-        "utf16.csv": "text,stars\ngood,up\nbad,down\n".encode("utf-16"),
+        "latin1.csv": "text,stars\nschön,up\nübel,down\n".encode("latin-1") * 3,
         "deep.jsonl": b'{"text": ' + b"[" * 20_000,
         "broken.parquet": b"PAR1" + bytes(64) + b"PAR1",
         "list.json": b"[1, 2]",
         "no_images/readme.txt": b"none",
-        "bad_images/cat/one.png": b"\x89PNG\r\n\x1a\n no more",
-        "bad_images/dog/two.png": b"GIF89a",
+        **{f"bad_images/cat/{n}.png": b"\x89PNG\r\n\x1a\n no more" for n in range(12)},
+        **{f"bad_images/dog/{n}.png": b"GIF89a" for n in range(12)},
         "broken_model/config.json": b'{"model_type": "bert", "hidden_size": -1}',
         "broken_model/model.safetensors": bytes(16),
         "empty_run/run.json": b"{}",
         "broken_run/run.json": json.dumps({"status": "done", "data": [], "model": 3}).encode(),
     }
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "model")
+    model.save_pretrained(folder / "classifier")
+    AutoTokenizer.from_pretrained(folder / "model").save_pretrained(folder / "classifier")
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -134,9 +139,11 @@ def main() -> int:
         os.chdir(folder)
         for number, case in enumerate(CASES):
             told = folder / f"told-{number}.txt"
-            code = Run(shlex.split(case.format(d=folder)), 1, told).wait()
+            output = folder / f"out-{number}"  # one that is left behind must not answer for the next
+            words = shlex.split(case.format(d=folder).replace(f"{folder}/out", str(output)))
+            code = Run(words, 1, told).wait()
             text = told.read_text(errors="replace")
-            found = trouble(code, text)
+            found = trouble(code, text) or ("something was written" if output.exists() else "")
             bad += bool(found)
             said = text.strip().splitlines()[-1] if text.strip() else ""
             line = said.replace(str(folder), "DIR")[:160]

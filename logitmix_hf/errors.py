@@ -115,6 +115,7 @@ def bounded(message: str) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's message on one line of at most 300 characters, without secrets."""
-    text = printable(scrub(" ".join(str(error).split())))
+    """An exception's message on one line of at most 300 characters, without secrets, and without a full stop: it stands
+    within a sentence."""
+    text = printable(scrub(" ".join(str(error).split()))).rstrip(".")
     return text if len(text) <= 300 else text[:297] + "…"

@@ -141,7 +141,9 @@ def open_rows(source: str | Path, kind: str | None = None, wanted: Sequence[str]
         raise UserError(f"{table.name} {what}; give at least one row.")
     if not table.columns:
         first = table.look()[0]
-        raise UserError(f"{table.name}, {first.where}, nor what follows can be read as {table.kind}: {first.wrong}.")
+        raise UserError(
+            f"Neither {table.name}, {first.where}, nor what follows can be read as {table.kind}: {first.wrong}."
+        )
     return table
 
 
