@@ -78,6 +78,7 @@ MAY_DIFFER = (
     "calibration_file",
     "calibrate_on_eval",
     "shift",
+    "ood",
     "fold",
 )
 """Arguments that a resumed run may change, as patterns: they move no weight of the model."""

@@ -28,10 +28,11 @@ def find_label_column(split: Columns, asked: str | None) -> str:
     return found[0] if found else split.require(LABEL_COLUMNS[0], "label_column")
 
 
-def find_text_columns(split: Columns, asked: tuple[str, ...] | None, label: str) -> tuple[str, ...]:
+def find_text_columns(split: Columns, asked: tuple[str, ...] | None, label: str | None) -> tuple[str, ...]:
     """The columns asked for, else the one or two that hold texts beside the label, in the data's order.
 
-    Of CSV and TSV, where every cell is a string, a column of numbers alone holds no texts.
+    Of CSV and TSV, where every cell is a string, a column of numbers alone holds no texts. ``label``: None where there is
+    none.
 
     Raises:
         UserError: when a column asked for is missing, or none or more than two hold texts.
@@ -44,8 +45,9 @@ def find_text_columns(split: Columns, asked: tuple[str, ...] | None, label: str)
         others = [name for name in split.names if name not in (label, "idx")]
         columns = tuple(name for name in others if _holds_texts(split, name))
         if len(columns) not in (1, 2):
+            beside = "" if label is None else f" beside the label {label!r}"
             raise UserError(
-                f"{split.where} has {len(columns)} columns of texts beside the label {label!r}, so --text_columns must"
+                f"{split.where} has {len(columns)} columns of texts{beside}, so --text_columns must"
                 f" name one or two. Columns: {listed(split.names)}."
             )
     taken = [name for name in columns if name in _OWN]

@@ -25,6 +25,7 @@ from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
+from logitmix_hf.training import ood
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.last_evaluation import LastEvaluation
@@ -77,6 +78,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     apart = predicted(protocols.SPLIT, protocols.SPLIT, 1.0) if protocols.SPLIT in loaded.splits else None
     before = {prefix: predicted(split.name, prefix) for prefix, split in judged.items()}
     unlabelled = {name: predicted(name, name) for name in data.test if name not in {s.name for s in judged.values()}}
+    # What is of no class; told from the first rows that are judged.
+    strangers = {name: p for name, p in unlabelled.items() if name.startswith(ood.PREFIX)}
     calibration, batch = None, {}
     if facts:
         batch = _some_inputs(
@@ -96,7 +99,10 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         if calibration is not None:
             times |= calibration.results()
             ranked = calibration.ranked()
+            strangers = {name: calibration.apply(p) for name, p in strangers.items()}
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
+        own = after[next(iter(judged))] if ranked is None else ranked
+        times |= ood.judge_ood(own, next(iter(judged.values())).source, strangers)
         write_results(
             folder,
             {prefix: (split.name, after[prefix]) for prefix, split in judged.items()},
@@ -116,7 +122,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             p.save(folder.predictions_path(name))
         else:
             p = next(after[prefix] for prefix, split in judged.items() if split.name == name)
-        if not name.startswith(PREFIX):
+        if not name.startswith((PREFIX, ood.PREFIX)):
             job.write_submission(name, p, folder.path)
     if calibration is not None and job.saves:
         model: Any = trainer.accelerator.unwrap_model(trainer.model)  # type: ignore[arg-type]
@@ -175,6 +181,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
                 | ({"test": True} if one.test else {})
                 for one in (*data.judged, *data.tested)
             },
+            "ood": {name: {"rows": len(splits[name])} for name in data.test if name.startswith(ood.PREFIX)},
             "subset": _subset(job, splits),
             "synthetic": data.kind == "builtin",
             "validation": data.validation_note,
@@ -236,4 +243,6 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
             if path.is_file() and (line := never_predicted(Predictions.load(path))):
                 where = f"{split.source}: " if len(judged) > 1 else ""
                 say(where + line)
+        if lines := ood.ood_lines(results):
+            say("", *lines, out=True)
     return 0 if target is None else push(folder, target)

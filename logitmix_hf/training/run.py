@@ -34,9 +34,10 @@ from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.job import Job, Loaded
-from logitmix_hf.training.judge import OUTPUTS, finish, judge, predictions_of, record_of
+from logitmix_hf.training.judge import OUTPUTS, finish, judge, judged_splits, predictions_of, record_of
 from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.library_flags import check_library_flags
+from logitmix_hf.training.ood import check_ood_data
 from logitmix_hf.training.parallel_flags import check_asked, check_got
 from logitmix_hf.training.settings import Change, TrainSettings
 from logitmix_hf.training.targets import in_own_unit, target_scale
@@ -88,6 +89,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     _check_batches(job, loaded)
     _check_best_score(job, data)
     protocols.check_rows(job, data)
+    check_ood_data(job.run.ood, data, judged_splits(job, data))
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be
     scale = target_scale(job, loaded)

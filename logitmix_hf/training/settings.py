@@ -16,6 +16,7 @@ from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flags import flag, repeated
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
+from logitmix_hf.training.ood import read_oods
 from logitmix_hf.training.parallel_flags import check_configurations, read_fsdp
 from logitmix_hf.training.shift import read_shifts
 
@@ -44,6 +45,14 @@ class RunSettings:
             " shift_NAME_…",
         },
     )
+    ood: list[str] | None = repeated(
+        "data",
+        {
+            "text": "NAME=PLACE …: tell rows of no class from the own by confidence, a file or a data set; keys ood_NAME_…",
+            "image": "NAME=PLACE …: tell images of no class from the own by confidence, a folder or a data set; keys"
+            " ood_NAME_…",
+        },
+    )
     calibration_split: float | None = flag(
         "calibration", None, "share of train that is set apart, stratified, and the temperature fitted on"
     )
@@ -66,6 +75,7 @@ class RunSettings:
         check_number("bins", self.bins, low=1)
         check_number("bootstrap", self.bootstrap, low=0)
         read_shifts(self.shift)
+        read_oods(self.ood)
         if self.calibration_split is not None:
             check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True)
         if self.protocol is not None:

@@ -1,4 +1,4 @@
-"""Data of another origin that the finished model is judged on as well: ``--shift NAME=PLACE``."""
+"""Data beside the own that the finished model is judged on as well, by its flag and name: ``--shift NAME=PLACE``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ DataT = TypeVar("DataT", bound=TaskData)
 
 
 def read_shifts(words: Sequence[str] | None) -> dict[str, str]:
+    """What ``--shift`` names: see :func:`read_places`."""
+    return read_places("shift", words, "its labelled data is, as --shift other_shop=reviews.csv")
+
+
+def read_places(flag: str, words: Sequence[str] | None, where: str) -> dict[str, str]:
     """Place by name.
+
+    Args:
+        where: what a place is, and an example, for the message.
 
     Raises:
         UserError: for a word without a name or a place, and for a name given twice.
@@ -30,11 +38,10 @@ def read_shifts(words: Sequence[str] | None) -> dict[str, str]:
         name, equals, place = word.partition("=")
         if not equals or not place or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
             raise UserError(
-                f"--shift {word!r} is no NAME=PLACE: give a name of letters, digits and _ and where its labelled data is, as"
-                " --shift other_shop=reviews.csv."
+                f"--{flag} {word!r} is no NAME=PLACE: give a name of letters, digits and _ and where {where}."
             )
         if name in found:
-            raise UserError(f"--shift names {name!r} twice ({found[name]} and {place}): give each a name of its own.")
+            raise UserError(f"--{flag} names {name!r} twice ({found[name]} and {place}): give each a name of its own.")
         found[name] = place
     return found
 

@@ -85,7 +85,7 @@ class Columns:
         return names[value]
 
 
-def check_file(path: str | Path) -> None:
+def check_file(path: str | Path, labelled: bool = True) -> None:
     """The checks of :func:`read_columns` that cost little: that the file is there, and its first rows can be read.
 
     Raises:
@@ -93,20 +93,20 @@ def check_file(path: str | Path) -> None:
     """
     if Path(path).is_dir():
         raise UserError(f"{str(path)!r} is a folder; give one file, or the folder as --dataset_name.")
-    if open_rows(path, again=True).kind == LINES:
+    if open_rows(path, again=True).kind == LINES and labelled:
         raise UserError(f"{str(path)!r} is a file of lines without labels: give .csv, .tsv, .json, .jsonl or .parquet.")
 
 
-def read_columns(path: str | Path) -> Columns:
+def read_columns(path: str | Path, labelled: bool = True) -> Columns:
     """Read one file of a kind that :data:`logitmix_hf.data.rows.SUFFIXES` knows, all of it.
 
     CSV and TSV cells are strings: "1", "NA" and "2020-01-01" may be texts, and labels are judged later. Of JSON, a key
-    that a row leaves out is missing there.
+    that a row leaves out is missing there. Lines of plain text are one column, where no labels are needed (``labelled``).
 
     Raises:
         UserError: as :func:`logitmix_hf.data.rows.open_rows`, and for rows that cannot be read, counted, with the first.
     """
-    check_file(path)
+    check_file(path, labelled)
     if (table := open_rows(path, again=True)).kind == "parquet":
         return _parquet(table)
     cells, bad = table.kind in DELIMITERS, list[Record]()

@@ -13,6 +13,7 @@ from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.coverage import coverage_rows
+from logitmix_hf.reporting.card.ood import ood_rows
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.tables import markdown_block, markdown_code, markdown_table, markdown_text
 
@@ -206,6 +207,8 @@ class Facts:
             "bootstrap_seed": self.intervals.get("seed"),
             "picture": self.picture,
             "coverage": self.coverage(),
+            "ood": ood_rows(self.data.get("ood") or {}, self.results),
+            "ood_against": markdown_text(str((self.results.get("ood") or {}).get("against") or "the own data")),
             "hardware": shown_rows(self.hardware()),
             "energy": self.emissions,
             # the temperature

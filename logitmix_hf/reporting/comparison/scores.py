@@ -7,18 +7,23 @@ its own holds the logits after it, so there ``ece`` is computed from the logits 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from logitmix_hf.evaluation import Predictions, bootstrap, review
 from logitmix_hf.evaluation.members import member_scores
+from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
 from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.temperature import OWN, Tempered, temper
 
 AFTER = "_at_t"
 """What the key of a score after temperature ends with."""
+
+OOD_KEY = re.compile(rf"ood_(.+)_({'|'.join(OOD_SCORES)})_({'|'.join(OOD_MEASURES)})")
+"""The key of a measure of data of no class: its name, the score and the measure."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,8 @@ def _scored(member: Member, metrics: Sequence[str], options: Options) -> Scored:
         values["temperature"] = tempered.value
     values |= dict(_finite(member_scores(member.predictions)))
     values |= last_evaluations(member.run.history, member.prefix, names, options.last)
+    if member.prefix == next(iter(member.run.splits)):
+        values |= dict(_finite({key: value for key, value in member.run.results.items() if OOD_KEY.fullmatch(key)}))
     return Scored(member, tempered, values | dict(_cost(member.run.record)), intervals)
 
 

@@ -12,7 +12,7 @@ from logitmix_hf.reporting.comparison.columns import further_columns, known, sco
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
 from logitmix_hf.reporting.comparison.significance import Judge
-from logitmix_hf.reporting.comparison.tables import ScoreTable, methods_table, runs_table
+from logitmix_hf.reporting.comparison.tables import ScoreTable, methods_table, ood_table, runs_table
 from logitmix_hf.reporting.comparison.temperature import OWN
 from logitmix_hf.reporting.pages import confidence
 from logitmix_hf.reporting.pages.drawing import Picture
@@ -57,6 +57,7 @@ class Section:
     temperature: str
     overview: Mapping[str, Picture]
     cards: Sequence[MethodCard]
+    ood: ScoreTable | None = None
 
 
 def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], options: Options) -> Section:
@@ -81,6 +82,7 @@ def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], opt
         _temperature(methods),
         overview,
         [_card(task, method, options, confident) for method in methods],
+        ood_table(f"{task.title}: data of no class", methods),
     )
 
 

@@ -21,8 +21,10 @@ from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.ood import check_ood_flags, read_oods
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.text import model as load
+from logitmix_hf.training.text.ood import check_texts, with_ood_texts
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 from logitmix_hf.training.text.shifted import shift_request, with_shifted_texts
 
@@ -55,12 +57,14 @@ class TextJob(Job):
         check_data(self.request)
         for place in read_shifts(self.run.shift).values():
             check_data(shift_request(place, self.request))
+        for place in read_oods(self.run.ood).values():
+            check_texts(place, self.request)
         files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
         if self.training.do_train and files:
             raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
-        check_flags(
-            self, bool(self.data.regression) or (self.data.task is not None and TASKS[self.data.task].regression)
-        )
+        regression = bool(self.data.regression) or (self.data.task is not None and TASKS[self.data.task].regression)
+        check_flags(self, regression)
+        check_ood_flags(self.run.ood, regression, self.name)
 
     def check_calibration_rows(self, data: TextData) -> None:
         """Require a calibration file to hold other rows than those that are judged."""
@@ -97,6 +101,10 @@ class TextJob(Job):
         if shifts := read_shifts(self.run.shift):
             with self.training.main_process_first(desc="shifts"):
                 data, notes = with_shifted_texts(data, shifts, self.request)
+            self.tell(notes)
+        if places := read_oods(self.run.ood):
+            with self.training.main_process_first(desc="data of no class"):
+                data, notes = with_ood_texts(data, places, self.request)
             self.tell(notes)
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer

@@ -12,6 +12,7 @@ from logitmix_hf.data.hub import is_folder
 from logitmix_hf.data.match_labels import match_labels
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
+from logitmix_hf.training.ood import ood_name, with_ood
 from logitmix_hf.training.shift import matched, split_name, with_shift
 from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
 
@@ -78,6 +79,27 @@ def with_shifted_images(data: ImageData, shifts: Mapping[str, str], request: Ima
             splits[key] = found.validation[judged.name].relabelled(match.numbers)
             splits[key].name = key
         data = with_shift(data, name, place, splits)
+    return data
+
+
+def with_ood_images(data: ImageData, places: Mapping[str, str], request: ImageRequest) -> ImageData:
+    """The data with the images of each place as splits without labels, sized as its own are.
+
+    Args:
+        places: by name, a place as ``dataset`` of a request, or a folder of images, sorted or not; its validation splits,
+            else test, else all of it. Labels are not looked at.
+
+    Raises:
+        UserError: as :func:`load_image_data`.
+    """
+    for name, place in places.items():
+        found = _beside(data, place, request, max_eval_samples=request.max_eval_samples, labelled=False)
+        splits = {ood_name(name, key, len(found.validation)): split for key, split in found.validation.items()}
+        for key, split in splits.items():
+            split.name = key
+        if is_main_process():
+            say(f"--ood {name}={place}: labels, where there are any, are not looked at: its images are of no class.")
+        data = with_ood(data, splits)
     return data
 
 

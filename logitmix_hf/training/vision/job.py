@@ -16,12 +16,14 @@ from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import own_cores
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.ood import read_oods
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.vision import model as load
 from logitmix_hf.training.vision.images_beside import (
     check_images_apart,
     with_images_apart,
+    with_ood_images,
     with_shifted_images,
 )
 from logitmix_hf.training.vision.last_batch import avoid_single_image
@@ -70,6 +72,8 @@ class VisionJob(Job):
         check_image_data(self.request)
         for place in read_shifts(self.run.shift).values():
             check_image_data(ImageRequest(dataset=place))
+        for place in read_oods(self.run.ood).values():
+            check_image_data(ImageRequest(dataset=place, labelled=False))
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
         named = NAMED.get(self.data.dataset or "")
@@ -100,6 +104,9 @@ class VisionJob(Job):
         if shifts := read_shifts(self.run.shift):
             with self.training.main_process_first(desc="shifts"):
                 data = with_shifted_images(data, shifts, request)
+        if places := read_oods(self.run.ood):
+            with self.training.main_process_first(desc="data of no class"):
+                data = with_ood_images(data, places, request)
         data = self._as_the_model_sees(data)
         model, note = load.load_network(self._source, data, self.mix)
         load.check_dropout(self._source, model, self.mix)

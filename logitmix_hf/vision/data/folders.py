@@ -80,6 +80,19 @@ def read_class_folders(root: Path, training: bool = True) -> dict[str, ClassFold
     return found
 
 
+def read_images(root: Path) -> ClassFolders:
+    """The images below a folder, whatever the folders between are; of one that is sorted into splits those of validation,
+    else test, else all. No class is known.
+
+    Raises:
+        UserError: for a folder without images.
+    """
+    inner = {folder.name: folder for folder in _folders(root)}
+    names = [name for role in ("validation", "test") for name in SPLITS[role] if name in inner]
+    split = any(name in inner for name in SPLITS["train"]) and names
+    return _flat(root, inner[names[0]] if split else root)
+
+
 def _read(root: Path, folder: Path, strict: bool) -> ClassFolders:
     paths: list[str] = []
     classes: list[str | None] = []

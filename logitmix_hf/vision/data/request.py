@@ -26,6 +26,7 @@ class ImageRequest(DataRequest):
         max_pixels: a larger image counts as one that cannot be decoded.
         cache_dir: where decoded pixels are kept; default beside the data sets that ``datasets`` keeps.
         memory_limit: bytes that decoded splits may take; more is streamed. Default half of the free memory.
+        labelled: False: the images belong to no class; labels and class folders are not looked at, and none are needed.
 
     Raises:
         UserError: when made, without a data set and for numbers out of range. Nothing is read.
@@ -39,6 +40,7 @@ class ImageRequest(DataRequest):
     max_pixels: int = MOST_PIXELS
     cache_dir: str | Path | None = None
     memory_limit: int | None = None
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         if not self.dataset:

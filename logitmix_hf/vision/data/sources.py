@@ -22,7 +22,7 @@ from logitmix_hf.vision.data.columns import (
 )
 from logitmix_hf.vision.data.decode import BoundedImages, RawImages
 from logitmix_hf.vision.data.digits import load_digits
-from logitmix_hf.vision.data.folders import holds_class_folders, read_class_folders
+from logitmix_hf.vision.data.folders import holds_class_folders, read_class_folders, read_images
 from logitmix_hf.vision.data.images import ArrayImages, DatasetImages, FileImages
 from logitmix_hf.vision.data.named import NAMED, Named, find_named, unknown
 from logitmix_hf.vision.data.request import ImageRequest
@@ -106,11 +106,11 @@ def open_source(request: ImageRequest) -> ImageSource:
     """
     dataset, needs = request.dataset, request.needs
     if dataset == "digits":
-        return _digits(needs)
+        return _digits(needs) if request.labelled else _without_labels(_digits(needs))
     if dataset not in NAMED and is_folder(dataset):
         folder = Path(dataset).expanduser()
         if holds_class_folders(folder):
-            return _class_folders(folder, needs)
+            return _class_folders(folder, needs) if request.labelled else _images_alone(folder)
     return _data_set(request)
 
 
@@ -128,6 +128,20 @@ def _digits(needs: Needs) -> ImageSource:
     return ImageSource(
         "builtin", "digits", "digits", names, train, validation, test, NAMED["digits"], note, called=called
     )
+
+
+def _images_alone(folder: Path) -> ImageSource:
+    found, word = read_images(folder), folder.resolve().name
+    split = RawSplit(f"the folder {word!r}", FileImages(folder, found.paths), np.arange(len(found.paths)), None)
+    called, note = {"validation": found.folder}, f"the folder {found.folder}"
+    return ImageSource(
+        "folder", word, word, (), None, {"validation": split}, note=note, notes=found.notes, called=called
+    )
+
+
+def _without_labels(source: ImageSource) -> ImageSource:
+    validation = {name: replace(split, labels=None) for name, split in source.validation.items()}
+    return replace(source, label_names=(), validation=validation)
 
 
 def _class_folders(folder: Path, needs: Needs) -> ImageSource:
@@ -188,18 +202,24 @@ def _data_set(request: ImageRequest) -> ImageSource:
     first = next(iter(chosen))
     features = found[chosen[first]].features
     image = find_image_column(where[first], features, request.image_column, named.image if named else None)
-    label = find_label_column(where[first], features, request.label_column, named.label if named else None)
+    label = (
+        find_label_column(where[first], features, request.label_column, named.label if named else None)
+        if request.labelled
+        else ""
+    )
     columns: dict[str, Columns] = {}
     for role, split in chosen.items():
         features = found[split].features
         require_column(where[role], features, image, "image_column")
+        if not request.labelled:
+            continue
         unlabelled = role == "test" and split not in held
         if not unlabelled or label in features:
             require_column(where[role], features, label, "label_column")
             column = label_values(where[role], found[split], label)
             if not unlabelled or tells_labels(column, label, columns.get(first, column)):
                 columns[role] = column
-    label_names, numbers, notes = number_labels(columns, label, learns=not needs.judged)
+    label_names, numbers, notes = number_labels(columns, label, learns=not needs.judged) if columns else ((), {}, ())
     splits = {
         role: RawSplit(
             where[role],
