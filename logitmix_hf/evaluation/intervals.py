@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,7 @@ from logitmix_hf.evaluation.binning import Bins
 from logitmix_hf.evaluation.chance import ece_by_chance
 from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
-from logitmix_hf.evaluation.resampled_scores import measures_of
-from logitmix_hf.evaluation.resampling import resampled_rows, weights_of
+from logitmix_hf.evaluation.resampled_scores import drawn_scores
 from logitmix_hf.evaluation.scores import review
 
 INFLATED = frozenset({"ece", "oe", "mce", "ece_mass", "ece_classwise", "brier_reliability", "brier_resolution"})
@@ -75,7 +74,7 @@ def bootstrap(
     """
     _check(resamples, level)
     values = review(p, metrics, bins)
-    drawn = _drawn([p], list(values), metrics, bins, resamples, seed)[0]
+    drawn = drawn_scores([p], list(values), metrics, bins, resamples, seed)[0]
     found = {}
     for name, value in values.items():
         if name != "ece_by_chance":
@@ -88,7 +87,7 @@ def bootstrap(
         if values[name] <= chance.point(level):
             found[name] = Interval(values[name], 0.0, found[name].high)
         if name == "ece":
-            found["ece_by_chance"] = Interval(values["ece_by_chance"], *_quantiles(chance.draws, level))
+            found["ece_by_chance"] = Interval(values["ece_by_chance"], *quantiles(chance.draws, level))
     return {name: found[name] for name in values}
 
 
@@ -118,7 +117,7 @@ def compare(
     a, b = _paired(a, b)
     left, right = review(a, metrics, bins), review(b, metrics, bins)
     names = [name for name in left if name in right and name != "ece_by_chance"]
-    drawn = _drawn([a, b], names, metrics, bins, resamples, seed)
+    drawn = drawn_scores([a, b], names, metrics, bins, resamples, seed)
     found = {}
     for name in names:
         value = left[name] - right[name]
@@ -153,23 +152,6 @@ def _check(resamples: int, level: float) -> None:
         raise UserError("level must be below 1, such as 0.95: an interval that is always right says nothing.")
 
 
-def _drawn(
-    runs: Sequence[Predictions], names: Sequence[str], metrics: Sequence[str], bins: int, resamples: int, seed: int
-) -> list[dict[str, np.ndarray]]:
-    """The named scores (R,) of each resample, for each run on the same resamples."""
-    measures = [measures_of(p, metrics, bins) for p in runs]
-    blocks: list[list[dict[str, np.ndarray]]] = [[] for _ in runs]
-    for weights in _weights(len(runs[0]), resamples, seed):
-        for block, several in zip(blocks, measures, strict=True):
-            block.append({name: score for measure in several for name, score in measure(weights).items()})
-    wanted = [name for name in names if name != "ece_by_chance"]
-    return [{name: np.concatenate([each[name] for each in block]) for name in wanted} for block in blocks]
-
-
-def _weights(rows: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    return (weights_of(drawn) for drawn in resampled_rows(rows, int(resamples), seed))
-
-
 def _honest(name: str, value: float, drawn: np.ndarray) -> np.ndarray:
     """The resampled scores (R,) as their quantiles shall be the ends of the interval."""
     if name in INFLATED:
@@ -192,11 +174,11 @@ def _ends(
     value: float, drawn: np.ndarray, level: float, within: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
     """The ends of the interval, kept ``within``; they always hold the value itself."""
-    low, high = _quantiles(drawn, level)
+    low, high = quantiles(drawn, level)
     return min(max(low, within[0]), value), max(min(high, within[1]), value)
 
 
-def _quantiles(drawn: np.ndarray, level: float) -> tuple[float, float]:
+def quantiles(drawn: np.ndarray, level: float) -> tuple[float, float]:
     known = drawn[~np.isnan(drawn)]
     if not len(known):
         return np.nan, np.nan

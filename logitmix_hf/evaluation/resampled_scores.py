@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -10,14 +10,33 @@ from logitmix_hf.evaluation.classwise import class_outcomes
 from logitmix_hf.evaluation.decisions import log_softmax, softmax
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.evaluation.resampled_metrics import metric_measure
-from logitmix_hf.evaluation.resampling import Measure, in_order, means, of_classes, width_bins
+from logitmix_hf.evaluation.resampling import (
+    Measure,
+    in_order,
+    means,
+    of_classes,
+    resampled_rows,
+    weights_of,
+    width_bins,
+)
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 
+WIDTH = frozenset({"ece", "oe", "confidence_gap", "mce"})
+IN_ORDER = frozenset({"ece_mass", "rmsce_debiased", "aurc", "accuracy_at_80"})
+OF_CLASSES = frozenset({"ece_classwise", "brier_reliability", "brier_resolution", "brier_uncertainty"})
 
-def measures_of(p: Predictions, metrics: Sequence[str] = (), bins: int = 15) -> list[Measure]:
-    """Measures whose scores together are those of ``review(p, metrics, bins)`` but for ece_by_chance."""
-    measures = [metric_measure(p, name) for name in metrics or DEFAULT_METRICS[p.problem]]
-    if p.problem == REGRESSION:
+
+def measures_of(
+    p: Predictions, metrics: Sequence[str] = (), bins: int = 15, only: Collection[str] | None = None
+) -> list[Measure]:
+    """Measures whose scores together are those of ``review(p, metrics, bins)`` but for ece_by_chance.
+
+    only: names of scores; measures that give none of them are left out.
+    """
+    wanted = None if only is None else set(only)
+    names = metrics or DEFAULT_METRICS[p.problem]
+    measures = [metric_measure(p, name) for name in names if wanted is None or name in wanted]
+    if p.problem == REGRESSION or (wanted is not None and wanted <= set(names)):
         return measures
     logits, labels = p.decisions()
     probabilities = softmax(logits)
@@ -32,10 +51,37 @@ def measures_of(p: Predictions, metrics: Sequence[str] = (), bins: int = 15) -> 
         predicted = probabilities.argmax(axis=1)
         values["true_calibration_error"] = np.abs(probabilities[rows, predicted] - two[rows, predicted])
         values["bayes_accuracy"] = two.max(axis=1)
+    by_row = means({name: value.reshape(each).mean(axis=1) for name, value in values.items()})
+    if wanted is None or wanted & set(values):
+        measures.append(by_row)
+    if wanted is None or wanted & WIDTH:
+        measures.append(width_bins(confidence, correct, bins))
+    if wanted is None or wanted & IN_ORDER:
+        measures.append(in_order(confidence, correct, bins, 0.8))
+    if wanted is None or wanted & OF_CLASSES:
+        outcomes = class_outcomes(p.probabilities, np.asarray(p.labels))
+        measures.append(of_classes(*outcomes, bins, p.problem == MULTI))
+    return measures
+
+
+def drawn_scores(
+    runs: Sequence[Predictions], names: Sequence[str], metrics: Sequence[str], bins: int, resamples: int, seed: int
+) -> list[dict[str, np.ndarray]]:
+    """The named scores (B,) of each of B draws of rows with replacement, for each run on the same draws.
+
+    Args:
+        runs: of the same rows in the same order.
+        names: of what ``review`` gives but for ece_by_chance; of a run only those that it has.
+        metrics, bins: as for ``review``.
+    """
+    wanted = [name for name in names if name != "ece_by_chance"]
+    measures = [measures_of(p, metrics, bins, wanted) for p in runs]
+    blocks: list[list[dict[str, np.ndarray]]] = [[] for _ in runs]
+    for drawn in resampled_rows(len(runs[0]), int(resamples), seed):
+        weights = weights_of(drawn)
+        for block, several in zip(blocks, measures, strict=True):
+            block.append({name: score for measure in several for name, score in measure(weights).items()})
     return [
-        *measures,
-        means({name: value.reshape(each).mean(axis=1) for name, value in values.items()}),
-        width_bins(confidence, correct, bins),
-        in_order(confidence, correct, bins, 0.8),
-        of_classes(*class_outcomes(p.probabilities, np.asarray(p.labels)), bins, p.problem == MULTI),
+        {name: np.concatenate([each[name] for each in block]) for name in wanted if name in block[0]}
+        for block in blocks
     ]
