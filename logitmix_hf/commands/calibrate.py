@@ -27,6 +27,10 @@ class CalibrateSettings(RunSettings):
 
     save: bool = flag("calibration", False, "write a calibrated copy of the model into the output folder")
 
+    @property
+    def _needs_rows(self) -> bool:
+        return False  # without a flag it is by halves
+
 
 OF_TRAINING = ("recipe", "resume", "early_stopping")
 """Flags of every other run that mean nothing here."""

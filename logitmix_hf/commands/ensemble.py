@@ -76,8 +76,14 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
             rows.append(row(name, said, str(run.path)))
         rows.append(row(f"all {len(joined.runs)} ({settings.average})", pooled))
         if joined.calibration is not None:
-            place = settings.output_dir or "–"
-            rows.append(row(f"all {len(joined.runs)}, T = {joined.calibration.value:.3g}", joined.after(prefix), place))
+            place, value = settings.output_dir or "–", joined.calibration.scaling.temperature
+            rows.append(
+                row(
+                    f"all {len(joined.runs)}, T = {value:.3g}",
+                    joined.after(prefix),
+                    place,
+                )
+            )
     facts = told(joined, settings.bootstrap)
     if folder is not None:
         write_ensemble(

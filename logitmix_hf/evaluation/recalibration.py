@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.decisions import decisions, log_softmax, softmax, two_columns
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
+from logitmix_hf.evaluation.scaling import Scaling
 from logitmix_hf.evaluation.scores import evaluate_predictions
 from logitmix_hf.evaluation.temperature import fit_halves, fit_temperature, second_half
 
@@ -49,13 +50,20 @@ class VectorScaling:
         """See :class:`Calibrator`."""
         return _columns(logits, len(self.scale)) * self.scale + self.shift
 
+    @property
+    def scaling(self) -> Scaling:
+        """What can be folded into a model."""
+        return Scaling(scale=self.scale, shift=self.shift)
+
 
 def fit_vector_scaling(logits: ArrayLike, labels: ArrayLike) -> VectorScaling:
     """Scale and shift of each class that minimise the negative log-likelihood plus a pull towards the temperature.
 
     Without the pull the problem has no single minimum (all shifts may grow together) and for separable rows none at
     all. It is that of a normal prior of unit variance on each shift and on each scale, in units of 1/T around 1/T: it
-    vanishes as rows grow, does not depend on the size of the logits, and makes the problem strictly convex.
+    vanishes as rows grow, does not depend on the size of the logits, and makes the problem strictly convex: a class of few
+    rows stays near the temperature. A scale is at least a hundredth of 1/T, so that no class is turned round and everything
+    can be undone.
 
     Args:
         logits, labels: as :func:`fit_temperature`; multi-label: a scale and a shift for each label.
@@ -87,7 +95,8 @@ def fit_vector_scaling(logits: ArrayLike, labels: ArrayLike) -> VectorScaling:
 
     start = np.concatenate([np.ones(classes), np.zeros(classes)])
     exact = {"maxiter": 10_000, "maxfun": 100_000, "ftol": 0.0, "gtol": 1e-9}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=exact).x
+    bounds = [(0.01, None)] * classes + [(None, None)] * classes
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=exact).x
     scale, shift = found.reshape(2, classes)
     away = np.concatenate([scale - 1, shift])
     after = loss(found)[0] - float(away @ away / 2) / units

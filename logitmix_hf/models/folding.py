@@ -1,20 +1,21 @@
-"""A temperature in the model itself: W/T and b/T in its last linear layer, recorded in its configuration.
+"""A calibration in the model itself: W/T and b/T in its last linear layer, recorded in its configuration.
 
 ``config.json`` then says ``"logitmix": {"temperature": T, "folded": true, …}``, every ``pipeline`` and every export
 gives calibrated probabilities without code of ours, and :func:`unfold` gives the first weights back. Folding again
 multiplies: the record holds the product of all temperatures that are in the weights, so that one ``unfold`` undoes them.
+Vector scaling is folded as exactly, as W*scale and b*scale + shift, row by row.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation.scaling import NONE, Scaling
 from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.precision import exact
@@ -26,51 +27,58 @@ _PLAIN = (nn.Linear, nn.Conv2d)
 _EXACT = (torch.float32, torch.float64)
 
 
-def fold(model: nn.Module, temperature: float, batch: Mapping[str, Tensor] | None = None, **facts: Any) -> str:
-    """Divide the last linear layer of a classifier by T and record it; where that cannot be, record it alone.
+def fold(model: nn.Module, calibrator: float | Scaling, batch: Mapping[str, Tensor] | None = None, **facts: Any) -> str:
+    """Put a temperature, or a vector scaling, into the last linear layer of a classifier and record it; where that cannot
+    be, record it alone.
 
     Args:
         model: of transformers; also wrapped by DDP, ``torch.compile`` or PEFT (with its head in ``modules_to_save``).
-        temperature: T > 0.
+        calibrator: T > 0, or a :class:`~logitmix_hf.evaluation.scaling.Scaling`.
         batch: inputs that the model takes, without labels, on its device: the logits of the folded model must be those
-            of the model before, divided by T. Default: a few tokens or an image of noise.
+            of the model before, calibrated. Default: a few tokens or an image of noise.
         facts: further entries of the record, such as ``protocol``, ``split`` and ``rows``.
 
     Returns:
-        "", or in one line why the temperature is in the configuration alone, where :func:`temperature_left` finds it.
+        "", or in one line why it is in the configuration alone, where :func:`scaling_left` finds it.
 
     Raises:
         UserError: for a temperature that is no number above 0.
     """
-    check_number("temperature", temperature, low=0, open_low=True)
+    scaling = _as_scaling(calibrator)
     network: Any = unwrap(model)
     before = recorded(network.config)
     heads = tuple(find_heads(network).values())
-    reason = _why_not(network, heads)
+    reason = _why_not(network, heads, scaling)
     if not reason:
-        reason = _divide(network, heads, temperature, batch)
+        reason = _put(network, heads, scaling, batch)
     if reason:
-        keep_in_config(network.config, temperature, **facts)
-        return (
-            f"The temperature {temperature:.4g} is kept in config.json alone: {reason}. Divide the logits by it"
-            " yourself; a plain pipeline does not."
+        keep_in_config(network.config, scaling, **facts)
+        what, how = (
+            (f"The temperature {scaling.temperature:.4g}", "Divide the logits by it yourself")
+            if scaling.scale is None
+            else ("The vector scaling", "Scale and shift the logits yourself")
         )
-    setattr(network.config, RECORD, {"temperature": temperature * _inside(before), "folded": True, **facts})
+        return f"{what} is kept in config.json alone: {reason}. {how}; a plain pipeline does not."
+    setattr(network.config, RECORD, {**scaling.after(_inside(before)).record(), "folded": True, **facts})
     return ""
 
 
-def keep_in_config(config: Any, temperature: float, **facts: Any) -> None:
-    """Record a temperature that is not in the weights (``--fold false``), beside one that already is."""
+def keep_in_config(config: Any, calibrator: float | Scaling, **facts: Any) -> None:
+    """Record what is not in the weights (``--fold false``), beside what already is."""
     inside = _inside(recorded(config))
-    extra = {"temperature_inside": inside} if inside != 1.0 else {}
-    setattr(config, RECORD, {"temperature": float(temperature), "folded": False, **extra, **facts})
+    extra: dict[str, Any] = {}
+    if inside.scale is not None:
+        extra = {"inside": inside.record()}
+    elif not inside.changes_nothing:
+        extra = {"temperature_inside": inside.temperature}
+    setattr(config, RECORD, {**_as_scaling(calibrator).record(), "folded": False, **extra, **facts})
 
 
-def unfold(model: nn.Module) -> float:
-    """Take a temperature out of the weights and out of the configuration; returns it.
+def unfold(model: nn.Module) -> float | Scaling:
+    """Take a temperature, or a vector scaling, out of the weights and out of the configuration; returns it.
 
     The weights are what they were before folding: to the last bit where T is a power of two, else to 1e-6 of their
-    size. A temperature that is in the configuration alone is removed from there.
+    size. What is in the configuration alone is removed from there.
 
     Raises:
         UserError: when the configuration records none, or the layer it was folded into is not to be found.
@@ -80,45 +88,49 @@ def unfold(model: nn.Module) -> float:
     if not record:
         raise UserError(f"{type(network).__name__} has no temperature in its configuration: there is nothing to undo.")
     inside = _inside(record)
-    if inside != 1.0:
+    if not inside.changes_nothing:
         heads = tuple(find_heads(network).values())
-        reason = _why_not(network, heads)
+        reason = _why_not(network, heads, inside)
         if reason:
-            raise UserError(f"The temperature {inside:.4g} cannot be taken out of {type(network).__name__}: {reason}.")
-        _scale(heads, inside)
+            raise UserError(f"The {inside.told} cannot be taken out of {type(network).__name__}: {reason}.")
+        _change(heads, inside.undone())
     delattr(network.config, RECORD)
-    return inside if record.get("folded") else inside * float(record["temperature"])
+    all_of_it = inside if record.get("folded") else (Scaling.read(record) or NONE).after(inside)
+    return all_of_it.temperature if all_of_it.scale is None else all_of_it
 
 
-def _inside(record: Mapping[str, Any]) -> float:
-    """The temperature that is in the weights."""
-    return float(record.get("temperature" if record.get("folded") else "temperature_inside", 1.0))
+def _as_scaling(calibrator: float | Scaling) -> Scaling:
+    return calibrator if isinstance(calibrator, Scaling) else Scaling(calibrator)
 
 
-def temperature_inside(config: Any) -> float:
-    """T that the logits of the weights are divided by already; 1 where none is."""
+def _inside(record: Mapping[str, Any]) -> Scaling:
+    """What is in the weights."""
+    if record.get("folded"):
+        return Scaling.read(record) or NONE
+    if "inside" in record:
+        return Scaling.read(record["inside"]) or NONE
+    return Scaling(float(record.get("temperature_inside", 1.0)))
+
+
+def scaling_inside(config: Any) -> Scaling:
+    """What the logits of the weights went through already."""
     return _inside(recorded(config))
 
 
 def recorded(config: Any) -> dict[str, Any]:
-    """What a configuration says of its temperature; empty where it says nothing."""
+    """What a configuration says of its calibration; empty where it says nothing."""
     found = getattr(config, RECORD, None)
-    return dict(found) if isinstance(found, Mapping) and "temperature" in found else {}
+    return dict(found) if isinstance(found, Mapping) and ("temperature" in found or "scale" in found) else {}
 
 
-def temperature_left(config: Any) -> float:
-    """By what the model's logits must still be divided: 1 where no temperature is recorded or it is in the weights.
+def scaling_left(config: Any) -> Scaling:
+    """What the model's logits must still go through: nothing where none is recorded or it is in the weights.
 
     Raises:
-        UserError: for a record of a temperature that is no number above 0.
+        UserError: for a record that is no temperature above 0 and no vector scaling.
     """
     record = recorded(config)
-    if record.get("folded", True):
-        return 1.0
-    value = record["temperature"]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise UserError(f"The model's config.json has the temperature {value!r}; it must be a number above 0.")
-    return float(value)
+    return NONE if record.get("folded", True) else Scaling.read(record) or NONE
 
 
 def forget(config: Any) -> None:
@@ -127,8 +139,8 @@ def forget(config: Any) -> None:
         delattr(config, RECORD)
 
 
-def _why_not(model: nn.Module, heads: tuple[nn.Module, ...]) -> str:
-    """Why nothing may be folded into these layers, in words after a colon; "" where it may."""
+def _why_not(model: nn.Module, heads: tuple[nn.Module, ...], scaling: Scaling) -> str:
+    """Why this may not be folded into these layers, in words after a colon; "" where it may."""
     if not heads:
         return f"{type(model).__name__} has no last linear layer that gives its logits"
     kind = type(heads[0]).__name__
@@ -141,6 +153,8 @@ def _why_not(model: nn.Module, heads: tuple[nn.Module, ...]) -> str:
     if any(parameter.dtype not in _EXACT for parameter in parameters):
         kinds = ", ".join(sorted({str(parameter.dtype).removeprefix("torch.") for parameter in parameters}))
         return f'its last layer is in {kinds}, where W/T would be rounded (load it with dtype="float32")'
+    if scaling.shift is not None and any(getattr(head, "bias", None) is None for head in heads):
+        return "its last layer has no bias, which the shift of each class would go into"
     own, inside = {id(one) for one in parameters}, {id(head) for head in heads}
     for name, module in model.named_modules():
         if id(module) not in inside and any(id(one) in own for one in module._parameters.values()):
@@ -148,7 +162,7 @@ def _why_not(model: nn.Module, heads: tuple[nn.Module, ...]) -> str:
     return ""
 
 
-def _divide(model: Any, heads: tuple[nn.Module, ...], temperature: float, batch: Mapping[str, Tensor] | None) -> str:
+def _put(model: Any, heads: tuple[nn.Module, ...], scaling: Scaling, batch: Mapping[str, Tensor] | None) -> str:
     """Fold, and see that the logits are what they should be; else undo it and say why."""
     originals = [parameter.detach().clone() for head in heads for parameter in head.parameters()]
     given = batch if batch is not None else _example(model)
@@ -157,8 +171,8 @@ def _divide(model: Any, heads: tuple[nn.Module, ...], temperature: float, batch:
     except Exception as problem:
         reason = str(problem).partition("\n")[0] or type(problem).__name__
         return f"the model could not be tried ({reason})"
-    _scale(heads, 1 / temperature)
-    wanted, got = before / temperature, _logits(model, given)
+    _change(heads, scaling)
+    wanted, got = scaling.apply(before), _logits(model, given)
     tolerance = 1e-4 * float(wanted.abs().max().clamp(min=1e-6))
     if bool(((got - wanted).abs() <= tolerance).all()):
         return ""
@@ -169,11 +183,17 @@ def _divide(model: Any, heads: tuple[nn.Module, ...], temperature: float, batch:
 
 
 @torch.no_grad()
-def _scale(heads: tuple[nn.Module, ...], factor: float) -> None:
-    """Multiply weights and biases, in double precision so that they are rounded once."""
+def _change(heads: tuple[nn.Module, ...], scaling: Scaling) -> None:
+    """Weights and biases whose logits are scaled, in double precision so that they are rounded once."""
     for head in heads:
-        for parameter in head.parameters(recurse=False):
-            parameter.copy_((exact(parameter) * factor).to(parameter.dtype))
+        for name, parameter in head.named_parameters(recurse=False):
+            value = exact(parameter)
+            if scaling.scale is None or scaling.shift is None:
+                value = value * (1 / scaling.temperature)
+            else:
+                value = value * value.new_tensor(scaling.scale).reshape(-1, *[1] * (value.ndim - 1))
+                value = value + value.new_tensor(scaling.shift) if name == "bias" else value
+            parameter.copy_(value.to(parameter.dtype))
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ def write_results(
     bins: int = 15,
     resamples: int = 1000,
     uncalibrated: Mapping[str, Predictions] | None = None,
+    same_answers: bool = True,
     ranked: Mapping[str, Predictions] | None = None,
     timings: Mapping[str, float] | None = None,
     title: str = "",
@@ -41,6 +42,7 @@ def write_results(
         resamples: of the bootstrap; 0 writes no intervals.
         uncalibrated: prefix to the same predictions before a temperature was applied: judged too, without the task's
             scores, as ``<prefix>_uncalibrated_<score>``.
+        same_answers: whether that left every answer what it was; else the task's scores before are told too.
         ranked: prefix to predictions that ``RANKED`` is read from in place of those in ``splits``, where each row there
             has one of two temperatures, and so the surest rows would be those of the half with the lower one.
         timings: further numbers for the file, with their full keys.
@@ -68,8 +70,9 @@ def write_results(
         if uncalibrated and prefix in uncalibrated:
             scores, ends = judged(uncalibrated[prefix], metrics, bins, resamples)
             before = f"{prefix}_uncalibrated"
-            results |= {f"{before}_{key}": value for key, value in scores.items() if key not in metrics}
-            intervals[before] = {key: value for key, value in ends.items() if key not in metrics}
+            left_out = metrics if same_answers else ()
+            results |= {f"{before}_{key}": value for key, value in scores.items() if key not in left_out}
+            intervals[before] = {key: value for key, value in ends.items() if key not in left_out}
         results[f"{prefix}_samples"] = len(read_back.logits)
         if not drawn and predictions.problem != REGRESSION:
             reliability_plot(read_back, folder.path / "reliability.png", title=title, bins=bins)

@@ -25,8 +25,9 @@ from transformers.models.auto.modeling_auto import (
 import logitmix_hf.ensembles  # noqa: F401  makes our networks and ensembles known to the Auto classes
 from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
+from logitmix_hf.evaluation.scaling import NONE, Scaling
 from logitmix_hf.modality import IMAGE, TEXT
-from logitmix_hf.models.folding import temperature_left
+from logitmix_hf.models.folding import scaling_left
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
 from logitmix_hf.reporting.folder import RECORD, RunFolder
@@ -45,8 +46,8 @@ class Classifier:
     modality:    "text" or "image".
     label_names: C names in the order of the logits; none for a regression.
     problem:     SINGLE, MULTI or REGRESSION of :mod:`logitmix_hf.evaluation.predictions`.
-    temperature: what :meth:`logits` divides by. 1 unless ``config.json`` has a temperature that was not folded into
-                 the weights.
+    scaling:     what :meth:`logits` calibrates by. Nothing unless ``config.json`` has a temperature or a vector scaling
+                 that was not folded into the weights.
     columns:     the text columns that a run was trained on; () where that is not known.
     max_length:  tokens that a text is cut to.
     max_pixels:  a larger image is not decoded.
@@ -58,7 +59,7 @@ class Classifier:
     modality: str
     label_names: tuple[str, ...]
     problem: str
-    temperature: float = 1.0
+    scaling: Scaling = NONE
     columns: tuple[str, ...] = ()
     max_length: int = UNLIMITED
     max_pixels: int = 100_000_000
@@ -68,7 +69,7 @@ class Classifier:
 
         Args:
             inputs: texts, pairs of texts (two-tuples), or Pillow images.
-            calibrated: divided by the temperature; False: as the network gives them.
+            calibrated: by the temperature or vector scaling; False: as the network gives them.
         """
         return self.forward(self.prepare(inputs), calibrated)
 
@@ -77,7 +78,7 @@ class Classifier:
         with torch.inference_mode():
             output = self.model(**prepared.to(self.model.device))
         logits = output.logits.float()
-        return (logits / self.temperature if calibrated else logits).cpu().numpy()
+        return (self.scaling.apply(logits) if calibrated else logits).cpu().numpy()
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
         """(B, C) float64 calibrated probabilities of one batch: softmax, or for multi-label each label's sigmoid.
@@ -112,7 +113,7 @@ class FoundClassifier:
     modality: str
     problem: str
     label_names: tuple[str, ...]
-    temperature: float
+    scaling: Scaling
     columns: tuple[str, ...]
     trained: Mapping[str, Any]
 
@@ -148,7 +149,7 @@ class FoundClassifier:
             self.modality,
             self.label_names,
             self.problem,
-            self.temperature,
+            self.scaling,
             self.columns,
             length,
         )
@@ -168,7 +169,7 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
         modality,
         problem,
         () if problem == REGRESSION else _label_names(config),
-        temperature_left(config),
+        scaling_left(config),
         tuple(columns),
         record.get("arguments") or {},
     )

@@ -21,7 +21,7 @@ import torch
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import TEXT
-from logitmix_hf.models.folding import temperature_inside
+from logitmix_hf.models.folding import scaling_inside
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
@@ -164,12 +164,16 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
     """What a program that reads the file alone needs to know."""
     from logitmix_hf import __version__
 
+    whole = classifier.scaling.after(scaling_inside(classifier.model.config))
     facts = {
         "producer": f"logitmix_hf {__version__}",
         "problem": classifier.problem,
         "labels": json.dumps(classifier.label_names, ensure_ascii=False),
-        "temperature_in_graph": repr(classifier.temperature * temperature_inside(classifier.model.config)),
     }
+    if whole.scale is None:
+        facts["temperature_in_graph"] = repr(whole.temperature)
+    else:
+        facts["vector_scaling_in_graph"] = json.dumps(whole.record())
     if classifier.modality == TEXT:
         facts["max_length"] = str(classifier.max_length)
         facts["pad_token_id"] = str(classifier.processor.pad_token_id or 0)

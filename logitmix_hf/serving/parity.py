@@ -21,16 +21,15 @@ SHAPES = ((1, 3), (2, 16), (5, 37), (3, 128))
 
 
 class Logits(nn.Module):
-    """The network's logits alone, divided by what is left of the temperature."""
+    """The network's logits alone, calibrated by what is not in its weights."""
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.model, self.temperature = classifier.model, classifier.temperature
+        self.model, self.scaling = classifier.model, classifier.scaling
 
     def forward(self, **inputs: Tensor) -> Tensor:
         """The network's own inputs by name to (B, C) logits."""
-        logits = self.model(**inputs, return_dict=True).logits
-        return logits if self.temperature == 1 else logits / self.temperature
+        return self.scaling.apply(self.model(**inputs, return_dict=True).logits)
 
 
 def random_inputs(classifier: Classifier, rows: int, length: int) -> dict[str, Tensor]:

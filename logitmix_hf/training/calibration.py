@@ -1,10 +1,11 @@
-"""The whole life of a run's temperature, in order.
+"""The whole life of a run's temperature (or of the vector scaling in its place), in order.
 
 :func:`check_flags` and :func:`check_rows` ask whether one can be fitted, before anything is trained; :func:`describe` says on
-which rows; :func:`fit` fits it (``evaluation.temperature`` has the search); :class:`Calibration` divides the logits that
-are judged by it, before any is written, and gives results and record their entries; :func:`put_into` folds it into the last
-linear layer (``models.folding``), or leaves it in ``config.json``, where ``serving`` finds it; :func:`write_methods` and
-:func:`table_rows` set it beside other ways of calibrating. ``judge`` calls them in this order.
+which rows; :func:`fit` fits it (``evaluation.temperature`` has the search, ``evaluation.chosen`` what is taken);
+:class:`Calibration` divides the logits that are judged by it, before any is written, and gives results and record their
+entries; :func:`put_into` folds it into the last linear layer (``models.folding``), or leaves it in ``config.json``, where
+``serving`` finds it; :func:`write_methods` and :func:`table_rows` set it beside other ways of calibrating. ``judge`` calls
+them in this order.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Any
 
 from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError, say
-from logitmix_hf.evaluation import REGRESSION, HalfTemperatures, Predictions, Temperature, fit_halves, fit_temperature
+from logitmix_hf.evaluation import REGRESSION, HalfTemperatures, Predictions, Temperature
+from logitmix_hf.evaluation.chosen import Chosen, fit_calibrator
 from logitmix_hf.evaluation.recalibration import compare_methods
+from logitmix_hf.evaluation.scaling import TEMPERATURE, VECTOR, Scaling, fitted_scaling
 from logitmix_hf.models.folding import fold, keep_in_config
 from logitmix_hf.process import is_main_process
 from logitmix_hf.reporting.folder import RunFolder
@@ -31,44 +34,44 @@ PICTURE = "calibration.png"
 
 @dataclass(frozen=True)
 class Calibration:
-    """A run's temperature.
+    """A run's temperature, or vector scaling.
 
-    temperature: fitted on ``fitted``, the logits as the model gave them; by halves, two.
+    chosen: fitted on ``fitted``, the logits as the model gave them; by halves, two.
     facts: ``split`` (in words), ``rows``, ``protocol`` ("split", "file", "halves" or "eval") and ``seed``.
     """
 
-    temperature: Temperature | HalfTemperatures
+    chosen: Chosen
     fitted: Predictions
     facts: Mapping[str, Any]
 
     @property
-    def value(self) -> float:
-        """T; of two the mean."""
-        return self.temperature.value
+    def scaling(self) -> Scaling:
+        """What goes into the model; of two the mean."""
+        return self.chosen.scaling
 
     def apply(self, p: Predictions) -> Predictions:
-        """Predictions with calibrated logits. By halves the fitted rows get the temperature of the other half each, all
-        other rows the mean of both."""
-        by_row = isinstance(self.temperature, HalfTemperatures) and p is self.fitted
-        return replace(p, logits=self.temperature.apply(p.logits) if by_row else p.logits / self.value)
+        """Predictions with calibrated logits. By halves the fitted rows get what the other half fitted, all other rows the
+        mean of both."""
+        by_row = self.chosen.halves and p is self.fitted
+        return replace(p, logits=(self.chosen.fitted if by_row else self.scaling).apply(p.logits))
 
     def ranked(self) -> Predictions | None:
         """By halves the fitted rows under the one temperature that goes into the model: rows that were divided by
         different ones cannot be put in order of confidence. Else None."""
-        if not isinstance(self.temperature, HalfTemperatures):
-            return None
-        return replace(self.fitted, logits=self.fitted.logits / self.value)
+        return replace(self.fitted, logits=self.scaling.apply(self.fitted.logits)) if self.chosen.halves else None
 
     def results(self) -> dict[str, Any]:
-        """The entries ``temperature`` and ``calibration`` of ``eval_results.json``."""
-        found = self.temperature
-        results: dict[str, Any] = dict(self.facts)
+        """The entries ``temperature`` (of one) and ``calibration`` of ``eval_results.json``."""
+        found, results = self.chosen.fitted, {**self.facts, "calibrator": self.chosen.name}
+        if self.chosen.nll:
+            results |= {"cross_validated_nll": dict(self.chosen.nll)}
+        if not isinstance(found, Temperature | HalfTemperatures):
+            return {"calibration": {**results, **self.scaling.record()}}
         if isinstance(found, HalfTemperatures):
             results |= {"temperatures": [found.first.value, found.second.value]}
         else:
             results |= {"interval": [found.low, found.high]}
-        results |= {"bound": found.bound}
-        return {"temperature": self.value, "calibration": results}
+        return {"temperature": found.value, "calibration": {**results, "bound": found.bound}}
 
 
 def describe(job: Job, loaded: Loaded) -> dict[str, Any] | None:
@@ -138,26 +141,32 @@ def _flag(job: Job) -> str:
     return words[str(run.calibration)]
 
 
-def fit(facts: Mapping[str, Any], rows: Predictions, quiet: bool = False) -> Calibration:
-    """Fit the temperature of a run on its rows; not ``quiet``, what speaks against it is told in one line on stderr."""
+def fit(facts: Mapping[str, Any], rows: Predictions, calibrator: str = TEMPERATURE, quiet: bool = False) -> Calibration:
+    """Fit the calibration of a run on its rows; not ``quiet``, what speaks against it, and why it was taken, is told in a
+    line each on stderr."""
     if rows.labels is None:
         raise UserError(
             f"The rows that a temperature is fitted on have no labels ({facts['split']}): give labelled ones."
         )
     by_halves = facts["protocol"] == "halves"
-    fitted = (
-        fit_halves(rows.logits, rows.labels, facts["seed"]) if by_halves else fit_temperature(rows.logits, rows.labels)
-    )
-    if fitted.warning and not quiet:
-        say(fitted.warning)
-    return Calibration(fitted, rows, facts)
+    chosen = fit_calibrator(rows.logits, rows.labels, calibrator, halves=by_halves, seed=facts["seed"])
+    lines = list(chosen.notes)
+    if chosen.nll:
+        one, other = (chosen.nll[name] for name in (TEMPERATURE, VECTOR))
+        lines.append(
+            f"--calibrator auto takes the {'vector scaling' if chosen.name == VECTOR else 'temperature'}: cross-validated NLL"
+            f" {one:.4f} with a temperature, {other:.4f} with vector scaling."
+        )
+    if lines and not quiet:
+        say(*lines)
+    return Calibration(chosen, rows, facts)
 
 
 def put_into(model: Any, calibration: Calibration, *, folded: bool, batch: Mapping[str, Any] | None = None) -> None:
-    """The temperature into the model's last layer and configuration, or with ``folded`` false only into the latter."""
+    """The calibration into the model's last layer and configuration, or with ``folded`` false only into the latter."""
     if not folded:
-        keep_in_config(getattr(model, "config", None), calibration.value, **calibration.facts)
-    elif line := fold(model, calibration.value, batch, **calibration.facts):
+        keep_in_config(getattr(model, "config", None), calibration.scaling, **calibration.facts)
+    elif line := fold(model, calibration.scaling, batch, **calibration.facts):
         say(line)
 
 
@@ -193,7 +202,7 @@ def write_methods(
     folder.write_json(METHODS_FILE, {**calibration.results(), "methods": table})
     first = next(iter(splits.values()), None)
     if first is not None:
-        sides = {"before": first, f"after, T = {calibration.value:.3g}": calibration.apply(first)}
+        sides = {"before": first, f"after, {_named(calibration.scaling)}": calibration.apply(first)}
         compare_reliability(sides, folder.path / PICTURE, bins, title)
 
 
@@ -202,13 +211,14 @@ def table_rows(
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """The rows of the last table, each a label and results: one; with a temperature one before and one after it; where
     the job compares, one for every way of calibrating."""
-    if "temperature" not in results:
+    scaling = fitted_scaling(results)
+    if scaling is None:
         return [(job.label, results)]
     note = ", fitted on these rows" if results["calibration"]["protocol"] == prefix == "eval" else ""
-    value = f"T = {results['temperature']:.3g}{note}"
+    value = f"{_named(scaling)}{note}"
     methods = folder.read_json(METHODS_FILE)["methods"].get(prefix) if job.compares else None
     if methods:
-        labels = {"uncalibrated": "uncalibrated", "temperature": value}
+        labels = {"uncalibrated": "uncalibrated", scaling.name: value}
         return [
             (labels.get(name, f"{name}{note}"), {f"{prefix}_{key}": score for key, score in scores.items()})
             for name, scores in methods.items()
@@ -216,4 +226,9 @@ def table_rows(
     start = f"{prefix}_uncalibrated_"
     before = {f"{prefix}_{metric}": results.get(f"{prefix}_{metric}")}
     before |= {f"{prefix}_{key.removeprefix(start)}": score for key, score in results.items() if key.startswith(start)}
-    return [(f"{job.label}, T = 1", before), (f"{job.label}, {value}", results)]
+    first = "T = 1" if scaling.name == TEMPERATURE else "uncalibrated"
+    return [(f"{job.label}, {first}", before), (f"{job.label}, {value}", results)]
+
+
+def _named(scaling: Scaling) -> str:
+    return f"T = {scaling.temperature:.3g}" if scaling.name == TEMPERATURE else "vector scaling"

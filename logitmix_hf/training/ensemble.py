@@ -16,12 +16,13 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.pooling import disagreement, gains, pool, without
-from logitmix_hf.models.folding import fold, forget, recorded, temperature_left
+from logitmix_hf.evaluation.scaling import NONE, fitted_scaling
+from logitmix_hf.models.folding import fold, forget, recorded, scaling_left
 from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
 from logitmix_hf.reporting.card import write_card
 from logitmix_hf.reporting.comparison.grouping import same_rows
-from logitmix_hf.reporting.comparison.runs import Run, finite, read_run
+from logitmix_hf.reporting.comparison.runs import Run, read_run
 from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
@@ -112,7 +113,7 @@ def _pooled(runs: Sequence[Run], prefix: str, average: str) -> Predictions:
     members = []
     for run in runs:
         judged = run.splits[prefix][1]
-        tempered = temper(run, judged) if "temperature" in run.results else None
+        tempered = temper(run, judged) if fitted_scaling(run.results) is not None else None
         members.append(judged if tempered is None else tempered.before)
     return _named(runs, members, average)
 
@@ -286,14 +287,13 @@ def _join(joined: Joined) -> tuple[Any, Any, bool]:
 def _as_before(model: Any, run: Run) -> None:
     """Let the weights say what the run's joined predictions say: without the temperature that it fitted, and with one that
     was kept beside the weights all along. One that was in the weights before the run stays there."""
-    record, own = recorded(model.config), finite(run.results.get("temperature"))
+    record, own, factor = recorded(model.config), fitted_scaling(run.results), NONE
     inside = bool(record.get("folded"))
-    factor = 1.0
     if own is not None and inside:
-        factor = 1 / own
+        factor = own.undone()
     elif own is None and record and not inside:
-        factor = temperature_left(model.config)
-    if factor != 1 and (line := fold(model, factor)):
+        factor = scaling_left(model.config)
+    if not factor.changes_nothing and (line := fold(model, factor)):
         raise UserError(f"{run.name} cannot be a member: {line}")
     forget(model.config)
 

@@ -15,7 +15,8 @@ from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.never_predicted import never_predicted
-from logitmix_hf.models.folding import temperature_left
+from logitmix_hf.evaluation.scaling import NONE, VECTOR, Scaling
+from logitmix_hf.models.folding import scaling_left
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
@@ -38,14 +39,14 @@ OUTPUTS = ("logits", "member_logits")
 
 
 def predictions_of(
-    output: Any, data: TaskData[Any], known: Mapping[str, np.ndarray] | None = None, temperature: float = 1.0
+    output: Any, data: TaskData[Any], known: Mapping[str, np.ndarray] | None = None, scaling: Scaling = NONE
 ) -> Predictions:
-    """What ``Trainer.predict`` returns with :data:`OUTPUTS` by name, in the row order of the data, its logits divided by
-    ``temperature``; ``known`` is what the split says of its rows."""
+    """What ``Trainer.predict`` returns with :data:`OUTPUTS` by name, in the row order of the data, its logits calibrated by
+    ``scaling``; ``known`` is what the split says of its rows."""
     logits, labels = output.predictions["logits"], output.label_ids
     unknown = labels is None or (np.issubdtype(labels.dtype, np.integer) and (labels < 0).any())
     return Predictions(
-        logits=logits if temperature == 1 else logits / temperature,
+        logits=scaling.apply(logits),
         labels=None if unknown else labels,
         label_names=data.label_names,
         problem=data.problem,
@@ -59,23 +60,23 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     main, data = trainer.is_world_process_zero(), loaded.data
     facts = protocols.describe(job, loaded)
     # A temperature that is to be fitted takes the place of one that the model brings along.
-    unfolded = 1.0 if facts else temperature_left(loaded.model.config)
-    if unfolded != 1 and main:
-        say(f"The temperature {unfolded:.4g} that the model's config.json keeps is applied.")
+    unfolded = NONE if facts else scaling_left(loaded.model.config)
+    if not unfolded.changes_nothing and main:
+        say(f"The {unfolded.told} that the model's config.json keeps is applied.")
     state = whole_state(trainer) if job.training.do_train else None
     if main and job.training.do_train:
         folder.save_model(lambda path: _save(trainer, path, state=state))
     timings: dict[str, Any] = {}
 
-    def predicted(name: str, prefix: str, temperature: float = unfolded) -> Predictions:
+    def predicted(name: str, prefix: str, scaling: Scaling = unfolded) -> Predictions:
         output = last and last.again(trainer, name, prefix)
         output = output or trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
         wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
         timings.update({key: value for key, value in (output.metrics or {}).items() if key.endswith(wanted)})
-        return predictions_of(output, data, loaded.known.get(name), temperature)
+        return predictions_of(output, data, loaded.known.get(name), scaling)
 
     judged = {split.prefix: split for split in judged_splits(job, data)}
-    apart = predicted(protocols.SPLIT, protocols.SPLIT, 1.0) if protocols.SPLIT in loaded.splits else None
+    apart = predicted(protocols.SPLIT, protocols.SPLIT, NONE) if protocols.SPLIT in loaded.splits else None
     before = {prefix: predicted(split.name, prefix) for prefix, split in judged.items()}
     unlabelled = {name: predicted(name, name) for name in data.test if name not in {s.name for s in judged.values()}}
     # What is of no class; told from the first rows that are judged.
@@ -85,7 +86,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         batch = _some_inputs(
             trainer, next(iter(loaded.splits.values()))
         )  # by every process: loaders wait for each other
-        calibration = protocols.fit(facts, before["eval"] if apart is None else apart, quiet=not main)
+        calibration = protocols.fit(facts, before["eval"] if apart is None else apart, job.run.calibrator, not main)
     if not main:
         return
     after = {prefix: p if calibration is None else calibration.apply(p) for prefix, p in before.items()}
@@ -93,7 +94,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         times = {
             key: value for key, value in timings.items() if key.startswith(tuple(f"{prefix}_" for prefix in judged))
         }
-        if calibration is not None or unfolded != 1:  # what the network itself lost
+        if calibration is not None or not unfolded.changes_nothing:  # what the network itself lost
             times = {key.replace("_loss", "_uncalibrated_loss"): value for key, value in times.items()}
         title, ranked = f"{job.title}: {next(iter(judged.values())).source}", None
         if calibration is not None:
@@ -110,6 +111,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             bins=job.run.bins,
             resamples=job.run.bootstrap,
             uncalibrated=before if calibration is not None else None,
+            same_answers=calibration is None or calibration.chosen.name != VECTOR,
             ranked={} if ranked is None else {"eval": ranked},
             timings=times,
             title=title,

@@ -12,7 +12,9 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import IntervalStrategy
 
 from logitmix_hf.errors import UserError, check_number, pick, say
+from logitmix_hf.evaluation.chosen import CALIBRATORS
 from logitmix_hf.evaluation.directions import better
+from logitmix_hf.evaluation.scaling import TEMPERATURE
 from logitmix_hf.flags import flag, repeated
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
@@ -69,6 +71,11 @@ class RunSettings:
         "calibration", None, "halves: or each half of the judged rows is judged by a temperature of the other half"
     )
     calibrate_on_eval: bool = flag("calibration", False, "or on the very rows that it is judged on; results say so")
+    calibrator: str = flag(
+        "calibration",
+        "temperature",
+        "temperature, vector (a scale and a shift for each class), or auto: the lower cross-validated NLL on these rows",
+    )
     fold: bool = flag("calibration", True, "temperature into the last layer's weights; false: config.json alone")
 
     def __post_init__(self) -> None:
@@ -80,10 +87,21 @@ class RunSettings:
             check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True)
         if self.protocol is not None:
             pick({"halves": ""}, self.protocol, "protocol")
+        pick(CALIBRATORS, self.calibrator, "calibrator")
+        if self.calibrator != TEMPERATURE and not self._given and self._needs_rows:
+            raise UserError(
+                f"--calibrator {self.calibrator} needs rows to be fitted on: give --calibration_split, --calibration_file,"
+                " --protocol halves or --calibrate_on_eval."
+            )
         if len(self._given) > 1:
             raise UserError(
                 f"--{' and --'.join(self._given)} were given, but a temperature is fitted on one set of rows: take one."
             )
+
+    @property
+    def _needs_rows(self) -> bool:
+        """Whether no flag means no calibration."""
+        return True
 
     @property
     def _given(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ from logitmix_hf.evaluation.recalibration import (
 )
 
 
-def drawn(rows: int, classes: int = 3, seed: int = 0, scale=1.0, shift=0.0) -> tuple[np.ndarray, np.ndarray]:
+def drawn(
+    rows: int, classes: int = 3, seed: int = 0, scale: Any = 1.0, shift: Any = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Labels drawn from softmax(z), and the logits (z - shift) * scale that a model might have said."""
     rng = np.random.default_rng(seed)
     z = rng.normal(size=(rows, classes)) * 2

@@ -20,7 +20,7 @@ from logitmix_hf.models.folding import (
     forget,
     keep_in_config,
     recorded,
-    temperature_left,
+    scaling_left,
     unfold,
 )
 from logitmix_hf.models.heads import find_heads
@@ -51,7 +51,7 @@ def test_folded_logits_are_divided_and_unfolding_gives_the_weights_back(name):
     assert logits(model, batch) == pytest.approx(before / 1.7, abs=1e-5)
     assert torch.equal(logits(model, batch).argmax(1), before.argmax(1))
     assert recorded(model.config) == {"temperature": 1.7, "folded": True}
-    assert temperature_left(model.config) == 1
+    assert scaling_left(model.config).temperature == 1
     assert unfold(model) == 1.7
     assert recorded(model.config) == {}
     changed = [key for key, value in model.state_dict().items() if not torch.equal(value, weights[key])]
@@ -108,7 +108,7 @@ def test_a_temperature_in_the_configuration_alone_is_replaced_and_one_in_the_wei
     model, batch = made("bert")
     before = logits(model, batch)
     keep_in_config(model.config, 3.0)
-    assert temperature_left(model.config) == 3
+    assert scaling_left(model.config).temperature == 3
     keep_in_config(model.config, 4.0)
     model.save_pretrained(tmp_path)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
@@ -117,7 +117,7 @@ def test_a_temperature_in_the_configuration_alone_is_replaced_and_one_in_the_wei
     fold(model, 2.0)  # fitted on logits as the model gives them
     assert recorded(model.config) == {"temperature": 2.0, "folded": True}
     keep_in_config(model.config, 1.5)
-    assert temperature_left(model.config) == 1.5
+    assert scaling_left(model.config).temperature == 1.5
     assert unfold(model) == 3.0
     assert torch.equal(logits(model, batch), before)
     with pytest.raises(UserError, match="nothing to undo"):
@@ -191,7 +191,7 @@ def test_where_it_cannot_be_folded_the_configuration_keeps_it_and_one_line_says_
     assert "config.json alone" in line
     assert "\n" not in line
     assert recorded(model.config) == {"temperature": 1.5, "folded": False, "rows": 7}
-    assert temperature_left(model.config) == 1.5
+    assert scaling_left(model.config).temperature == 1.5
     for key, value in model.state_dict().items():
         assert torch.equal(value, weights[key]), key
 

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, BartCon
 
 from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation.scaling import Scaling
 from logitmix_hf.serving import export_onnx, load_classifier, parity
 from logitmix_hf.serving.parity import largest_difference
 from logitmix_hf.vision.networks import build_network, image_processor
@@ -50,7 +51,7 @@ def exported(texts) -> Path:
 def test_texts_of_any_number_and_length_with_the_temperature_in_the_graph(texts, exported):
     """Tokenised by the tokenizer file alone, as a server without transformers would."""
     classifier = load_classifier(str(texts), device="cpu")
-    assert classifier.temperature == 2.5
+    assert classifier.scaling.temperature == 2.5
     session = onnxruntime.InferenceSession(exported / "model.onnx")
     tokenizer = Tokenizer.from_file(str(exported / "tokenizer.json"))
     assert tokenizer.truncation is None
@@ -124,7 +125,7 @@ def test_another_networks_file_is_not_let_pass(texts, exported, tmp_path):
 def test_a_temperature_that_is_five_per_cent_off_is_not_let_pass(texts, exported, share, passes):
     """Such a file differs by thousandths of a probability; float32 by ten-millionths."""
     classifier = load_classifier(str(texts), device="cpu")
-    other = replace(classifier, temperature=share * classifier.temperature)
+    other = replace(classifier, scaling=Scaling(share * classifier.scaling.temperature))
     if passes:
         assert largest_difference(other, exported / "model.onnx") < 1e-5
     else:

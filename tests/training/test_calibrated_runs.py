@@ -19,7 +19,7 @@ from visionrun import without_pictures
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_halves, fit_temperature, nll
-from logitmix_hf.models.folding import forget, keep_in_config, recorded, temperature_left, unfold
+from logitmix_hf.models.folding import forget, keep_in_config, recorded, scaling_left, unfold
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def test_fold_false_leaves_the_weights_and_keeps_the_temperature_in_the_configur
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     results = read(tmp_path / "out" / "eval_results.json")
     assert recorded(model.config)["folded"] is False
-    assert temperature_left(model.config) == results["temperature"]
+    assert scaling_left(model.config).temperature == results["temperature"]
     (checkpoint,) = (tmp_path / "out").glob("checkpoint-*")
     trained = AutoModelForSequenceClassification.from_pretrained(checkpoint)
     assert all(torch.equal(value, trained.state_dict()[name]) for name, value in model.state_dict().items())

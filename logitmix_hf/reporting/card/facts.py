@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,9 @@ from typing import Any
 from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
+from logitmix_hf.reporting.card.calibrated import before_and_after, fit
 from logitmix_hf.reporting.card.coverage import coverage_rows
+from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.card.ood import ood_rows
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.tables import markdown_block, markdown_code, markdown_table, markdown_text
@@ -21,9 +22,6 @@ Json = Mapping[str, Any]
 
 BUILTIN_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 """The Hub's name of the weights that ``--model builtin`` installs (the same file, byte for byte)."""
-
-TEMPERED = ("ece", "oe", "confidence_gap", "nll", "brier", "ece_mass", "ece_classwise", "true_calibration_error")
-"""What is shown before and after a temperature; eval_results.json has the others too."""
 
 FEW_ROWS = 200
 """Below this many rows the calibration measures of 15 bins are mostly chance: about 13 rows a bin."""
@@ -102,13 +100,21 @@ class Facts:
     @property
     def divisor(self) -> float | None:
         """The temperature that was fitted, None where none was."""
+        if self.vector:
+            return None
         return finite(self.results.get("temperature", self.temperature.get("temperature")))
+
+    @property
+    def vector(self) -> bool:
+        """Whether a vector scaling was fitted in its place."""
+        return "scale" in (self.results.get("calibration") or self.temperature)
 
     @property
     def folded(self) -> bool | None:
         """Whether the weights hold the temperature (True) or the configuration alone does (False); None: neither does,
         because no model was saved. Where they do not, whoever loads the model divides the logits by it."""
-        return bool(self.temperature.get("folded", True)) if self.temperature.get("temperature") else None
+        known = self.temperature.get("temperature") or "scale" in self.temperature
+        return bool(self.temperature.get("folded", True)) if known else None
 
     @property
     def base_id(self) -> str | None:
@@ -213,26 +219,14 @@ class Facts:
             "energy": self.emissions,
             # the temperature
             "divisor": self.divisor,
+            "vector": self.vector,
             "folded": self.folded,
-            "divide": self.divisor is not None and problem != REGRESSION and not self.folded,
-            "fit": self.fit(),
-            "before_and_after": self.before_and_after(),
+            "divide": problem != REGRESSION
+            and (self.folded is False if self.vector else self.divisor is not None and not self.folded),
+            "fit": fit(self),
+            "before_and_after": before_and_after(self),
             "tempered_picture": self.tempered_picture,
         }  # fmt: skip
-
-    def fit(self) -> dict[str, Any]:
-        """How the temperature was fitted, as far as it is known."""
-        found = {**self.temperature, **(self.results.get("calibration") or {})}
-        ends = pair(found.get("interval"))
-        return {
-            "split": str(found.get("split") or ""),
-            "rows": count(found.get("rows")),
-            "protocol": found.get("protocol"),
-            "bound": found.get("bound"),
-            "interval": ends,
-            "holds_1": ends is not None and ends[0] <= 1 <= ends[1],
-            "temperatures": pair(found.get("temperatures")),
-        }
 
     def score_rows(self, with_intervals: bool) -> list[tuple[str, ...]]:
         """Split, rows, score, value, and the interval where any score has one."""
@@ -252,22 +246,6 @@ class Facts:
         """Split, and the line about classes that are never answered there."""
         lines = {prefix: never_predicted(predictions) for prefix, predictions in self.predictions.items()}
         return [(self.judged_on(prefix), line) for prefix, line in lines.items() if line]
-
-    def before_and_after(self) -> list[tuple[str, ...]]:
-        """Split, score, and its value before and after the temperature, each with its interval."""
-        rows = []
-        for prefix in self.splits:
-            sides = (f"{prefix}_uncalibrated", prefix)
-            for metric in TEMPERED:
-                values = {key: finite(self.results.get(f"{key}_{metric}")) for key in sides}
-                cells = [
-                    f"{number(value)} {bracketed(self.interval(key, metric))}".strip()
-                    for key, value in values.items()
-                    if value is not None
-                ]
-                if len(cells) == 2:
-                    rows.append((markdown_text(self.judged_on(prefix)), SCORE_NAMES[metric], *cells))
-        return rows
 
     def coverage(self) -> list[tuple[str, ...]]:
         """Split, share asked for, threshold, share reached and accuracy."""
@@ -343,32 +321,6 @@ def shown_rows(rows: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name, value in rows.items()
         if value not in (None, "")
     ]
-
-
-def finite(value: Any) -> float | None:
-    """A number as Python's float, numpy's too; None for what is missing, NaN or infinite."""
-    return None if value is None or not math.isfinite(float(value)) else float(value)
-
-
-def pair(value: Any) -> tuple[float, float] | None:
-    """Two finite numbers, or None."""
-    ends = [finite(end) for end in value] if isinstance(value, (list, tuple)) else []
-    return (ends[0], ends[1]) if len(ends) == 2 and None not in ends else None  # type: ignore[return-value]
-
-
-def count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
-
-
-def number(value: float) -> str:
-    """A score as tables show it; what rounds to 0 has no sign."""
-    text = f"{value:.4f}"
-    return text.lstrip("-") if float(text) == 0 else text
-
-
-def bracketed(interval: tuple[float, float] | None) -> str:
-    """An interval as tables show it."""
-    return "" if interval is None else f"[{number(interval[0])}, {number(interval[1])}]"
 
 
 def is_hub_id(name: str) -> bool:

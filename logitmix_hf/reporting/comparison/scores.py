@@ -116,7 +116,7 @@ def _scored(member: Member, metrics: Sequence[str], options: Options) -> Scored:
     for ending, predictions in sides:
         values |= {f"{key}{ending}": value for key, value in _finite(review(predictions, names, options.bins))}
         intervals |= _intervals(member, tempered, predictions, ending, names, options)
-    if tempered is not None:
+    if tempered is not None and tempered.value is not None:
         values["temperature"] = tempered.value
     values |= dict(_finite(member_scores(member.predictions)))
     values |= last_evaluations(member.run.history, member.prefix, names, options.last)

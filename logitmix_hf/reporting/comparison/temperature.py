@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, Predictions, fit_halves
+from logitmix_hf.evaluation.scaling import Scaling, fitted_scaling
 from logitmix_hf.evaluation.temperature import FEW
 from logitmix_hf.reporting.comparison.grouping import same_rows
-from logitmix_hf.reporting.comparison.runs import Run, finite
+from logitmix_hf.reporting.comparison.runs import Run
 
 OWN, HALVES = "own", "halves"
 _AT_BOUND = {
@@ -23,14 +25,14 @@ class Tempered:
     """One run on one split, before and after its temperature.
 
     Attributes:
-        value: T; by halves the mean of the two.
-        before, after: the same rows; their logits differ by the temperature alone.
+        value: T; by halves the mean of the two. None for a vector scaling in its place.
+        before, after: the same rows; their logits differ by the temperature, or the vector scaling, alone.
         source: ``OWN`` or ``HALVES``.
         fitted: in words, where T was fitted.
         caution: in words, why not to trust it, or empty.
     """
 
-    value: float
+    value: float | None
     before: Predictions
     after: Predictions
     source: str
@@ -47,8 +49,8 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
     """
     if predictions.problem == REGRESSION:
         return None
-    own = finite(run.results.get("temperature"))
-    if own is not None and own > 0:
+    own = _fitted(run)
+    if own is not None:
         return _own(run, predictions, own)
     if len(predictions) < 4:
         return None
@@ -60,7 +62,14 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
     return Tempered(fitted.value, predictions, after, HALVES, words, "; ".join(cautions))
 
 
-def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
+def _fitted(run: Run) -> Scaling | None:
+    try:
+        return fitted_scaling(run.results)
+    except UserError:  # numbers of another hand
+        return None
+
+
+def _own(run: Run, predictions: Predictions, scaling: Scaling) -> Tempered:
     recorded = run.results.get("calibration")
     calibration = recorded if isinstance(recorded, dict) else {}
     rows = calibration.get("rows")
@@ -77,5 +86,8 @@ def _own(run: Run, predictions: Predictions, value: float) -> Tempered:
     if run.fitted is not None and run.fitted.labels is not None and same_rows(run.fitted) == same_rows(predictions):
         before = run.fitted  # these very rows; by halves each was divided by the temperature of the other half
     else:
-        before = replace(predictions, logits=predictions.logits.astype(np.float64) * value)
+        before = replace(predictions, logits=scaling.undone().apply(predictions.logits.astype(np.float64)))
+    if scaling.scale is not None:
+        fitted = f"vector scaling, {fitted}"
+    value = scaling.temperature if scaling.scale is None else None
     return Tempered(value, before, predictions, OWN, fitted, "; ".join(cautions))

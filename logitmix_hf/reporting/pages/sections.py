@@ -162,7 +162,8 @@ def _run_card(run: Scored, options: Options) -> RunCard:
     pictures = {"as trained": confidence.reliability(run.side(False), options, f"{run.name} as trained")}
     line, caution = f"ECE {run.values['ece']:.3f}", ""
     if run.tempered is not None:
-        words = f"after T = {run.tempered.value:.2f}"
+        value = run.tempered.value
+        words = "after vector scaling" if value is None else f"after T = {value:.2f}"
         if run.tempered.source != OWN:
             words += ", by halves"
         pictures[words] = confidence.reliability(run.side(True), options, f"{run.name} {words}")

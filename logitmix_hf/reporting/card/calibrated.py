@@ -1,0 +1,49 @@
+"""What a card says of a temperature or a vector scaling: how it was fitted, and the scores before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
+from logitmix_hf.reporting.score_names import SCORE_NAMES
+from logitmix_hf.tables import markdown_text
+
+if TYPE_CHECKING:
+    from logitmix_hf.reporting.card.facts import Facts
+
+TEMPERED = ("ece", "oe", "confidence_gap", "nll", "brier", "ece_mass", "ece_classwise", "true_calibration_error")
+"""What is shown before and after a temperature; eval_results.json has the others too."""
+
+
+def fit(facts: Facts) -> dict[str, Any]:
+    """How it was fitted, as far as it is known."""
+    found = {**facts.temperature, **(facts.results.get("calibration") or {})}
+    ends = pair(found.get("interval"))
+    return {
+        "split": str(found.get("split") or ""),
+        "rows": count(found.get("rows")),
+        "protocol": found.get("protocol"),
+        "bound": found.get("bound"),
+        "interval": ends,
+        "holds_1": ends is not None and ends[0] <= 1 <= ends[1],
+        "temperatures": pair(found.get("temperatures")),
+        "nll": found.get("cross_validated_nll"),
+    }
+
+
+def before_and_after(facts: Facts) -> list[tuple[str, ...]]:
+    """Split, score, and its value before and after, each with its interval; the task's own scores where they may differ."""
+    rows = []
+    for prefix in facts.splits:
+        sides = (f"{prefix}_uncalibrated", prefix)
+        for metric in (*facts.data.get("metrics", ()), *TEMPERED):
+            values = {key: finite(facts.results.get(f"{key}_{metric}")) for key in sides}
+            cells = [
+                f"{number(value)} {bracketed(facts.interval(key, metric))}".strip()
+                for key, value in values.items()
+                if value is not None
+            ]
+            if len(cells) == 2:
+                title = SCORE_NAMES.get(metric, metric.replace("_", " "))
+                rows.append((markdown_text(facts.judged_on(prefix)), title, *cells))
+    return rows

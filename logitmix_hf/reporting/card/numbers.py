@@ -1,0 +1,32 @@
+"""Numbers of JSON files, which may be anything, and how tables show them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def finite(value: Any) -> float | None:
+    """A number as Python's float, numpy's too; None for what is missing, NaN or infinite."""
+    return None if value is None or not math.isfinite(float(value)) else float(value)
+
+
+def pair(value: Any) -> tuple[float, float] | None:
+    """Two finite numbers, or None."""
+    ends = [finite(end) for end in value] if isinstance(value, (list, tuple)) else []
+    return (ends[0], ends[1]) if len(ends) == 2 and None not in ends else None  # type: ignore[return-value]
+
+
+def count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def number(value: float) -> str:
+    """A score as tables show it; what rounds to 0 has no sign."""
+    text = f"{value:.4f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def bracketed(interval: tuple[float, float] | None) -> str:
+    """An interval as tables show it."""
+    return "" if interval is None else f"[{number(interval[0])}, {number(interval[1])}]"
