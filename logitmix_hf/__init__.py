@@ -9,6 +9,9 @@ from logitmix_hf.lazy import lazy_names
 if TYPE_CHECKING:
     from logitmix_hf.arguments import MixArguments
     from logitmix_hf.errors import UserError
+    from logitmix_hf.estimators.image import ImageClassifier
+    from logitmix_hf.estimators.run import Run, fine_tune
+    from logitmix_hf.estimators.text import TextClassifier
     from logitmix_hf.losses import LogitMixLoss
     from logitmix_hf.methods import METHODS
     from logitmix_hf.plan import MixPlan, blend, draw_plan
@@ -21,6 +24,9 @@ else:
         {
             "arguments": ["MixArguments"],
             "errors": ["UserError"],
+            "estimators.image": ["ImageClassifier"],
+            "estimators.run": ["Run", "fine_tune"],
+            "estimators.text": ["TextClassifier"],
             "losses": ["LogitMixLoss"],
             "methods": ["METHODS"],
             "plan": ["MixPlan", "blend", "draw_plan"],
@@ -33,15 +39,19 @@ else:
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
+    "ImageClassifier",
     "LogitMixLoss",
     "MixArguments",
     "MixPlan",
     "MixTrainer",
     "MixedForward",
+    "Run",
+    "TextClassifier",
     "TrainingDiverged",
     "UserError",
     "Where",
     "blend",
     "build_step",
     "draw_plan",
+    "fine_tune",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from logitmix_hf.config_file import with_config
 from logitmix_hf.errors import UserError, nearest, pick
 
 # What version 4 of transformers called things, and what to write now.
@@ -209,13 +210,16 @@ def recipes_folder() -> Path:
 
 
 def with_recipe(argv: Sequence[str]) -> list[str]:
-    """``argv`` with the flags of its ``--recipe`` put before the user's own, which override them.
+    """``argv`` with the flags of its ``--recipe`` put first, then those of its ``--config``, then the user's own: the later
+    ones override.
 
     Raises:
-        UserError: for a recipe that does not exist or is no JSON object of flags.
+        UserError: for a recipe that does not exist or is no JSON object of flags, and as
+            :func:`logitmix_hf.config_file.with_config`.
     """
-    name = recipe_named(argv)
-    return list(argv) if name is None else [*recipe_flags(name), *argv]
+    words = with_config(argv)
+    name = recipe_named(words)
+    return words if name is None else [*recipe_flags(name), *words]
 
 
 def recipe_named(argv: Sequence[str]) -> str | None:

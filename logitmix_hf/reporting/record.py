@@ -43,6 +43,7 @@ _PACKAGES = (
 
 MAY_DIFFER = (
     "output_dir",
+    "config",
     "resume",
     "keep_checkpoints",
     "resume_from_checkpoint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -133,7 +134,7 @@ class SaveOnSignal(TrainerCallback):
     """On SIGTERM or SIGINT: in training, finish the step, save a checkpoint and stop; elsewhere end at once.
 
     Use it as a context manager around the whole run and as a callback of the trainer. A second signal ends at once,
-    too, by raising :class:`Interrupted`.
+    too, by raising :class:`Interrupted`. In another thread than the main one, which gets no signals, it does nothing.
 
     Attributes:
         received: the signal's number, or None.
@@ -145,7 +146,8 @@ class SaveOnSignal(TrainerCallback):
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> SaveOnSignal:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        mine = threading.current_thread() is threading.main_thread()
+        for number in (signal.SIGTERM, signal.SIGINT) if mine else ():
             self._previous[number] = signal.signal(number, self._on_signal)
         return self
 

@@ -30,6 +30,7 @@ class RunSettings:
     recipe: str | None = flag(
         "run", None, "flags of a published row, by its name in recipes/ or the path of a JSON file"
     )
+    config: str | None = flag("run", None, "a YAML file of flags; those of the command line override it")
     resume: bool = flag("run", False, "go on from the last checkpoint in the output folder")
     overwrite: bool = flag("run", False, "replace the run that the output folder holds")
     keep_checkpoints: bool = flag(

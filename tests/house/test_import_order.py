@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 FLOORS = (
     ("redact",),
     ("errors",),
-    ("disk", "lock", "process", "tables", "lazy", "precision"),
+    ("disk", "lock", "process", "tables", "lazy", "precision", "config_file"),
     ("plan", "methods", "flags", "class_weights", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),
@@ -27,7 +27,7 @@ FLOORS = (
     ("reporting",),
     ("training", "serving"),
     ("commands",),
-    ("cli",),
+    ("cli", "estimators"),
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 # Modules that are named in a table and imported when they are asked for: the door, with what stands behind it.

@@ -22,6 +22,7 @@ from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.ood import check_ood_flags, read_oods
+from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.text import model as load
 from logitmix_hf.training.text.ood import check_texts, with_ood_texts
@@ -120,6 +121,8 @@ class TextJob(Job):
             }
         cut = {name: count for name, (_, count) in made.items() if count}
         self.tell(overview(data, sum(cut.values()), self.data.max_length))
+        nothing = Change("no", "--validation_share 0 leaves nothing to judge on")
+        changed = {} if data.judged or self.training.eval_strategy == "no" else {"eval_strategy": nothing}
         multiple = 8 if self.training.fp16 or self.training.bf16 else None
         return Loaded(
             data=data,
@@ -139,6 +142,7 @@ class TextJob(Job):
                 "max_length": self.data.max_length,
                 "cut": cut,
             },
+            changed=changed,
         )
 
     def read_data(self) -> TextData:

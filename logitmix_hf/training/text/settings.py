@@ -32,13 +32,15 @@ class TextDataSettings:
     regression: bool | None = flag(
         "data", None, "treat integer labels as values; false: real numbers as classes; default by the data"
     )
-    validation_share: float = flag("data", 0.1, "share of train to hold out where there is no validation data")
+    validation_share: float = flag(
+        "data", 0.1, "share of train to hold out where there is no validation data; 0: train on all, judge nothing"
+    )
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on the first rows only")
     max_length: int = flag("data", 128, "tokens a row is cut to", "--max_seq_length")
 
     def __post_init__(self) -> None:
-        check_number("validation_share", self.validation_share, low=0, high=0.9, open_low=True)
+        check_number("validation_share", self.validation_share, low=0, high=0.9)
         check_number("max_length", self.max_length, low=4)
 
     @property

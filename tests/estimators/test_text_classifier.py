@@ -1,0 +1,171 @@
+"""scikit-learn's own tools over a text classifier, and what it answers against the model that it saved."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.calibration import CalibrationDisplay
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
+from tinyrun import rows
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from logitmix_hf import TextClassifier, UserError
+
+FAST = {"max_steps": 6, "learning_rate": 3e-3, "max_length": 16, "use_cpu": True, "report_to": "none"}
+TABLE = rows(48, 0).to_pandas()
+TEXTS, LABELS = TABLE["text"], TABLE["stars"]
+
+
+def made(model: str, **changes) -> TextClassifier:
+    return TextClassifier(**{"model": model, "site": "layer.1", **FAST, **changes})
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_model) -> TextClassifier:
+    return made(tiny_model, method="logitmix", calibration_split=0.25).fit(TEXTS, LABELS)
+
+
+def test_probabilities_are_those_of_the_saved_model(fitted, tmp_path):
+    folder = fitted.save(tmp_path / "kept")
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokens = AutoTokenizer.from_pretrained(folder)(list(TEXTS), return_tensors="pt", padding=True)
+    with torch.inference_mode():
+        expected = model(**tokens).logits.softmax(-1).numpy()
+    assert [model.config.id2label[number] for number in range(2)] == list(fitted.classes_) == ["down", "up"]
+    assert fitted.predict_proba(TEXTS) == pytest.approx(expected, abs=1e-6)
+    assert (fitted.predict(TEXTS) == np.array(["down", "up"])[expected.argmax(1)]).all()
+    assert fitted.score(TEXTS, LABELS) == np.mean(fitted.predict(TEXTS) == LABELS)
+    again = TextClassifier.load(folder)
+    assert again.predict_proba(TEXTS) == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(UserError, match="not empty"):
+        fitted.save(folder)
+
+
+def test_the_order_of_rows_and_batches_changes_no_answer(fitted):
+    texts = [*TEXTS, "good " * 12, "a"]
+    backwards = fitted.predict_proba(texts[::-1])[::-1]
+    assert fitted.predict_proba(texts) == pytest.approx(backwards, abs=1e-6)
+
+
+def test_a_pickled_one_answers_alike(fitted):
+    assert (pickle.loads(pickle.dumps(fitted)).predict_proba(TEXTS) == fitted.predict_proba(TEXTS)).all()
+
+
+def test_every_row_is_trained_on_unless_some_are_asked_for(tiny_model, capfd):
+    whole = made(tiny_model).fit(TEXTS, LABELS)
+    assert "held out" not in capfd.readouterr().err and whole.scores_ == {}
+    some = made(tiny_model, validation_share=0.25).fit(TEXTS, LABELS)
+    assert some.scores_["eval_samples"] == 12
+    given = made(tiny_model).fit(TEXTS[:40], LABELS[:40], eval_set=(TEXTS[40:], LABELS[40:]))
+    assert given.scores_["eval_accuracy"] == np.mean(given.predict(TEXTS[40:]) == LABELS[40:])
+
+
+def test_clone_and_set_params(tiny_model):
+    one = made(tiny_model, method="mixup", alpha=0.3)
+    other = clone(one)
+    assert other.get_params() == one.get_params() and other.alpha == 0.3
+    assert other.set_params(alpha=1.0).alpha == 1.0 and one.alpha == 0.3
+    assert "alpha=0.3" in repr(one) and "seed" not in repr(one)
+
+
+def test_cross_validation_and_grid_search(tiny_model):
+    one = made(tiny_model, max_steps=2)
+    folds = cross_val_predict(one, list(TEXTS), LABELS, cv=2, method="predict_proba")
+    assert folds.shape == (48, 2) and folds.sum(1) == pytest.approx(1)
+    assert len(cross_val_score(one, TEXTS, LABELS, cv=2, scoring="neg_log_loss")) == 2
+    search = GridSearchCV(one, {"learning_rate": [1e-4, 1e-3]}, cv=2).fit(TEXTS, LABELS)
+    assert search.best_params_["learning_rate"] in (1e-4, 1e-3) and set(search.predict(TEXTS)) <= {"down", "up"}
+
+
+def test_calibration_display(fitted):
+    shown = CalibrationDisplay.from_estimator(fitted, TEXTS, LABELS, pos_label="up")
+    assert shown.y_prob == pytest.approx(fitted.predict_proba(TEXTS)[:, 1])
+
+
+@pytest.mark.parametrize("labels", [[9, 10, 11], [2.0, 0.0, 1.0], [True, False], ["b", "a", "c"], [-1, 1]])
+def test_labels_come_back_as_they_were_given(tiny_model, labels):
+    y = np.array(labels)[np.arange(48) % len(labels)]
+    one = made(tiny_model, max_steps=1).fit(TEXTS, y)
+    assert one.classes_.dtype == y.dtype and list(one.classes_) == sorted(labels)
+    assert set(one.predict(TEXTS)) <= set(labels)
+    best = one.classes_[one.predict_proba(TEXTS).argmax(1)]
+    assert (best == one.predict(TEXTS)).all()
+
+
+def test_the_column_of_a_class_is_its_own(tiny_model):
+    """Learnt well enough that a swapped column would show: '10' comes before '9' among words, after it among numbers."""
+    y = np.where(LABELS == "up", 10, 9)
+    one = made(tiny_model, max_steps=60).fit(TEXTS, y)
+    assert one.score(TEXTS, y) > 0.9 and np.mean((one.predict_proba(TEXTS)[:, 1] > 0.5) == (y == 10)) > 0.9
+
+
+def test_pairs_of_any_kind_are_the_same_pairs(tiny_model):
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    one = made(tiny_model).fit(pairs, LABELS)
+    expected = one.predict_proba(pairs)
+    frame = pd.DataFrame(pairs, columns=["premise", "hypothesis"])
+    assert (one.predict_proba(frame) == expected).all()
+    assert (one.predict_proba(frame.to_numpy()) == expected).all()
+    assert (one.predict_proba([list(pair) for pair in pairs]) == expected).all()
+
+
+def test_several_labels_a_row(tiny_model):
+    y = pd.DataFrame({word: TEXTS.str.contains(word).astype(int) for word in ("good", "bad", "film")})
+    one = made(tiny_model).fit(TEXTS, y)
+    assert list(one.classes_) == ["good", "bad", "film"]
+    assert one.predict(TEXTS).shape == one.predict_proba(TEXTS).shape == (48, 3)
+    assert set(np.unique(one.predict(TEXTS))) <= {0, 1}
+
+
+def test_it_fits_in_another_thread(tiny_model):
+    done: list[TextClassifier] = []
+    thread = threading.Thread(target=lambda: done.append(made(tiny_model, max_steps=1).fit(TEXTS, LABELS)))
+    thread.start()
+    thread.join()
+    assert len(done[0].predict(TEXTS[:3])) == 3
+
+
+def test_a_kept_run_is_a_run_folder(tiny_model, tmp_path):
+    one = made(tiny_model, output_dir=str(tmp_path / "run"), validation_share=0.25).fit(TEXTS, LABELS)
+    assert one.run_.record["status"] == "done" and len(one.run_.predictions()) == 12
+    with pytest.raises(UserError, match="--overwrite"):
+        one.fit(TEXTS, LABELS)
+
+
+MISTAKES = {
+    "metod": (lambda: TextClassifier(metod="mixup"), "Did you mean 'method'"),
+    "set": (lambda: TextClassifier().set_params(aplha=1), "Did you mean 'alpha'"),
+    "lengths": (lambda: TextClassifier().fit(TEXTS, LABELS[:3]), "48 rows and y 3"),
+    "none": (lambda: TextClassifier().fit([], []), "no rows"),
+    "one text": (lambda: TextClassifier().fit("abc", list("abc")), "give a list"),
+    "numbers": (lambda: TextClassifier().fit([1, 2], ["a", "b"]), "row 0 holds int"),
+    "a gap": (lambda: TextClassifier().fit(["a", None], ["a", "b"]), "no text in row 1"),
+    "nan": (lambda: TextClassifier().fit(["a", float("nan")], ["a", "b"]), "no text in row 1"),
+    "uneven pairs": (lambda: TextClassifier().fit([("a", "b"), ("a",)], [0, 1]), "row 1"),
+    "no label": (lambda: TextClassifier().fit(["a", "b"], ["x", None]), "no label in row 1"),
+    "kinds": (lambda: TextClassifier().fit(["a", "b"], np.array(["x", 1], object)), "cannot be sorted"),
+    "values": (lambda: TextClassifier().fit(["a", "b"], [0.5, 1.5]), "real numbers"),
+    "spaces": (lambda: TextClassifier().fit(["a", "b", "c"], ["x", " x", "y"]), "'x'"),
+    "columns": (lambda: TextClassifier().fit(["a", "b"], [[0, 2], [1, 0]]), "0 or 1"),
+    "unseen": (lambda: TextClassifier().fit(["a", "b"], [0, 1], eval_set=(["c"], [7])), r"7"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line(name):
+    call, said = MISTAKES[name]
+    with pytest.raises(UserError, match=said) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_predicted_before_fit():
+    with pytest.raises(NotFittedError):
+        TextClassifier().predict(["a"])
