@@ -68,7 +68,9 @@ def test_a_bad_file_is_one_line(name, tmp_path, capsys):
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     assert logitmix(["glue", "--config", str(path)]) == 2
     error = capsys.readouterr().err.strip().split("\n")
-    assert len(error) == 1 and error[0].startswith("error: ") and said in error[0]
+    assert len(error) == 1
+    assert error[0].startswith("error: ")
+    assert said in error[0]
 
 
 def test_a_recipe_may_stand_in_it(tmp_path):
@@ -77,6 +79,7 @@ def test_a_recipe_may_stand_in_it(tmp_path):
     from logitmix_hf.flags import with_recipe
 
     words = with_recipe(["--config", str(path)])
-    assert words[-3:] == ["--config_is=not here", "--config", str(path)] and "--recipe=paper" in words
+    assert words[-3:] == ["--config_is=not here", "--config", str(path)]
+    assert "--recipe=paper" in words
     with pytest.raises(UserError):
         with_config(["--config="])

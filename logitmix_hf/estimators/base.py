@@ -19,7 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from logitmix_hf.errors import UserError, listed, nearest
-from logitmix_hf.estimators.run import Run, fine_tune
+from logitmix_hf.estimators.run import fine_tune
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.serving.classifier import Classifier, load_classifier
 
@@ -46,6 +46,11 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
 
     modality: ClassVar[str]
     _defaults: ClassVar[dict[str, Any]]
+
+    verbose: bool
+    output_dir: str | None
+    disable_tqdm: bool | None
+    per_device_eval_batch_size: int
 
     @classmethod
     def _get_param_names(cls) -> list[str]:
@@ -144,9 +149,7 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
         return made
 
     @abstractmethod
-    def _write_rows(
-        self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None
-    ) -> dict[str, Any]:
+    def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
         """Write rows where the command reads them; the flags that name them."""
 
     @abstractmethod
@@ -195,7 +198,7 @@ def with_parameters(*kinds: Any) -> Any:
         own = {name: _default(each) for name, each in flags.items() if name not in (*_BY_DATA, *_BY_FIT)}
         cls._defaults = {"verbose": False, **own}
 
-        def __init__(self: RunEstimator, **parameters: Any) -> None:
+        def __init__(self: RunEstimator, **parameters: Any) -> None:  # noqa: N807
             self._check_names(parameters)
             for name, default in self._defaults.items():
                 setattr(self, name, parameters.get(name, default))
@@ -287,7 +290,11 @@ def _quiet(verbose: bool) -> Iterator[None]:
     import datasets
     from transformers.utils import logging
 
-    bars, level, of_data = logging.is_progress_bar_enabled(), logging.get_verbosity(), datasets.are_progress_bars_disabled()
+    bars, level, of_data = (
+        logging.is_progress_bar_enabled(),
+        logging.get_verbosity(),
+        datasets.are_progress_bars_disabled(),
+    )
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     datasets.disable_progress_bars()

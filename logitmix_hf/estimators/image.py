@@ -39,9 +39,7 @@ class ImageClassifier(RunEstimator):
 
     modality = IMAGE
 
-    def _write_rows(
-        self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None
-    ) -> dict[str, Any]:
+    def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
         from datasets import ClassLabel, Dataset, Features, Image
 
         if y.ndim == 2:

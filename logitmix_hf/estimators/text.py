@@ -38,9 +38,7 @@ class TextClassifier(RunEstimator):
 
     modality = TEXT
 
-    def _write_rows(
-        self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None
-    ) -> dict[str, Any]:
+    def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
         folder.mkdir(parents=True)
         flags: dict[str, Any] = {"label_column": "label", "regression": False if y.ndim == 1 else None}
         for flag, rows in (("train_file", (X, y)), ("validation_file", judged)):

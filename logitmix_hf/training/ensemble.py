@@ -22,7 +22,7 @@ from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
 from logitmix_hf.reporting.card import write_card
 from logitmix_hf.reporting.comparison.grouping import same_rows
-from logitmix_hf.reporting.comparison.runs import Run, read_run
+from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
 from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
@@ -43,7 +43,7 @@ class Joined:
         calibration: fitted on what all say together; None for a regression.
     """
 
-    runs: Sequence[Run]
+    runs: Sequence[ComparedRun]
     average: str
     splits: Mapping[str, tuple[str, Predictions]]
     calibration: protocols.Calibration | None
@@ -91,7 +91,7 @@ def join_runs(paths: Sequence[str], average: str = "logits") -> Joined:
     return Joined(runs, average, splits, _calibrated(runs, splits[prefixes[0]][1], prefixes[0], average))
 
 
-def _names(runs: Sequence[Run]) -> list[str]:
+def _names(runs: Sequence[ComparedRun]) -> list[str]:
     """The folder of each, with as much of its path as tells it from the others."""
     parts = [run.path.resolve().parts for run in runs]
     found = list[str]()
@@ -102,14 +102,14 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _read(path: str) -> Run:
+def _read(path: str) -> ComparedRun:
     try:
         return read_run(Path(path))
     except UserError as problem:
         raise UserError(f"{path!r} cannot be a member: {problem}") from None
 
 
-def _pooled(runs: Sequence[Run], prefix: str, average: str) -> Predictions:
+def _pooled(runs: Sequence[ComparedRun], prefix: str, average: str) -> Predictions:
     members = []
     for run in runs:
         judged = run.splits[prefix][1]
@@ -118,7 +118,7 @@ def _pooled(runs: Sequence[Run], prefix: str, average: str) -> Predictions:
     return _named(runs, members, average)
 
 
-def _named(runs: Sequence[Run], members: Sequence[Predictions], average: str) -> Predictions:
+def _named(runs: Sequence[ComparedRun], members: Sequence[Predictions], average: str) -> Predictions:
     """:func:`pool`, its complaints with the names of the runs."""
     try:
         return pool(members, average)
@@ -129,7 +129,7 @@ def _named(runs: Sequence[Run], members: Sequence[Predictions], average: str) ->
         raise UserError(text.replace("the first", names[0])) from None
 
 
-def _calibrated(runs: Sequence[Run], judged: Predictions, prefix: str, average: str) -> protocols.Calibration | None:
+def _calibrated(runs: Sequence[ComparedRun], judged: Predictions, prefix: str, average: str) -> protocols.Calibration | None:
     if judged.problem == REGRESSION:
         return None
     rows = [run.fitted for run in runs if run.fitted is not None and run.fitted.labels is not None]
@@ -284,7 +284,7 @@ def _join(joined: Joined) -> tuple[Any, Any, bool]:
     return model, processors[0], image
 
 
-def _as_before(model: Any, run: Run) -> None:
+def _as_before(model: Any, run: ComparedRun) -> None:
     """Let the weights say what the run's joined predictions say: without the temperature that it fitted, and with one that
     was kept beside the weights all along. One that was in the weights before the run stays there."""
     record, own, factor = recorded(model.config), fitted_scaling(run.results), NONE
@@ -309,7 +309,7 @@ def _pixel_scales(processors: Sequence[Any]) -> list[Any] | None:
     return None if all(scale == scales[0] for scale in scales) else scales
 
 
-def _check_inputs(first: Run, other: Run, one: Any, two: Any, image: bool) -> None:
+def _check_inputs(first: ComparedRun, other: ComparedRun, one: Any, two: Any, image: bool) -> None:
     """Require two members to see the same of an input."""
     if image:
         mine, theirs = one.to_dict(), two.to_dict()

@@ -22,7 +22,9 @@ def test_it_writes_what_the_command_writes(tiny_model, files, tmp_path, capsys):
     first = json.loads((tmp_path / "a" / "eval_results.json").read_text())
     same = [name for name in first if "runtime" not in name and "per_second" not in name]
     assert {name: run.scores[name] for name in same} == {name: first[name] for name in same}
-    assert run.folder == tmp_path / "b" and run.pushed is None and run.record["status"] == "done"
+    assert run.folder == tmp_path / "b"
+    assert run.pushed is None
+    assert run.record["status"] == "done"
     assert run.classifier.probabilities(["good film"]).sum() == pytest.approx(1)
     assert list(run.predictions().columns[:2]) == ["idx", "label"]
     with pytest.raises(UserError, match="validation"):
@@ -31,7 +33,8 @@ def test_it_writes_what_the_command_writes(tiny_model, files, tmp_path, capsys):
 
 def test_images(tmp_path):
     run = fine_tune(dataset="digits", model="digits", max_steps=3, use_cpu=True, output_dir=tmp_path / "run")
-    assert run.scores["eval_accuracy"] >= 0 and run.classifier.modality == "image"
+    assert run.scores["eval_accuracy"] >= 0
+    assert run.classifier.modality == "image"
 
 
 def test_a_mistake_is_an_exception_of_one_line(tmp_path):

@@ -36,7 +36,8 @@ def test_every_kind_of_image_is_the_same_image(fitted, tmp_path):
         encoded.append(file.getvalue())
     for images in (list(PIXELS[:8]), pictures, paths, list(map(str, paths)), encoded, PIXELS[:8, :, :, None]):
         assert (fitted.predict_proba(images) == expected).all()
-    assert list(fitted.classes_) == list(range(10)) and expected.sum(1) == pytest.approx(1)
+    assert list(fitted.classes_) == list(range(10))
+    assert expected.sum(1) == pytest.approx(1)
 
 
 def test_it_learns_and_is_loaded_again(fitted, tmp_path):
@@ -48,11 +49,12 @@ def test_it_learns_and_is_loaded_again(fitted, tmp_path):
 
 def test_out_of_fold(fitted):
     folds = cross_val_predict(clone(fitted).set_params(max_steps=2), PIXELS, LABELS, cv=2)
-    assert folds.shape == (120,) and set(folds) <= set(range(10))
+    assert folds.shape == (120,)
+    assert set(folds) <= set(range(10))
 
 
 @pytest.mark.parametrize(
-    "images, said",
+    ("images", "said"),
     [
         (PIXELS[:2] / 255, "must be uint8"),
         ([PIXELS[0], None], "row 1 is missing"),

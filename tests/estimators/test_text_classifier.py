@@ -60,7 +60,8 @@ def test_a_pickled_one_answers_alike(fitted):
 
 def test_every_row_is_trained_on_unless_some_are_asked_for(tiny_model, capfd):
     whole = made(tiny_model).fit(TEXTS, LABELS)
-    assert "held out" not in capfd.readouterr().err and whole.scores_ == {}
+    assert "held out" not in capfd.readouterr().err
+    assert whole.scores_ == {}
     some = made(tiny_model, validation_share=0.25).fit(TEXTS, LABELS)
     assert some.scores_["eval_samples"] == 12
     given = made(tiny_model).fit(TEXTS[:40], LABELS[:40], eval_set=(TEXTS[40:], LABELS[40:]))
@@ -70,18 +71,23 @@ def test_every_row_is_trained_on_unless_some_are_asked_for(tiny_model, capfd):
 def test_clone_and_set_params(tiny_model):
     one = made(tiny_model, method="mixup", alpha=0.3)
     other = clone(one)
-    assert other.get_params() == one.get_params() and other.alpha == 0.3
-    assert other.set_params(alpha=1.0).alpha == 1.0 and one.alpha == 0.3
-    assert "alpha=0.3" in repr(one) and "seed" not in repr(one)
+    assert other.get_params() == one.get_params()
+    assert other.alpha == 0.3
+    assert other.set_params(alpha=1.0).alpha == 1.0
+    assert one.alpha == 0.3
+    assert "alpha=0.3" in repr(one)
+    assert "seed" not in repr(one)
 
 
 def test_cross_validation_and_grid_search(tiny_model):
     one = made(tiny_model, max_steps=2)
     folds = cross_val_predict(one, list(TEXTS), LABELS, cv=2, method="predict_proba")
-    assert folds.shape == (48, 2) and folds.sum(1) == pytest.approx(1)
+    assert folds.shape == (48, 2)
+    assert folds.sum(1) == pytest.approx(1)
     assert len(cross_val_score(one, TEXTS, LABELS, cv=2, scoring="neg_log_loss")) == 2
     search = GridSearchCV(one, {"learning_rate": [1e-4, 1e-3]}, cv=2).fit(TEXTS, LABELS)
-    assert search.best_params_["learning_rate"] in (1e-4, 1e-3) and set(search.predict(TEXTS)) <= {"down", "up"}
+    assert search.best_params_["learning_rate"] in (1e-4, 1e-3)
+    assert set(search.predict(TEXTS)) <= {"down", "up"}
 
 
 def test_calibration_display(fitted):
@@ -93,7 +99,8 @@ def test_calibration_display(fitted):
 def test_labels_come_back_as_they_were_given(tiny_model, labels):
     y = np.array(labels)[np.arange(48) % len(labels)]
     one = made(tiny_model, max_steps=1).fit(TEXTS, y)
-    assert one.classes_.dtype == y.dtype and list(one.classes_) == sorted(labels)
+    assert one.classes_.dtype == y.dtype
+    assert list(one.classes_) == sorted(labels)
     assert set(one.predict(TEXTS)) <= set(labels)
     best = one.classes_[one.predict_proba(TEXTS).argmax(1)]
     assert (best == one.predict(TEXTS)).all()
@@ -103,7 +110,8 @@ def test_the_column_of_a_class_is_its_own(tiny_model):
     """Learnt well enough that a swapped column would show: '10' comes before '9' among words, after it among numbers."""
     y = np.where(LABELS == "up", 10, 9)
     one = made(tiny_model, max_steps=60).fit(TEXTS, y)
-    assert one.score(TEXTS, y) > 0.9 and np.mean((one.predict_proba(TEXTS)[:, 1] > 0.5) == (y == 10)) > 0.9
+    assert one.score(TEXTS, y) > 0.9
+    assert np.mean((one.predict_proba(TEXTS)[:, 1] > 0.5) == (y == 10)) > 0.9
 
 
 def test_pairs_of_any_kind_are_the_same_pairs(tiny_model):
@@ -134,7 +142,8 @@ def test_it_fits_in_another_thread(tiny_model):
 
 def test_a_kept_run_is_a_run_folder(tiny_model, tmp_path):
     one = made(tiny_model, output_dir=str(tmp_path / "run"), validation_share=0.25).fit(TEXTS, LABELS)
-    assert one.run_.record["status"] == "done" and len(one.run_.predictions()) == 12
+    assert one.run_.record["status"] == "done"
+    assert len(one.run_.predictions()) == 12
     with pytest.raises(UserError, match="--overwrite"):
         one.fit(TEXTS, LABELS)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from logitmix_hf.evaluation import Predictions
-from logitmix_hf.reporting.comparison.runs import Run
+from logitmix_hf.reporting.comparison.runs import ComparedRun
 from logitmix_hf.reporting.record import MAY_DIFFER
 
 SAME = (*MAY_DIFFER, "seed", "data_seed", "recipe", "use_cpu", "cache_dir", "memory_limit", "bins", "bootstrap")
@@ -24,7 +24,7 @@ SAME = (*MAY_DIFFER, "seed", "data_seed", "recipe", "use_cpu", "cache_dir", "mem
 class Member:
     """One run on one split."""
 
-    run: Run
+    run: ComparedRun
     prefix: str
     split: str
     predictions: Predictions
@@ -74,7 +74,7 @@ class JudgedTask:
         return len(self.members[0].predictions)
 
 
-def group(runs: Sequence[Run]) -> list[JudgedTask]:
+def group(runs: Sequence[ComparedRun]) -> list[JudgedTask]:
     """The tasks in the order in which the runs were given."""
     grouped: dict[tuple[str, ...], list[Member]] = {}
     for run in runs:
@@ -116,7 +116,7 @@ def variants(members: Sequence[Member]) -> list[Variant]:
     return [Variant(label, found) for label, found in zip(labels, grouped.values(), strict=True)]
 
 
-def _what_trains(run: Run) -> dict[str, Any]:
+def _what_trains(run: ComparedRun) -> dict[str, Any]:
     arguments = {
         name: value
         for name, value in run.record["arguments"].items()
@@ -125,11 +125,11 @@ def _what_trains(run: Run) -> dict[str, Any]:
     return {**arguments, "method": run.record["method"].get("name"), "base": _base(run)}
 
 
-def _base(run: Run) -> str:
+def _base(run: ComparedRun) -> str:
     return str(run.record["model"].get("base") or "").rstrip("/").rpartition("/")[2][:60]
 
 
-def _labels(runs: Sequence[Run]) -> list[str]:
+def _labels(runs: Sequence[ComparedRun]) -> list[str]:
     """Names that tell the runs apart: method and place, then the model, then arguments, then the folder."""
     names = [called(run.record) for run in runs]
     if len({_base(run) for run in runs}) > 1:

@@ -23,7 +23,7 @@ _TRACES = (RECORD, "eval_results.json", "trainer_state.json", "predictions", "mo
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class ComparedRun:
     """What one finished training left, checked.
 
     Attributes:
@@ -70,7 +70,7 @@ class FoundRuns:
         passed: paths that are no runs at all, such as a log beside the folders.
     """
 
-    runs: list[Run] = field(default_factory=list)
+    runs: list[ComparedRun] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
 
@@ -108,7 +108,7 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
     return found
 
 
-def read_run(path: Path) -> Run:
+def read_run(path: Path) -> ComparedRun:
     """One run, with every file that a report reads.
 
     Raises:
@@ -135,7 +135,7 @@ def read_run(path: Path) -> Run:
     history = [entry for entry in state.get("log_history", ()) if isinstance(entry, dict)]
     before = path / "predictions" / "calibration.parquet"
     fitted = Predictions.load(before) if before.exists() else None
-    run = Run(path.resolve().name, path, record, results, history, splits, intervals, fitted)
+    run = ComparedRun(path.resolve().name, path, record, results, history, splits, intervals, fitted)
     for prefix, (name, predictions) in splits.items():
         _agree(run, prefix, name, predictions)
     return run
@@ -151,7 +151,7 @@ def _predictions(path: Path, split: str, rows: int | None) -> Predictions:
     return predictions
 
 
-def _agree(run: Run, prefix: str, split: str, predictions: Predictions) -> None:
+def _agree(run: ComparedRun, prefix: str, split: str, predictions: Predictions) -> None:
     """A file of another run among these must not go unnoticed."""
     metric, value = run.metrics[0], evaluate_predictions(predictions, run.metrics)[run.metrics[0]]
     recorded = finite(run.results.get(f"{prefix}_{metric}"))

@@ -11,7 +11,7 @@ from logitmix_hf.evaluation import REGRESSION, Predictions, fit_halves
 from logitmix_hf.evaluation.scaling import Scaling, fitted_scaling
 from logitmix_hf.evaluation.temperature import FEW
 from logitmix_hf.reporting.comparison.grouping import same_rows
-from logitmix_hf.reporting.comparison.runs import Run
+from logitmix_hf.reporting.comparison.runs import ComparedRun
 
 OWN, HALVES = "own", "halves"
 _AT_BOUND = {
@@ -40,7 +40,7 @@ class Tempered:
     caution: str = ""
 
 
-def temper(run: Run, predictions: Predictions) -> Tempered | None:
+def temper(run: ComparedRun, predictions: Predictions) -> Tempered | None:
     """Both sides of a run's predictions: by its own temperature if it has one, else fitted by halves.
 
     Own: the file holds the logits after T; before it they are these times T, or what the run kept of the same rows. By
@@ -62,14 +62,14 @@ def temper(run: Run, predictions: Predictions) -> Tempered | None:
     return Tempered(fitted.value, predictions, after, HALVES, words, "; ".join(cautions))
 
 
-def _fitted(run: Run) -> Scaling | None:
+def _fitted(run: ComparedRun) -> Scaling | None:
     try:
         return fitted_scaling(run.results)
     except UserError:  # numbers of another hand
         return None
 
 
-def _own(run: Run, predictions: Predictions, scaling: Scaling) -> Tempered:
+def _own(run: ComparedRun, predictions: Predictions, scaling: Scaling) -> Tempered:
     recorded = run.results.get("calibration")
     calibration = recorded if isinstance(recorded, dict) else {}
     rows = calibration.get("rows")
