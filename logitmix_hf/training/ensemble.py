@@ -129,7 +129,9 @@ def _named(runs: Sequence[ComparedRun], members: Sequence[Predictions], average:
         raise UserError(text.replace("the first", names[0])) from None
 
 
-def _calibrated(runs: Sequence[ComparedRun], judged: Predictions, prefix: str, average: str) -> protocols.Calibration | None:
+def _calibrated(
+    runs: Sequence[ComparedRun], judged: Predictions, prefix: str, average: str
+) -> protocols.Calibration | None:
     if judged.problem == REGRESSION:
         return None
     rows = [run.fitted for run in runs if run.fitted is not None and run.fitted.labels is not None]
