@@ -10,7 +10,7 @@ from logitmix_hf.arguments import MixArguments
 from logitmix_hf.commands.train import run_command
 from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.training.settings import RunSettings, TrainSettings
-from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
+from logitmix_hf.training.text.settings import LEARNING_RATE, AdapterSettings, TextDataSettings, TextModelSettings
 
 if TYPE_CHECKING:
     from logitmix_hf.training.text.job import TextJob
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 def parse(argv: Sequence[str], prog: str = "logitmix glue") -> TextJob:
     """The flags as settings; see :class:`logitmix_hf.flags.FlagParser` for how mistakes end."""
-    kinds = [TextDataSettings, TextModelSettings, MixArguments, RunSettings, TrainSettings]
+    kinds = [TextDataSettings, TextModelSettings, MixArguments, RunSettings, TrainSettings, AdapterSettings]
     parser = FlagParser(kinds, prog=prog, description=__doc__)
-    settings = parser.parse(with_recipe(argv))
+    words = with_recipe(argv)
+    *settings, adapters = parser.parse(words)
+    if adapters.count:
+        *settings, adapters = parser.parse([f"--learning_rate={LEARNING_RATE}", *words])
     # Here, and not at the top: it takes as long as all before, which a misspelt flag need not wait for.
     from logitmix_hf.training.text.job import TextJob
 
-    job = TextJob(*settings, argv=[*prog.split(), *argv])
-    job.name_folder(job.model.model)
+    job = TextJob(*settings, argv=[*prog.split(), *argv], adapters=adapters)
+    job.name_folder(job.model.model, f"-lora{adapters.lora_members or ''}" if adapters.count else "")
     return job
 
 

@@ -41,6 +41,11 @@ class EnsembleConfig(PreTrainedConfig):
         self.pixel_scales = None if pixel_scales is None else [[list(part) for part in one] for one in pixel_scales]
         super().__init__(**kwargs)
 
+    @property
+    def size(self) -> int:
+        """How many classifiers answer together."""
+        return len(self.member_configs)
+
     def built(self) -> list[Any]:
         """The members' own configurations."""
         return [

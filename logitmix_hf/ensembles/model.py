@@ -65,17 +65,20 @@ class _Ensemble(PreTrainedModel):
         Returns:
             ``EnsembleOutput``, or a tuple.
         """
-        each = torch.stack(
-            [
-                logits_of(member(**_taken(member, self._seen(inputs, number)))).float()
-                for number, member in enumerate(self.members)
-            ],
-            1,
-        )
+        each = self._each(inputs)
         logits = ensemble(each, self.config.average, self.config.problem_type)
         loss = None if labels is None else self._loss(logits, labels)
-        output = EnsembleOutput(loss=loss, logits=logits, member_logits=each)  # type: ignore[arg-type]
+        several = each if each.shape[1] > 1 else None
+        output = EnsembleOutput(loss=loss, logits=logits, member_logits=several)  # type: ignore[arg-type]
         return output.to_tuple() if return_dict is False else output
+
+    def _each(self, inputs: dict[str, Any]) -> Tensor:
+        """(B, N, C) what every member says."""
+        said = [
+            logits_of(member(**_taken(member, self._seen(inputs, number)))).float()
+            for number, member in enumerate(self.members)
+        ]
+        return torch.stack(said, 1)
 
     def _seen(self, inputs: dict[str, Any], number: int) -> dict[str, Any]:
         """The inputs as this member was trained on them."""
@@ -94,6 +97,10 @@ class LogitmixEnsembleForSequenceClassification(_Ensemble):
 
     main_input_name = "input_ids"
     auto_class = AutoModelForSequenceClassification
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The first member's: all read one vocabulary."""
+        return self.ensemble_members[0].get_input_embeddings()
 
     def forward(
         self,
@@ -142,9 +149,9 @@ def check_single(config: Any, name: str) -> None:
     Raises:
         UserError: for an ensemble, the list of whose members would pass for the stages of a network.
     """
-    if getattr(config, "model_type", None) == EnsembleConfig.model_type:
+    if isinstance(config, EnsembleConfig):
         raise UserError(
-            f"{name} is an ensemble of {len(config.member_configs)} classifiers, which are trained each for itself: train its"
+            f"{name} is an ensemble of {config.size} classifiers, which are trained each for itself: train its"
             " members, and join them by logitmix ensemble."
         )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
+from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
 
 AVERAGES = {
@@ -156,6 +157,19 @@ def disagreement(pooled: Predictions) -> float | None:
     answers = pooled.members.argmax(2) if pooled.problem == SINGLE else pooled.members > 0
     pairs = itertools.combinations(range(answers.shape[1]), 2)
     return float(np.mean([(answers[:, one] != answers[:, two]).mean() for one, two in pairs]))
+
+
+def told_of_members(p: Predictions) -> list[str]:
+    """How differently the members behind a prediction answer, in a line; none without members, labels or classes."""
+    scores = member_scores(p)
+    shares = disagreement(p) if scores else None
+    return [] if shares is None else [difference(shares, scores["d_re"])]
+
+
+def difference(share: float, d_re: float | None) -> str:
+    """Disagreement and d_re in words."""
+    ratio = "not defined: no pair shares an error" if d_re is None else f"{d_re:.3f}"
+    return f"members answer differently on {share:.1%} of rows; d_re {ratio}"
 
 
 def without(pooled: Predictions, member: int, average: str) -> Predictions:

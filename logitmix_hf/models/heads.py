@@ -28,6 +28,8 @@ def find_heads(model: nn.Module, *, copies: bool = False) -> dict[str, nn.Module
             outlive a change of the adapter; else that which is in use.
     """
     network: Any = unwrap(model)
+    if (own := getattr(network, "own_heads", None)) is not None:
+        return own()
     if (together := getattr(network, "ensemble_members", None)) is not None:
         return {
             f"members.{number}.{name}": head

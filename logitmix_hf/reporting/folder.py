@@ -30,6 +30,8 @@ MODEL_FILES = (
     "model.safetensors.index.json",
     "adapter_config.json",
     "adapter_model.safetensors",
+    "adapters/*/adapter_config.json",
+    "adapters/*/adapter_model.safetensors",
 )
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -204,9 +206,12 @@ class RunFolder:
             # The record stays until the new one replaces it: stopped half way, the folder is still known as ours.
             if name != RECORD:
                 (self.path / name).unlink()
-        for name in ("predictions", ".eval_results"):
+        for place in (
+            *self.path.glob("adapters/*"),
+            *map(self.path.joinpath, ("adapters", "predictions", ".eval_results")),
+        ):
             with contextlib.suppress(OSError):
-                (self.path / name).rmdir()
+                place.rmdir()
         sync_folder(self.path)
 
     def remove_checkpoints(self) -> int:

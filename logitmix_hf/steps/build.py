@@ -8,9 +8,10 @@ from typing import Any
 from torch import nn
 
 from logitmix_hf.arguments import MixArguments
-from logitmix_hf.ensembles import check_single
+from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, check_single
 from logitmix_hf.methods import METHODS
 from logitmix_hf.models.unwrap import unwrap
+from logitmix_hf.steps.adapters import AdapterStep
 from logitmix_hf.steps.members import MemberStep
 from logitmix_hf.steps.mixed import MixedStep
 from logitmix_hf.steps.passes import modality_of
@@ -32,7 +33,7 @@ def build_step(
     """The training step of a method, for the trainer and for anybody's own loop.
 
     Args:
-        model: a classifier of texts or images, also wrapped (DDP, compiled, PEFT).
+        model: a classifier of texts or images, also wrapped (DDP, compiled, PEFT), or LoRA adapters over one network.
         mix: what to mix and how to weigh it; default LogitMix.
         processor: the tokenizer (mixer ``spans`` needs it) or the image processor (``puzzlemix`` reads its
             normalisation).
@@ -47,6 +48,10 @@ def build_step(
         >>> result.per_example.mean().backward(); step.release()  # doctest: +SKIP
     """
     base, mix = unwrap(model), mix or MixArguments()
-    check_single(getattr(base, "config", None), type(base).__name__)
+    several = isinstance(base, LogitmixAdaptersForSequenceClassification)
+    if not several:
+        check_single(getattr(base, "config", None), type(base).__name__)
     filled = mix.filled(modality_of(base, required=mix.mixes))
-    return STEPS[METHODS[filled.method].step](base, filled, processor, TaskLoss(filled, label_smoothing))
+    network = base.classifier if several else base
+    step = STEPS[METHODS[filled.method].step](network, filled, processor, TaskLoss(filled, label_smoothing))
+    return AdapterStep(base, step) if several else step

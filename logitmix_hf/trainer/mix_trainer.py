@@ -152,6 +152,15 @@ class MixTrainer(WholeEvaluation):
             self._step.release()
         return loss
 
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """As ``Trainer``; members that are trained beside each other are clipped each for itself. Their norm is that of all."""
+        members = getattr(unwrap(model), "member_parameters", list)()
+        if len(members) < 2:
+            return super()._clip_grad_norm(model)
+        self.accelerator.unscale_gradients()
+        norms = [nn.utils.clip_grad_norm_(one, self.args.max_grad_norm) for one in members]
+        return torch.stack(norms).norm()
+
     def remove_hooks(self) -> None:
         if self._step is not None:
             self._step.remove()

@@ -15,7 +15,7 @@ from logitmix_hf.ensembles import join_models
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.evaluation.members import member_scores
-from logitmix_hf.evaluation.pooling import disagreement, gains, pool, without
+from logitmix_hf.evaluation.pooling import difference, disagreement, gains, pool, without
 from logitmix_hf.evaluation.scaling import NONE, fitted_scaling
 from logitmix_hf.models.folding import fold, forget, recorded, scaling_left
 from logitmix_hf.models.pretrained import find_pretrained, load_config
@@ -191,8 +191,7 @@ def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
         parts.append(part)
     made = [f"gain over the mean of the members{how}: {', '.join(parts)}"]
     if facts["disagreement"] is not None:
-        ratio = "not defined: no pair shares an error" if facts["d_re"] is None else f"{facts['d_re']:.3f}"
-        made.append(f"members answer differently on {facts['disagreement']:.1%} of rows; d_re {ratio}")
+        made.append(difference(facts["disagreement"], facts["d_re"]))
     count = len(joined.runs)
     made.append(f"cost: {count} passes for each answer, {count} times the weights")
     loss = "mean square" if joined.calibration is None else "NLL at T"

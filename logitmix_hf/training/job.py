@@ -97,6 +97,10 @@ class Job(ABC):
     def before_training(self, trainer: Any, loaded: Loaded, folder: Path) -> None:  # noqa: B027
         """Called by the main process once the folder is claimed."""
 
+    def settle(self, trainer: Any, folder: Path | None) -> None:  # noqa: B027
+        """Called by every process once the weights are trained, before the model is judged and saved; ``folder`` is None for
+        those that write nothing."""
+
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:  # noqa: B027
         """Called with the predictions of each test split."""
 

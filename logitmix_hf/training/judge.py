@@ -13,8 +13,10 @@ import torch
 from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import say
-from logitmix_hf.evaluation import Predictions
+from logitmix_hf.evaluation import Predictions, review
+from logitmix_hf.evaluation.members import members_of
 from logitmix_hf.evaluation.never_predicted import never_predicted
+from logitmix_hf.evaluation.pooling import told_of_members
 from logitmix_hf.evaluation.scaling import NONE, VECTOR, Scaling
 from logitmix_hf.models.folding import scaling_left
 from logitmix_hf.reporting import hub
@@ -237,14 +239,28 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
         rows = [
             row(label, values, split)
             for split in judged
-            for label, values in protocols.table_rows(job, folder, results, split.prefix, metric)
+            for label, values in (
+                *protocols.table_rows(job, folder, results, split.prefix, metric),
+                *_member_rows(folder, split, metric, job.run.bins),
+            )
         ]
         say("", *results_table(rows).split("\n"), out=True)
         for split in judged:
             path = folder.predictions_path(split.name)
-            if path.is_file() and (line := never_predicted(Predictions.load(path))):
-                where = f"{split.source}: " if len(judged) > 1 else ""
-                say(where + line)
+            if not path.is_file():
+                continue
+            p, where = Predictions.load(path), f"{split.source}: " if len(judged) > 1 else ""
+            say(*(where + line for line in (*told_of_members(p), never_predicted(p)) if line))
         if lines := ood.ood_lines(results):
             say("", *lines, out=True)
     return 0 if target is None else push(folder, target)
+
+
+def _member_rows(folder: RunFolder, split: JudgedSplit, metric: str, bins: int) -> list[tuple[str, dict[str, Any]]]:
+    """Rows of the last table for the members of one model, each by itself, before any temperature."""
+    path = folder.predictions_path(split.name)
+    singles = members_of(Predictions.load(path)) if path.is_file() else []
+    return [
+        (f"member {number}", {f"{split.prefix}_{key}": value for key, value in review(one, (metric,), bins).items()})
+        for number, one in enumerate(singles)
+    ]

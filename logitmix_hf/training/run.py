@@ -135,6 +135,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
             with whole_weights(trainer.model):  # type: ignore[arg-type]
                 scale.put_into(trainer.model)  # type: ignore[arg-type]
             trainer.data_collator = loaded.collator  # type: ignore[assignment]
+        if training.do_train:
+            job.settle(trainer, folder.path if trainer.is_world_process_zero() else None)
         judge(trainer, folder, job, loaded, last if scale is None else None)
     except Exception as problem:
         if trainer.is_world_process_zero():

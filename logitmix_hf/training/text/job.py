@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import DataCollatorWithPadding
 
-from logitmix_hf.ensembles import check_single
+from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, check_single
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
+from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data
 from logitmix_hf.text.overview import overview
 from logitmix_hf.text.submission import write_submission
@@ -25,8 +26,9 @@ from logitmix_hf.training.ood import check_ood_flags, read_oods
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.text import model as load
+from logitmix_hf.training.text.adapters import check_adapters, record_of_adapters, settle, with_adapters
 from logitmix_hf.training.text.ood import check_texts, with_ood_texts
-from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
+from logitmix_hf.training.text.settings import AdapterSettings, TextDataSettings, TextModelSettings
 from logitmix_hf.training.text.shifted import shift_request, with_shifted_texts
 
 _KNOWN = ("idx", "posterior")
@@ -40,6 +42,7 @@ class TextJob(Job):
 
     data: TextDataSettings
     model: TextModelSettings
+    adapters: AdapterSettings = field(default_factory=AdapterSettings)
 
     @property
     def name(self) -> str:
@@ -50,11 +53,16 @@ class TextJob(Job):
 
     @property
     def label(self) -> str:
-        mix = self.mix.filled()
-        return mix.method + (f" {mix.site}" if mix.mixes and mix.mixer == "linear" else "")
+        mix, count = self.mix.filled(), self.adapters.count
+        site = f" {mix.site}" if mix.mixes and mix.mixer == "linear" else ""
+        return mix.method + site + ("" if not count else " LoRA" if count == 1 else f", {count} LoRA members")
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), **asdict(self.adapters)}
 
     def check(self) -> None:
         self.mix.filled(self.modality)
+        check_adapters(self.adapters, self.training)
         check_data(self.request)
         for place in read_shifts(self.run.shift).values():
             check_data(shift_request(place, self.request))
@@ -112,6 +120,11 @@ class TextJob(Job):
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
         if new := grow_embeddings(model, tokenizer):
             self.tell([f"The tokenizer has {new} more tokens than {self.model.model}, which gets embeddings for them."])
+        adapters: dict[str, Any] = {}
+        if self.adapters.count:
+            model = with_adapters(model, self.adapters, self._source, self.training.seed, has_head)
+            adapters = record_of_adapters(model)
+            self.tell(self._told_of(adapters["lora"]))
         self.check_calibration_rows(data)
         given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
         with self.training.main_process_first(desc="tokens"):
@@ -134,7 +147,8 @@ class TextJob(Job):
             has_head=has_head,
             model_record={
                 "revision": self.model.model_revision,
-                "layers": getattr(model.config, "num_hidden_layers", None),
+                "layers": getattr(config, "num_hidden_layers", None),
+                **adapters,
             },
             data_record={
                 "columns": data.columns,
@@ -144,6 +158,19 @@ class TextJob(Job):
             },
             changed=changed,
         )
+
+    def settle(self, trainer: Any, folder: Path | None) -> None:
+        model = unwrap(trainer.model)
+        if isinstance(model, LogitmixAdaptersForSequenceClassification) and model.count == 1:
+            settle(trainer, model, folder)
+
+    def _told_of(self, lora: dict[str, Any]) -> list[str]:
+        """What is trained, in words."""
+        count, trained = self.adapters.count, lora["parameters_trained"]
+        what = "a LoRA adapter" if count == 1 else f"{count} LoRA adapters beside each other over one network"
+        implied = "" if self.adapters.lora else " (--members implies --lora)"
+        layers = ", ".join(lora["target_modules"])
+        return [f"Training {what}{implied}: rank {lora['r']} at {layers}, {trained:,} weights with the heads'."]
 
     def read_data(self) -> TextData:
         """The raw rows that the flags mean."""

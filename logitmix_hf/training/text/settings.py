@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from logitmix_hf.errors import check_number
+from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.flags import flag
 from logitmix_hf.text.tasks import GLUE
 
@@ -59,3 +60,66 @@ class TextModelSettings:
     model_revision: str = flag("model", "main", "branch, tag or commit of a Hub model")
     tokenizer: str | None = flag("model", None, "another tokenizer than the model's", "--tokenizer_name")
     ignore_mismatched_sizes: bool = flag("model", False, "replace a head that does not fit the data's labels")
+
+
+RANK, DROPOUT = 8, 0.0
+LEARNING_RATE = 4e-4
+"""Of adapters, where no flag says another: Hu et al. 2022, table 9, take 4e-4 and 5e-4 for RoBERTa base on GLUE."""
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """LoRA adapters in the place of all weights, one or several beside each other."""
+
+    lora: bool = flag(
+        "lora", False, "train a LoRA adapter and the head, the network itself frozen (Hu et al. 2022; needs peft); the"
+        " learning rate is 4e-4 then, where none is given",
+    )  # fmt: skip
+    lora_members: int | None = flag(
+        "lora", None, "train this many adapters beside each other over one network, each by draws of its own, into one"
+        " classifier that averages them; implies --lora (in logitmix vision --members is another thing: subnetworks in one"
+        " network, MixMo)", "--members",
+    )  # fmt: skip
+    lora_r: int | None = flag("lora", None, f"rank of an adapter's matrices; default {RANK}")
+    lora_alpha: float | None = flag(
+        "lora", None, "their product is scaled by this over the rank; default twice the rank"
+    )
+    lora_dropout: float | None = flag("lora", None, f"dropout of an adapter's input; default {DROPOUT:g}")
+    lora_targets: str | None = flag(
+        "lora", None, "ends of the names of adapted layers, as query,value; default peft's own for the architecture, else"
+        " all linear layers",
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        for name, low in (("lora_members", 1), ("lora_r", 1)):
+            if getattr(self, name) is not None:
+                check_number("--members" if name == "lora_members" else name, getattr(self, name), low=low)
+        if self.lora_alpha is not None:
+            check_number("lora_alpha", self.lora_alpha, low=0, open_low=True)
+        if self.lora_dropout is not None:
+            check_number("lora_dropout", self.lora_dropout, low=0, high=0.99)
+        if self.count:
+            return
+        for name in ("lora_r", "lora_alpha", "lora_dropout", "lora_targets"):
+            if getattr(self, name) is not None:
+                raise UserError(
+                    f"--{name} {getattr(self, name)} is said of LoRA adapters, and none is trained: give --lora, or leave it"
+                    " out."
+                )
+
+    @property
+    def count(self) -> int:
+        """How many adapters are trained; 0 for none."""
+        return self.lora_members or int(self.lora)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What every adapter is made by."""
+        rank = RANK if self.lora_r is None else self.lora_r
+        targets = None if self.lora_targets is None else [one.strip() for one in self.lora_targets.split(",")]
+        return {
+            "rank": rank,
+            "alpha": 2 * rank if self.lora_alpha is None else self.lora_alpha,
+            "dropout": DROPOUT if self.lora_dropout is None else self.lora_dropout,
+            "targets": targets,
+        }
