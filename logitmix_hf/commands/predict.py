@@ -38,7 +38,9 @@ class PredictSettings:
     overwrite: bool = flag("output", False, "replace the output file")
     top_k: int | None = flag("output", None, "the k likeliest labels, each with its probability")
     abstain_below: float | None = flag("output", None, "no label where the probability is below this")
-    threshold: float | None = flag("output", None, "multi-label: say the labels above this probability; default 0.5")
+    threshold: float | None = flag(
+        "output", None, "labels above this probability, of several a row; default the model's, else 0.5"
+    )
     probabilities: bool = flag("output", False, "the probability of every label, each in a column of its own")
     keep: str | None = flag("output", None, "columns of the input that go into the output (id,text), or all")
 
@@ -96,6 +98,7 @@ def _predict(settings: PredictSettings) -> int:
         settings.abstain_below,
         settings.threshold,
         each=settings.probabilities,
+        thresholds=found.thresholds,
     )  # before the input: these mistakes need no file
     asked = settings.columns(found.modality)
     keep = tuple(name.strip() for name in (settings.keep or "").split(",") if name.strip())

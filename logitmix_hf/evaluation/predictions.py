@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +108,12 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.logits)
+
+    def some(self, rows: np.ndarray) -> Predictions:
+        """Of ``rows`` alone, (N,) bool or numbers, in their order."""
+        arrays = ("labels", "idx", "posterior", "members")
+        parts = {name: None if (whole := getattr(self, name)) is None else whole[rows] for name in arrays}
+        return replace(self, logits=self.logits[rows], **parts)
 
     @property
     def probabilities(self) -> np.ndarray:

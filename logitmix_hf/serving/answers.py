@@ -11,6 +11,7 @@ import numpy as np
 
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
+from logitmix_hf.evaluation.thresholds import Thresholds
 from logitmix_hf.serving.inputs import InputRow
 
 
@@ -24,6 +25,7 @@ class Answers:
     abstain_below: no label where the confidence is below: the probability of the likeliest class, or for multi-label
                    the least of all max(p, 1 - p), that of the least sure yes or no.
     threshold:     multi-label: probability above which a label is said.
+    thresholds:    of the labels, where the model has some: what is said without ``top_k`` and ``threshold``.
     files:         whether rows have a file's name.
     kept:          columns of the input that stand before the answer, with their kinds; one that is called like a column of
                    the answer is called ``input_NAME``.
@@ -41,6 +43,7 @@ class Answers:
     files: bool = False
     kept: Mapping[str, str] = field(default_factory=dict)
     each: bool = False
+    thresholds: Thresholds | None = None
 
     def __post_init__(self) -> None:
         given: dict[str, Any] = {"top_k": self.top_k, "abstain_below": self.abstain_below, "threshold": self.threshold}
@@ -102,6 +105,13 @@ class Answers:
     def _all_likely(self) -> bool:
         return self.problem == MULTI and self.top_k is None
 
+    @cached_property
+    def _limits(self) -> np.ndarray:
+        """(C,) what the probability of each of several labels must be above."""
+        if self.threshold is None and self.thresholds is not None:
+            return self.thresholds.of(self.label_names)
+        return np.full(len(self.label_names), 0.5 if self.threshold is None else self.threshold)
+
     @property
     def _places(self) -> int:
         return min(self.top_k or 1, len(self.label_names))
@@ -121,13 +131,17 @@ class Answers:
     def _answer(self, p: np.ndarray) -> dict[str, Any]:
         order = np.argsort(-p, kind="stable")
         if self._all_likely:
-            likely = [number for number in order if p[number] > (0.5 if self.threshold is None else self.threshold)]
+            limits = self._limits
+            likely = [number for number in order if p[number] > limits[number]]
             answer: dict[str, Any] = {
                 "labels": [self.label_names[number] for number in likely],
                 "probabilities": [float(p[number]) for number in likely],
             }
         else:
             answer = {}
+            if self.thresholds is not None and self.top_k is None:
+                said = int(self.thresholds.decide(p[None], self.label_names)[0])
+                order = np.array([said, *(number for number in order if number != said)])
             for place, number in enumerate(order[: self._places]):
                 answer[_nth("label", place)] = self.label_names[number]
                 answer[_nth("probability", place)] = float(p[number])

@@ -26,8 +26,9 @@ import logitmix_hf.ensembles  # noqa: F401  makes our networks and ensembles kno
 from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.evaluation.scaling import NONE, Scaling
+from logitmix_hf.evaluation.thresholds import Thresholds
 from logitmix_hf.modality import IMAGE, TEXT
-from logitmix_hf.models.folding import scaling_left
+from logitmix_hf.models.folding import recorded, scaling_left
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
 from logitmix_hf.reporting.folder import RECORD, RunFolder
@@ -48,6 +49,7 @@ class Classifier:
     problem:     SINGLE, MULTI or REGRESSION of :mod:`logitmix_hf.evaluation.predictions`.
     scaling:     what :meth:`logits` calibrates by. Nothing unless ``config.json`` has a temperature or a vector scaling
                  that was not folded into the weights.
+    thresholds:  where yes begins, as ``config.json`` has it; None: at a half, and of classes the likeliest.
     columns:     the text columns that a run was trained on; () where that is not known.
     max_length:  tokens that a text is cut to.
     max_pixels:  a larger image is not decoded.
@@ -63,6 +65,7 @@ class Classifier:
     columns: tuple[str, ...] = ()
     max_length: int = UNLIMITED
     max_pixels: int = 100_000_000
+    thresholds: Thresholds | None = None
 
     def logits(self, inputs: Sequence[Any], calibrated: bool = True) -> np.ndarray:
         """(B, C) float32 logits of one batch, in its order.
@@ -116,6 +119,7 @@ class FoundClassifier:
     scaling: Scaling
     columns: tuple[str, ...]
     trained: Mapping[str, Any]
+    thresholds: Thresholds | None = None
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -152,6 +156,7 @@ class FoundClassifier:
             self.scaling,
             self.columns,
             length,
+            thresholds=self.thresholds,
         )
 
 
@@ -162,16 +167,18 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
     modality, record = _modality(name, config), _record(Path(source.path))
     columns = record.get("data", {}).get("columns") or () if modality == TEXT else ()
     problem = _problem(name, config)
+    names = () if problem == REGRESSION else _label_names(config)
     return FoundClassifier(
         name,
         source,
         config,
         modality,
         problem,
-        () if problem == REGRESSION else _label_names(config),
+        names,
         scaling_left(config),
         tuple(columns),
         record.get("arguments") or {},
+        Thresholds.read(recorded(config).get("decision"), names),
     )
 
 

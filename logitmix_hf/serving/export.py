@@ -174,6 +174,8 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
         facts["temperature_in_graph"] = repr(whole.temperature)
     else:
         facts["vector_scaling_in_graph"] = json.dumps(whole.record())
+    if classifier.thresholds is not None:
+        facts["thresholds"] = json.dumps(classifier.thresholds.record(), ensure_ascii=False)
     if classifier.modality == TEXT:
         facts["max_length"] = str(classifier.max_length)
         facts["pad_token_id"] = str(classifier.processor.pad_token_id or 0)

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION, HalfTemperatures, Predictions, Temperature
-from logitmix_hf.evaluation.chosen import Chosen, fit_calibrator
+from logitmix_hf.evaluation.chosen import Chosen, HalfVectors, fit_calibrator
 from logitmix_hf.evaluation.recalibration import compare_methods
 from logitmix_hf.evaluation.scaling import TEMPERATURE, VECTOR, Scaling, fitted_scaling
 from logitmix_hf.models.folding import fold, keep_in_config
@@ -59,6 +61,12 @@ class Calibration:
         """By halves the fitted rows under the one temperature that goes into the model: rows that were divided by
         different ones cannot be put in order of confidence. Else None."""
         return replace(self.fitted, logits=self.scaling.apply(self.fitted.logits)) if self.chosen.halves else None
+
+    @property
+    def half(self) -> np.ndarray | None:
+        """By halves which of the fitted rows are in the second one, (N,) bool; else None."""
+        found = self.chosen.fitted
+        return found.half if isinstance(found, HalfTemperatures | HalfVectors) else None
 
     def results(self) -> dict[str, Any]:
         """The entries ``temperature`` (of one) and ``calibration`` of ``eval_results.json``."""
@@ -162,11 +170,15 @@ def fit(facts: Mapping[str, Any], rows: Predictions, calibrator: str = TEMPERATU
     return Calibration(chosen, rows, facts)
 
 
-def put_into(model: Any, calibration: Calibration, *, folded: bool, batch: Mapping[str, Any] | None = None) -> None:
-    """The calibration into the model's last layer and configuration, or with ``folded`` false only into the latter."""
+def put_into(
+    model: Any, calibration: Calibration, *, folded: bool, batch: Mapping[str, Any] | None = None, **more: Any
+) -> None:
+    """The calibration into the model's last layer and configuration, or with ``folded`` false only into the latter; ``more``:
+    what stands there beside it."""
+    facts = {**calibration.facts, **more}
     if not folded:
-        keep_in_config(getattr(model, "config", None), calibration.scaling, **calibration.facts)
-    elif line := fold(model, calibration.scaling, batch, **calibration.facts):
+        keep_in_config(getattr(model, "config", None), calibration.scaling, **facts)
+    elif line := fold(model, calibration.scaling, batch, **facts):
         say(line)
 
 

@@ -28,7 +28,7 @@ from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
-from logitmix_hf.training import ood
+from logitmix_hf.training import decisions, ood
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.last_evaluation import LastEvaluation
@@ -83,7 +83,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     unlabelled = {name: predicted(name, name) for name in data.test if name not in {s.name for s in judged.values()}}
     # What is of no class; told from the first rows that are judged.
     strangers = {name: p for name, p in unlabelled.items() if name.startswith(ood.PREFIX)}
-    calibration, batch = None, {}
+    calibration, deciding, batch = None, None, {}
     if facts:
         batch = _some_inputs(
             trainer, next(iter(loaded.splits.values()))
@@ -91,6 +91,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         calibration = protocols.fit(facts, before["eval"] if apart is None else apart, job.run.calibrator, not main)
     if not main:
         return
+    if calibration is not None:
+        deciding = decisions.fit(job.run, calibration)
     after = {prefix: p if calibration is None else calibration.apply(p) for prefix, p in before.items()}
     if judged:
         times = {
@@ -101,6 +103,9 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         title, ranked = f"{job.title}: {next(iter(judged.values())).source}", None
         if calibration is not None:
             times |= calibration.results()
+            if deciding is not None:
+                times |= (told := deciding.results(after))
+                say(decisions.line(told["decision"], next(iter(judged))))
             ranked = calibration.ranked()
             strangers = {name: calibration.apply(p) for name, p in strangers.items()}
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
@@ -133,7 +138,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         if state is not None:  # this process holds a part of it
             model = plain_copy(model, state)
             batch = {name: value.cpu() for name, value in batch.items()}
-        protocols.put_into(model, calibration, folded=job.run.fold, batch=batch)
+        more = {} if deciding is None else {"decision": deciding.thresholds.record()}
+        protocols.put_into(model, calibration, folded=job.run.fold, batch=batch, **more)
         folder.save_model(lambda path: _save(trainer, path, model))
 
 

@@ -33,6 +33,7 @@ from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal, check_che
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
+from logitmix_hf.training.decisions import check_thresholds
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, judged_splits, predictions_of, record_of
 from logitmix_hf.training.last_evaluation import LastEvaluation
@@ -89,6 +90,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     _check_batches(job, loaded)
     _check_best_score(job, data)
     protocols.check_rows(job, data)
+    check_thresholds(job.run, data)
     check_ood_data(job.run.ood, data, judged_splits(job, data))
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be

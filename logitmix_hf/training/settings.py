@@ -15,6 +15,7 @@ from logitmix_hf.errors import UserError, check_number, pick, say
 from logitmix_hf.evaluation.chosen import CALIBRATORS
 from logitmix_hf.evaluation.directions import better
 from logitmix_hf.evaluation.scaling import TEMPERATURE
+from logitmix_hf.evaluation.thresholds import GOALS, read_cost
 from logitmix_hf.flags import flag, repeated
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
@@ -77,6 +78,17 @@ class RunSettings:
         "temperature",
         "temperature, vector (a scale and a shift for each class), or auto: the lower cross-validated NLL on these rows",
     )
+    thresholds: str | None = flag(
+        "calibration",
+        None,
+        "label, macro or micro: thresholds with the highest F1 on the same rows (of each label, or one for all)",
+    )
+    cost: str | None = flag(
+        "calibration", None, "FN=5,FP=1: or thresholds with the lowest cost of misses and false alarms"
+    )
+    positive_label: str | None = flag(
+        "calibration", None, "of two classes the one that has the threshold; default the second"
+    )
     fold: bool = flag("calibration", True, "temperature into the last layer's weights; false: config.json alone")
 
     def __post_init__(self) -> None:
@@ -89,15 +101,38 @@ class RunSettings:
         if self.protocol is not None:
             pick({"halves": ""}, self.protocol, "protocol")
         pick(CALIBRATORS, self.calibrator, "calibrator")
-        if self.calibrator != TEMPERATURE and not self._given and self._needs_rows:
-            raise UserError(
-                f"--calibrator {self.calibrator} needs rows to be fitted on: give --calibration_split, --calibration_file,"
-                " --protocol halves or --calibrate_on_eval."
-            )
+        self._check_decisions()
+        asked = {"thresholds": self.thresholds, "cost": self.cost}
+        asked["calibrator"] = None if self.calibrator == TEMPERATURE else self.calibrator
+        for name, value in asked.items():
+            if value is not None and not self._given and self._needs_rows:
+                raise UserError(
+                    f"--{name} {value} needs rows to be fitted on: give --calibration_split, --calibration_file,"
+                    " --protocol halves or --calibrate_on_eval."
+                )
         if len(self._given) > 1:
             raise UserError(
                 f"--{' and --'.join(self._given)} were given, but a temperature is fitted on one set of rows: take one."
             )
+
+    def _check_decisions(self) -> None:
+        if self.thresholds is not None:
+            pick(GOALS, self.thresholds, "goal of --thresholds")
+        if self.cost is not None:
+            read_cost(self.cost)
+            if self.thresholds is not None:
+                raise UserError(
+                    f"--thresholds {self.thresholds} and --cost {self.cost} choose by two things: take one."
+                )
+        if self.positive_label is not None and not self.decides:
+            raise UserError(
+                f"--positive_label {self.positive_label} has no threshold: add --thresholds label or --cost."
+            )
+
+    @property
+    def decides(self) -> bool:
+        """Whether thresholds are asked for."""
+        return self.thresholds is not None or self.cost is not None
 
     @property
     def _needs_rows(self) -> bool:

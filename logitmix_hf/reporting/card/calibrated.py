@@ -47,3 +47,23 @@ def before_and_after(facts: Facts) -> list[tuple[str, ...]]:
                 title = SCORE_NAMES.get(metric, metric.replace("_", " "))
                 rows.append((markdown_text(facts.judged_on(prefix)), title, *cells))
     return rows
+
+
+DECIDED = {"accuracy": "Accuracy", "f1_micro": "F1, micro", "f1_macro": "F1, macro", "cost": "Cost of a row"}
+
+
+def decided(facts: Facts) -> dict[str, Any]:
+    """The thresholds by label, what they are to serve, and the scores of what is said without and with them."""
+    found = facts.results.get("decision") or {}
+    if not found.get("thresholds"):
+        return {}
+    rows = [
+        (markdown_text(facts.judged_on(prefix)), title, number(before[key]), number(after[key]))
+        for prefix in facts.splits
+        if prefix in found
+        for before, after in [(found[prefix]["before"], found[prefix]["after"])]
+        for key, title in DECIDED.items()
+        if key in after
+    ]
+    limits = [(markdown_text(name), f"{value:.4f}") for name, value in found["thresholds"].items()]
+    return {"goal": found.get("goal"), "cost": found.get("cost"), "limits": limits, "rows": rows}

@@ -11,7 +11,7 @@ from typing import Any
 from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.reporting.card.calibrated import before_and_after, fit
+from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit
 from logitmix_hf.reporting.card.coverage import coverage_rows
 from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.card.ood import ood_rows
@@ -226,6 +226,7 @@ class Facts:
             "fit": fit(self),
             "before_and_after": before_and_after(self),
             "tempered_picture": self.tempered_picture,
+            "decision": decided(self),
         }  # fmt: skip
 
     def score_rows(self, with_intervals: bool) -> list[tuple[str, ...]]:
