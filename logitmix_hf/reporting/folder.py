@@ -65,6 +65,8 @@ REPORT_FILES = (
     "trainer_state.json",
     "predictions/*.parquet",
     ".eval_results/*.yaml",
+    "corruptions.json",
+    "corruptions.png",
     "reliability.png",
     "training.png",
     "mix_preview.png",

@@ -80,6 +80,8 @@ MAY_DIFFER = (
     "calibrate_on_eval",
     "shift",
     "ood",
+    "corrupted",
+    "corruptions",
     "fold",
 )
 """Arguments that a resumed run may change, as patterns: they move no weight of the model."""

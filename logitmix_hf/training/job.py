@@ -36,6 +36,8 @@ class Loaded:
         known: what a split knows of its rows beside the labels (``idx``, ``posterior``), by its name.
         has_head: whether the model's head comes with weights, and is not new.
         model_record, data_record: what ``run.json`` says of them beyond what every run says.
+        corrupted: splits of corrupted images by corruption and severity, judged at the end; ``data_record`` has
+            "corrupted".
         changed: arguments of the training, by flag, that could not stay as they were asked.
     """
 
@@ -48,6 +50,7 @@ class Loaded:
     has_head: bool = False
     model_record: Mapping[str, Any] = field(default_factory=dict)
     data_record: Mapping[str, Any] = field(default_factory=dict)
+    corrupted: Mapping[tuple[str, int], Any] = field(default_factory=dict)
     changed: Mapping[str, Change] = field(default_factory=dict)
 
 

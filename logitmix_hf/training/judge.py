@@ -30,6 +30,7 @@ from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training import decisions, ood
 from logitmix_hf.training.card import write_last_card
+from logitmix_hf.training.corruption import CorruptionJudge, corruption_lines
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.push import push
@@ -89,6 +90,15 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             trainer, next(iter(loaded.splits.values()))
         )  # by every process: loaders wait for each other
         calibration = protocols.fit(facts, before["eval"] if apart is None else apart, job.run.calibrator, not main)
+    corruption = None
+    if loaded.corrupted:
+
+        def predict(split: Any, prefix: str) -> Predictions:
+            return predictions_of(trainer.predict(split, metric_key_prefix=prefix), data, scaling=unfolded)
+
+        facts_of = loaded.data_record["corrupted"]
+        corruption = CorruptionJudge(loaded.corrupted, predict, facts_of, job.run.bins)
+        corruption.run(None if calibration is None else calibration.apply)
     if not main:
         return
     if calibration is not None:
@@ -111,6 +121,10 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
         own = after[next(iter(judged))] if ranked is None else ranked
         times |= ood.judge_ood(own, next(iter(judged.values())).source, strangers)
+        if corruption is not None:
+            times |= corruption.results()
+            clean = next(one for one in judged.values() if one.source == corruption.facts["source"])
+            corruption.write(folder, after[clean.prefix], f"{job.title}: {corruption.facts['name']}")
         write_results(
             folder,
             {prefix: (split.name, after[prefix]) for prefix, split in judged.items()},
@@ -257,8 +271,9 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
                 continue
             p, where = Predictions.load(path), f"{split.source}: " if len(judged) > 1 else ""
             say(*(where + line for line in (*told_of_members(p), never_predicted(p)) if line))
-        if lines := ood.ood_lines(results):
-            say("", *lines, out=True)
+        for lines in (ood.ood_lines(results), corruption_lines(results)):
+            if lines:
+                say("", *lines, out=True)
     return 0 if target is None else push(folder, target)
 
 

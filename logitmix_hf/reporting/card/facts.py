@@ -12,6 +12,7 @@ from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit
+from logitmix_hf.reporting.card.corruptions import corruption_facts
 from logitmix_hf.reporting.card.coverage import coverage_rows
 from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.card.ood import ood_rows
@@ -213,6 +214,7 @@ class Facts:
             "bootstrap_seed": self.intervals.get("seed"),
             "picture": self.picture,
             "coverage": self.coverage(),
+            "corrupted": corruption_facts(self.data.get("corrupted") or {}, self.results),
             "ood": ood_rows(self.data.get("ood") or {}, self.results),
             "ood_against": markdown_text(str((self.results.get("ood") or {}).get("against") or "the own data")),
             "hardware": shown_rows(self.hardware()),

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from logitmix_hf.evaluation import Predictions, bootstrap, review
+from logitmix_hf.evaluation.corruption import PREFIX as CORRUPTED
+from logitmix_hf.evaluation.corruption import SCORES
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
@@ -24,6 +26,9 @@ AFTER = "_at_t"
 
 OOD_KEY = re.compile(rf"ood_(.+)_({'|'.join(OOD_SCORES)})_({'|'.join(OOD_MEASURES)})")
 """The key of a measure of data of no class: its name, the score and the measure."""
+
+CORRUPTED_KEY = re.compile(rf"{CORRUPTED}(\w+?)_({'|'.join(SCORES)})")
+"""The key of a score on corrupted images: a corruption, or a pool such as all19, and the score."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,9 @@ def _scored(member: Member, metrics: Sequence[str], options: Options) -> Scored:
     values |= dict(_finite(member_scores(member.predictions)))
     values |= last_evaluations(member.run.history, member.prefix, names, options.last)
     if member.prefix == next(iter(member.run.splits)):
-        values |= dict(_finite({key: value for key, value in member.run.results.items() if OOD_KEY.fullmatch(key)}))
+        results = member.run.results.items()
+        beside = {key: value for key, value in results if OOD_KEY.fullmatch(key) or CORRUPTED_KEY.fullmatch(key)}
+        values |= dict(_finite(beside))
     return Scored(member, tempered, values | dict(_cost(member.run.record)), intervals)
 
 

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
 from logitmix_hf.reporting.comparison.columns import Column
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
-from logitmix_hf.reporting.comparison.scores import AFTER, OOD_KEY, Scored, ScoredVariant
+from logitmix_hf.reporting.comparison.scores import AFTER, Scored, ScoredVariant
 from logitmix_hf.reporting.comparison.significance import Judge
 from logitmix_hf.tables import csv_text
 
@@ -58,7 +57,7 @@ def methods_table(
     verdicts = {column.key: judge.verdict(column) for column in columns}
     rows = []
     for method in methods:
-        cells = [Cell(method.label, _seeds(method), method.label)]
+        cells = [Cell(method.label, seeds(method), method.label)]
         for column in columns:
             verdict = verdicts[column.key]
             best = verdict if verdict is not None and verdict.best == method.label else None
@@ -98,38 +97,9 @@ def _starts(columns: Sequence[Column]) -> list[bool]:
     return [not number or columns[number - 1].group != column.group for number, column in enumerate(columns)]
 
 
-def _seeds(method: ScoredVariant) -> str:
+def seeds(method: ScoredVariant) -> str:
+    """How many runs a method has."""
     return f"{len(method.runs)} seed{'s' if len(method.runs) > 1 else ''}"
-
-
-def ood_table(caption: str, methods: Sequence[ScoredVariant]) -> ScoreTable | None:
-    """Methods × data of no class: every measure of every score, mean ± standard deviation over the seeds; None where no run
-    was judged on such data."""
-    keys = [
-        match for method in methods for run in method.runs for key in run.values if (match := OOD_KEY.fullmatch(key))
-    ]
-    heads = [Head("method"), Head("no class", starts=True)]
-    for title in OOD_SCORES.values():
-        for place, (measure, name) in enumerate(OOD_MEASURES.items()):
-            first, way = ("ascending", "less") if measure == "fpr95" else ("descending", "more")
-            hint = f"{name}, by {title}; {way} is better"
-            heads.append(Head(_SHORT[measure], hint, True, first, not place, f"{_SHORT[measure]} by {title}"))
-    rows = []
-    for method in methods:
-        for name in dict.fromkeys(match[1] for match in keys):
-            cells = [Cell(method.label, _seeds(method), method.label), Cell(name, "", name)]
-            for score in OOD_SCORES:
-                for measure in OOD_MEASURES:
-                    value, spread = (f(f"ood_{name}_{score}_{measure}") for f in (method.mean, method.spread))
-                    known = value is not None and math.isfinite(value)
-                    small = f"± {spread:.3f}" if known and spread is not None else ""
-                    cells.append(Cell(f"{value:.3f}" if known else "–", small, repr(value) if known else ""))
-            rows.append(cells)
-    groups = [("", 2), *((title, len(OOD_MEASURES)) for title in OOD_SCORES.values())]
-    return ScoreTable(caption, heads, rows, groups) if rows else None
-
-
-_SHORT = {"auroc": "AUROC", "aupr_out": "AUPR out", "aupr_in": "AUPR in", "fpr95": "FPR95"}
 
 
 def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column]) -> ScoreTable:

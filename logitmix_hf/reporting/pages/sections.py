@@ -8,11 +8,12 @@ from typing import Any
 
 from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.evaluation.never_predicted import never_predicted
+from logitmix_hf.reporting.comparison.beside import corruption_table, ood_table
 from logitmix_hf.reporting.comparison.columns import further_columns, known, score_columns
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
 from logitmix_hf.reporting.comparison.significance import Judge
-from logitmix_hf.reporting.comparison.tables import ScoreTable, methods_table, ood_table, runs_table
+from logitmix_hf.reporting.comparison.tables import ScoreTable, methods_table, runs_table
 from logitmix_hf.reporting.comparison.temperature import OWN
 from logitmix_hf.reporting.pages import confidence
 from logitmix_hf.reporting.pages.drawing import Picture
@@ -58,6 +59,7 @@ class Section:
     overview: Mapping[str, Picture]
     cards: Sequence[MethodCard]
     ood: ScoreTable | None = None
+    corrupted: ScoreTable | None = None
 
 
 def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], options: Options) -> Section:
@@ -83,6 +85,7 @@ def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], opt
         overview,
         [_card(task, method, options, confident) for method in methods],
         ood_table(f"{task.title}: data of no class", methods),
+        corruption_table(f"{task.title}: corrupted images", methods),
     )
 
 

@@ -20,6 +20,7 @@ from logitmix_hf.training.ood import read_oods
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.vision import model as load
+from logitmix_hf.training.vision.corrupted import check_corrupted, corrupted_images, record_of
 from logitmix_hf.training.vision.images_beside import (
     check_images_apart,
     with_images_apart,
@@ -74,6 +75,7 @@ class VisionJob(Job):
             check_image_data(ImageRequest(dataset=place))
         for place in read_oods(self.run.ood).values():
             check_image_data(ImageRequest(dataset=place, labelled=False))
+        check_corrupted(self.data.corrupted, self.data.corruptions)
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
         named = NAMED.get(self.data.dataset or "")
@@ -94,6 +96,7 @@ class VisionJob(Job):
         with self.training.main_process_first(desc="data"):
             data = load_image_data(request)
         self._check_mixers(data.image_size)
+        known = data.label_names
         data = self.aligned(data)
         first = next(iter(data.splits.values()))
         counts = label_summary(first.labels, data.label_names, data.problem)
@@ -108,6 +111,10 @@ class VisionJob(Job):
             with self.training.main_process_first(desc="data of no class"):
                 data = with_ood_images(data, places, request)
         data = self._as_the_model_sees(data)
+        corrupted = None
+        if self.data.corrupted is not None:
+            judged = data if self.training.do_eval else replace(data, judged=())
+            corrupted = corrupted_images(judged, self.data.corrupted, self.data.corruptions, known, self.data.cache_dir)
         model, note = load.load_network(self._source, data, self.mix)
         load.check_dropout(self._source, model, self.mix)
         load.check_sites_of(model, self.mix)
@@ -129,7 +136,8 @@ class VisionJob(Job):
             splits=data.splits,
             model=model,
             processor=load.processor_for(self._source, data),
-            collator=data.collator(data.augment),
+            collator=data.collator(data.augment, beside=() if corrupted is None else corrupted.splits.values()),
+            corrupted={} if corrupted is None else corrupted.splits,
             known={name: {"idx": split.idx} for name, split in data.splits.items() if name != "train"},
             model_record={
                 "revision": self.model.model_revision,
@@ -146,6 +154,7 @@ class VisionJob(Job):
                 "std": data.std,
                 "statistics": data.statistics,
                 "skipped": dict(data.skipped),
+                "corrupted": record_of(corrupted),
                 "synthetic": False,  # the digits of scikit-learn were written by people
             },
             changed=self._changes(model, data),

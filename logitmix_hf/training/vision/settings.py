@@ -35,6 +35,13 @@ class ImageDataSettings:
     )
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on this many rows, the same in every run")
+    corrupted: str | None = flag(
+        "data",
+        None,
+        "judge the finished model on corrupted images: the folder of CIFAR-10-C or CIFAR-100-C (.npy files), or like, which"
+        " makes some as they were made; keys corrupted_…",
+    )
+    corruptions: str | None = flag("data", None, "of these corruptions alone: names joined by commas; default all")
     skip_corrupt: bool = flag("data", False, "leave out images that cannot be read, and say how many")
     max_pixels: int = flag("data", MOST_PIXELS, "a larger image is not decoded: it may be made to fill the memory")
     cache_dir: str | None = flag("data", None, "where decoded images are kept")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,9 +80,12 @@ class ImageData(TaskData[Split]):
             {name: split.to(device) for name, split in self.splits.items() if isinstance(split, MemorySplit)}
         )
 
-    def collator(self, augment: Augment | None = None, device: torch.device | None = None) -> ImageCollator:
-        """One collator for all splits; only rows of train are augmented."""
-        return ImageCollator(self.splits, self.mean, self.std, augment, device=device)
+    def collator(
+        self, augment: Augment | None = None, device: torch.device | None = None, beside: Iterable[Split] = ()
+    ) -> ImageCollator:
+        """One collator for all splits and those ``beside`` them; only rows of train are augmented."""
+        splits = {**self.splits, **{split.name: split for split in beside}}
+        return ImageCollator(splits, self.mean, self.std, augment, device=device)
 
 
 def load_image_data(request: ImageRequest) -> ImageData:
