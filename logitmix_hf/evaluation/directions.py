@@ -6,7 +6,15 @@ BETTER: dict[str, int] = {
     **dict.fromkeys(
         (
             *("accuracy", "top5_accuracy", "subset_accuracy", "f1", "f1_macro", "f1_micro", "matthews_correlation"),
-            *("pearson", "spearmanr", "r2", "accuracy_at_80", "brier_resolution", "member_accuracy"),
+            *(
+                "balanced_accuracy",
+                "pearson",
+                "spearmanr",
+                "r2",
+                "accuracy_at_80",
+                "brier_resolution",
+                "member_accuracy",
+            ),
         ),
         1,
     ),

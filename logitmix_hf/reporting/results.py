@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from logitmix_hf.evaluation import REGRESSION, Interval, Predictions, bootstrap, review
+from logitmix_hf.evaluation.class_scores import balance, baseline, class_scores
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.reporting.folder import RunFolder
 
@@ -73,6 +74,7 @@ def write_results(
             left_out = metrics if same_answers else ()
             results |= {f"{before}_{key}": value for key, value in scores.items() if key not in left_out}
             intervals[before] = {key: value for key, value in ends.items() if key not in left_out}
+        results |= {f"{prefix}_{key}": value for key, value in _by_class(read_back, metrics, bins).items()}
         results[f"{prefix}_samples"] = len(read_back.logits)
         if not drawn and predictions.problem != REGRESSION:
             reliability_plot(read_back, folder.path / "reliability.png", title=title, bins=bins)
@@ -88,6 +90,17 @@ def write_results(
     else:
         (folder.path / INTERVALS).unlink(missing_ok=True)  # those of an earlier judging are not of these numbers
     return results
+
+
+def _by_class(p: Predictions, metrics: Sequence[str], bins: int) -> dict[str, Any]:
+    """``f1_macro``, ``balanced_accuracy``; ``baseline_<score>``; ``per_class`` and ``confusion_matrix``, as far as a split has
+    labels and rows, and the problem has them."""
+    if p.labels is None or not len(p):
+        return {}
+    none = baseline(p, metrics)
+    found = class_scores(p, bins)
+    by_class = {} if found is None else found.as_json()
+    return {**balance(p), **{f"baseline_{key}": value for key, value in none.items()}, **by_class}
 
 
 def read_results(folder: RunFolder) -> dict[str, Any]:

@@ -8,6 +8,7 @@ SCORE_NAMES = {
     "f1": "F1",
     "f1_micro": "F1 (micro)",
     "f1_macro": "F1 (macro)",
+    "balanced_accuracy": "Balanced accuracy",
     "subset_accuracy": "Accuracy of whole rows",
     "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation",

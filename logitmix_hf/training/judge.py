@@ -15,11 +15,11 @@ from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions, review
 from logitmix_hf.evaluation.members import members_of
-from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.pooling import told_of_members
 from logitmix_hf.evaluation.scaling import NONE, VECTOR, Scaling
 from logitmix_hf.models.folding import scaling_left
 from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.class_lines import class_lines
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
@@ -264,13 +264,14 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
                 *_member_rows(folder, split, metric, job.run.bins),
             )
         ]
-        say("", *results_table(rows).split("\n"), out=True)
-        for split in judged:
-            path = folder.predictions_path(split.name)
-            if not path.is_file():
-                continue
-            p, where = Predictions.load(path), f"{split.source}: " if len(judged) > 1 else ""
-            say(*(where + line for line in (*told_of_members(p), never_predicted(p)) if line))
+        paths = {split.source: folder.predictions_path(split.name) for split in judged}
+        told = {source: Predictions.load(path) for source, path in paths.items() if path.is_file()}
+        by_class, silent = class_lines(told, data.metrics, job.run.bins)
+        say("", *by_class, *[""] * bool(by_class), *results_table(rows).split("\n"), out=True)
+        wheres = {source: f"{source}: " if len(judged) > 1 else "" for source in told}
+        of_members = [wheres[source] + line for source, p in told.items() for line in told_of_members(p) if line]
+        for line in (*of_members, *silent):
+            say(line)
         for lines in (ood.ood_lines(results), corruption_lines(results)):
             if lines:
                 say("", *lines, out=True)
