@@ -29,7 +29,7 @@ VWCI_PASSES = 5
 
 CHOICES = {
     "span_choice": ("chance", "saliency"),
-    "lam_per": ("batch", "example"),
+    "lam_per": (None, "batch", "example"),
     "lam_correction": ("on", "off"),
     "mix_attention": (None, "union", "soft"),
     "mix_schedule": ("none", "step", "grad"),
@@ -74,9 +74,14 @@ class MixArguments:
     )
     alpha: float | None = _field("mixing", None, "lam ~ Beta(alpha, alpha)", "LogitMix, section 5.5, takes 3")
     lam: float | None = _field("mixing", None, "a fixed share in place of the draw", "Mixup-Transformer takes 0.5")
-    lam_per: Literal["batch", "example"] = _field(
-        "mixing", "batch", "draw lam, and the place that a mixer pastes at, once per batch or for each example"
-    )
+    lam_per: Literal["batch", "example"] | None = _field(
+        "mixing", None, "draw lam, and the place that a mixer pastes at, once per batch or for each example; default batch,"
+        " and example where --atom is above 0",
+    )  # fmt: skip
+    atom: float | None = _field(
+        "mixing", None, "the probability that a row is not mixed but seen a second time, with dropout of its own (lam = 1);"
+        " default 0.5 for logitmix_atoms, 1 for rdrop, else 0",
+    )  # fmt: skip
     lam_correction: Literal["on", "off"] = _field(
         "mixing", "on", "off: CutMix's labels by the share that was drawn, not by the box as clipped", only=IMAGE
     )
@@ -109,6 +114,10 @@ class MixArguments:
             IMAGE: "weight of L_sim, the similarity of logits; logitmix: 1 with mixup, 0.1 with pasting mixers, 0.5 with"
             " puzzlemix (source: LogitMix, section 5.4)",
         },
+    )  # fmt: skip
+    w_agree: float | None = _field(
+        "loss", None, "weight of L_agree, the symmetric KL of the two views of a row that --atom left unmixed",
+        "R-Drop, Liang et al. 2021, eq. 3",
     )  # fmt: skip
     sim_form: Literal["mse", "l2"] = _field("loss", "mse", "L_sim as mean square (authors' code) or as norm (paper)")
     sim_detach: Literal["none", "clean", "mixed"] = _field("loss", "none", "which side of L_sim gets no gradient")
@@ -184,7 +193,7 @@ class MixArguments:
             check_choice(name, getattr(self, name), choices)
         if self.alpha is not None:
             check_number("alpha", self.alpha, low=0)
-        for name in ("mix_prob", "mix_start", "mix_end", "member_mask_prob", "member_mask_fall"):
+        for name in ("atom", "mix_prob", "mix_start", "mix_end", "member_mask_prob", "member_mask_fall"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), low=0, high=1)
         if self.mix_end <= self.mix_start and self.mixes:
@@ -200,7 +209,16 @@ class MixArguments:
         check_members(self)
         if self.row.step == "members":
             return
-        if self.mixes and self.lam is None and (METHODS[self.method].alpha if self.alpha is None else self.alpha) == 0:
+        alpha, atom = (
+            getattr(self.row, name) if getattr(self, name) is None else getattr(self, name)
+            for name in ("alpha", "atom")
+        )
+        if self.weights["agree"] and atom == 0 and self.lam != 1:
+            raise UserError(
+                f"w_agree is {self.weights['agree']:g}, but atom is 0, so that no row is seen twice and none can agree with"
+                " itself: give atom above 0 (logitmix_atoms takes 0.5), or leave w_agree at 0."
+            )
+        if self.mixes and self.lam is None and alpha == 0 and not (self.weights["agree"] and atom == 1):
             raise UserError(
                 f"alpha is 0, so nothing would be mixed, but method {self.method!r} has w_mix {self.weights['mix']:g} and"
                 f" w_sim {self.weights['sim']:g}: give alpha above 0, or take method 'vanilla'."
@@ -215,7 +233,7 @@ class MixArguments:
                 "vwci compares several passes of the same rows, got 1: give at least 2 (the paper: 5), or 0."
             )
         if self.row.step == "stochastic" and self.mixes:
-            raise UserError("method 'vwci' is a loss of clean rows: leave w_mix and w_sim at 0.")
+            raise UserError("method 'vwci' is a loss of clean rows: leave w_mix, w_sim and w_agree at 0.")
         if self.vwci and self.row.step != "stochastic":
             raise UserError(f"vwci is a loss of clean rows, but method {self.method!r} mixes: take method 'vwci'.")
 
@@ -227,14 +245,16 @@ class MixArguments:
     @property
     def weights(self) -> dict[str, float]:
         """The weights in force, by term; L_sim's before its mixer has a say."""
-        own: dict[str, float] = dict(zip(("mix", "cls", "sim"), self.row.weights, strict=True))
-        given = {"mix": self.w_mix, "cls": self.w_cls, "sim": self.w_sim}
+        terms = ("mix", "cls", "sim", "agree")
+        own: dict[str, float] = dict(zip(terms, (*self.row.weights, self.row.w_agree), strict=True))
+        own["agree"] *= self.atom != 0  # without a second view there is nothing that could agree
+        given = {name: getattr(self, f"w_{name}") for name in terms}
         return {name: own[name] if value is None else value for name, value in given.items()}
 
     @property
     def mixes(self) -> bool:
         """Whether any term in force looks at mixed rows."""
-        return self.weights["mix"] > 0 or self.weights["sim"] > 0
+        return any(self.weights[name] > 0 for name in ("mix", "sim", "agree"))
 
     def mixers(self, modality: str = TEXT) -> dict[str, float]:
         """The mixers in force and how often each is taken; of a method with members those of pixels, if any.
@@ -279,7 +299,7 @@ class MixArguments:
             )
         chosen = mixer or names[0]
         alpha, w_sim = mixer_defaults(modality, chosen, method)
-        weights = self.weights
+        weights, atom = self.weights, method.atom if self.atom is None else self.atom
         return replace(
             self,
             method=method.name,
@@ -290,9 +310,12 @@ class MixArguments:
             mixer_options=self.mixer_options if len(names) == 1 else options_for(chosen, self.mixer_options),
             alpha=alpha if self.alpha is None else self.alpha,
             mix_prob=1.0 if self.mix_prob is None else self.mix_prob,
+            lam_per=self.lam_per or ("example" if atom else "batch"),
+            atom=atom,
             w_mix=weights["mix"],
             w_cls=weights["cls"],
             w_sim=w_sim if self.w_sim is None else self.w_sim,
+            w_agree=weights["agree"],
         )
 
     def _with_members(self, method: Method, names: list[str]) -> MixArguments:
@@ -313,6 +336,7 @@ class MixArguments:
             encoders=members if self.encoders is None else self.encoders,
             heads=members if self.heads is None else self.heads,
             **{name: getattr(method, name) if value is None else value for name, value in own.items()},
+            lam_per=self.lam_per or "batch",
             **{f"w_{name}": weight for name, weight in self.weights.items()},
         )
 
@@ -329,6 +353,8 @@ class MixArguments:
             "w_cls": mix.w_cls,
             "w_sim": mix.w_sim,
         }
+        if mix.atom:
+            record |= {"atom": mix.atom, "w_agree": mix.w_agree}
         if self.row.images_only:
             names = (
                 "members",

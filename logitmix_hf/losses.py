@@ -1,16 +1,17 @@
 """The LogitMix loss and its named terms.
 
 LogitMix (IJCAI 2022, eq. 3): L = w_mix L_mix + w_cls L_cls + w_sim L_sim, where the logits of a mixed example should
-equal the mixture of the logits. Every plain method is a choice of weights: Mixup is (1, 0, 0), RegMixup (1, 1, 0).
+equal the mixture of the logits. Every plain method is a choice of weights: Mixup is (1, 0, 0), RegMixup (1, 1, 0). A
+mixture of lam = 1 is the row itself, seen once more with other dropout: with w_agree it is taken as such, and where every
+row is, the loss is that of R-Drop (NeurIPS 2021, eq. 4).
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,130 +20,10 @@ from torch.nn import functional as F
 from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.methods import check_weights
 from logitmix_hf.plan import MixPlan, blend
-
-SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
-PROBLEMS = (SINGLE, MULTI, REGRESSION)
+from logitmix_hf.targets import MULTI, PROBLEMS, REGRESSION, SINGLE, infer_problem, targets_of
 
 # Under the square root of the norm form: d = 0 happens (lam = 1, or a row paired with itself), and sqrt'(0) is not finite.
 NORM_EPS = 1e-12
-
-
-def infer_problem(logits: Tensor, labels: Tensor) -> str:
-    """HF's ``problem_type`` from shapes and dtypes alone, as the HF heads infer it.
-
-    One output is regression; integer labels (B,) or (B, 1) are classes; labels (B, C) are several yes/no decisions. Soft
-    labels (B, C) cannot be told from the last by their shape: pass ``problem_type="single_label_classification"``.
-    """
-    if logits.shape[1] == 1:
-        return REGRESSION
-    if labels.ndim == 2 and (labels.shape[1] > 1 or labels.is_floating_point()):
-        return MULTI
-    return REGRESSION if labels.is_floating_point() else SINGLE
-
-
-def problem_of(config: Any, logits: Tensor, labels: Tensor) -> str:
-    """What ``config`` (None for a module without one) calls the problem, or else what :func:`infer_problem` finds."""
-    return getattr(config, "problem_type", None) or infer_problem(logits, labels)
-
-
-def settle_problem(config: Any, logits: Tensor, labels: Tensor) -> str:
-    """:func:`problem_of` of the first batch, written into ``config`` where it names none: a ``pipeline`` of the saved model
-    reads it there, and without it takes several labels for classes, and a value for the logit of a decision.
-
-    Labels (B, C) that look like the other kind are told by a warning: shares that were taken for several labels, or
-    several labels where the configuration names classes.
-
-    Raises:
-        UserError: for classes of one output, from which nothing could be learnt.
-    """
-    named, problem = getattr(config, "problem_type", None), problem_of(config, logits, labels)
-    if problem == SINGLE and logits.shape[1] == 1:
-        raise UserError(
-            f"model.config.problem_type is {SINGLE!r}, but the model has one output, whose cross entropy is always 0:"
-            " load it with num_labels= the number of classes, or set problem_type = 'regression'."
-        )
-    if labels.shape == logits.shape and problem != REGRESSION:
-        values = labels.detach().float()
-        shares = bool(((values.sum(1) - 1).abs() < 1e-3).all())
-        if problem == SINGLE and not shares:
-            _warn_of_labels(problem, "do not sum to 1", MULTI)
-        elif named is None and shares and bool((values != values.round()).any()):
-            _warn_of_labels(problem, "sum to 1", SINGLE)
-    if config is not None and named is None:
-        config.problem_type = problem
-    return problem
-
-
-def _warn_of_labels(problem: str, seen: str, other: str) -> None:
-    warnings.warn(
-        f"rows of labels are read as {problem}, but the first ones {seen}: if that is not meant, set"
-        f" model.config.problem_type = {other!r}.",
-        stacklevel=4,
-    )
-
-
-def targets_of(labels: Tensor, logits: Tensor, problem: str, smoothing: float = 0.0) -> Tensor:
-    """Labels as targets with a row per example, smoothed once: (B, C) float32.
-
-    Single-label: one-hot of (B,) or (B, 1) int, or soft (B, C) float as given; with smoothing e: (1 - e) t + e / C.
-    Multi-label: (B, C) 0/1; with smoothing e: (1 - e) t + e / 2. Regression: (B, 1) values; smoothing is refused.
-
-    Raises:
-        UserError: when the shapes do not fit, or a label lies outside the classes. Of labels on an accelerator the latter
-            is not read, which would hold up every step: the targets of such a row are NaN, and so is its loss.
-    """
-    rows, classes = logits.shape
-    if problem == REGRESSION:
-        if smoothing:
-            raise UserError("label smoothing needs classes, got a regression task: leave it at 0.")
-        if labels.numel() == rows != rows * classes:
-            raise UserError(
-                f"labels of the type {str(labels.dtype).removeprefix('torch.')} are values of a regression, but the model has"
-                f" {classes} outputs a row, not one: for classes make them whole numbers (int), for values load the model with"
-                " num_labels=1."
-            )
-        if labels.numel() != rows * classes:
-            raise UserError(f"regression labels must be one value a row of {classes}, got shape {tuple(labels.shape)}.")
-        values = labels.reshape(rows, classes).float()
-        if labels.is_floating_point() and labels.device.type == "cpu" and not bool(values.isfinite().all()):
-            raise UserError("a label of the regression is not a finite number: leave such rows out of the data set.")
-        return values
-    if problem == SINGLE and labels.shape in ((rows,), (rows, 1)) and classes > 1:
-        targets = _one_hot(labels.reshape(rows), classes)
-    elif labels.shape == logits.shape:
-        targets = _shares(labels.float(), problem)
-    else:
-        raise UserError(
-            f"labels of shape {tuple(labels.shape)} do not fit logits of shape {tuple(logits.shape)} ({problem})."
-        )
-    return targets * (1 - smoothing) + smoothing / (classes if problem == SINGLE else 2)
-
-
-def _shares(labels: Tensor, problem: str) -> Tensor:
-    outside = ~((labels >= 0) & (labels <= 1))
-    if labels.device.type != "cpu":
-        return labels.masked_fill(outside, math.nan)
-    if bool(outside.any()):
-        raise UserError(
-            f"labels of shape {tuple(labels.shape)} are read as {problem}, but one is {labels[outside][0].item():g}, outside"
-            " [0, 1]: leave rows without a label out of the data set; for values to be learnt set"
-            " model.config.problem_type = 'regression'."
-        )
-    return labels
-
-
-def _one_hot(labels: Tensor, classes: int) -> Tensor:
-    numbers = torch.arange(classes, device=labels.device)
-    targets = (labels.unsqueeze(1) == numbers).float()
-    outside = targets.sum(1) == 0
-    if labels.device.type != "cpu":
-        return targets.masked_fill(outside.unsqueeze(1), math.nan)
-    if bool(outside.any()):
-        raise UserError(
-            f"a label is {labels[outside][0].item():g}, but the model's classes are 0 to {classes - 1}: leave rows without a"
-            " label out of the data set, or load the model with num_labels= the number of classes."
-        )
-    return targets
 
 
 def distance(logits: Tensor, targets: Tensor, problem: str, class_weights: Tensor | None = None) -> Tensor:
@@ -188,6 +69,20 @@ def vwci(passes: Tensor, targets: Tensor) -> Tensor:
     return (1 - disagreement) * own + disagreement * to_uniform
 
 
+def disagreement(one: Tensor, other: Tensor, problem: str) -> Tensor:
+    """How far two predictions of the same rows are apart: (B, C), (B, C) -> (B,), at least 0, 0 for equal logits.
+
+    Classes: ``(KL(p || q) + KL(q || p)) / 2`` in nats (R-Drop, Liang et al., NeurIPS 2021, eq. 3). Several labels: the same
+    of each yes/no decision, their mean. Regression: the mean squared difference.
+    """
+    if problem == REGRESSION:
+        return (one - other).square().mean(1)
+    if problem == MULTI:  # the log odds are the logits
+        return ((one.sigmoid() - other.sigmoid()) * (one - other)).mean(1) / 2
+    log_p, log_q = one.log_softmax(1), other.log_softmax(1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(1) / 2
+
+
 @dataclass(frozen=True)
 class LossOutput:
     """What one call of :class:`LogitMixLoss` gives.
@@ -195,8 +90,8 @@ class LossOutput:
     Attributes:
         loss: scalar, the mean of ``per_example``.
         per_example: (B,) the weighted sum of the terms.
-        terms: unweighted (B,) values under ``"mix"``, ``"cls"``, ``"sim"``; a term of weight 0 is not computed and
-            is absent.
+        terms: unweighted (B,) values under ``"mix"``, ``"cls"``, ``"sim"``, ``"agree"``; a term of weight 0 is not
+            computed and is absent, and a term that a row does not take is 0 there.
     """
 
     loss: Tensor
@@ -205,11 +100,14 @@ class LossOutput:
 
 
 class LogitMixLoss(nn.Module):
-    r"""``w_mix L_mix + w_cls L_cls + w_sim L_sim``, each a mean over examples.
+    r"""``w_mix L_mix + w_cls L_cls + w_sim L_sim + w_agree L_agree``, each a mean over examples.
 
     * L_mix = ``sum_k share_k H(f(mixed), y_k)`` (eq. 2): the mixed row answers to each source's label by its share.
     * L_cls = ``H(f(x), y)``: the plain task on the clean rows.
     * L_sim: the distance of ``f(mixed)`` from ``sum_k share_k f(x_k)`` (eq. 3).
+    * L_agree: with w_agree above 0 a mixed row of lam = 1 is no mixture but a second view of its row. It takes no L_mix and
+      no L_sim; its label loss joins L_cls, ``H(f(x), y) + H(f(view), y)``, and L_agree is the :func:`disagreement` of
+      ``f(view)`` and ``f(x)``.
 
     Args:
         w_mix, w_cls, w_sim: weights, at least 0, not all 0. The authors use 1, 1 and, for images, 1 (Mixup),
@@ -224,6 +122,7 @@ class LogitMixLoss(nn.Module):
         label_smoothing: e in [0, 1), applied once, to the targets.
         confidence_penalty: b at least 0: every label loss is lessened by b times the entropy of the prediction that it
             judges (Pereyra et al. 2017, eq. 4; 0.1 for networks of CIFAR's size).
+        w_agree: weight of L_agree, at least 0 (R-Drop's alpha: 5 for translation, at most 1 on GLUE).
 
     Raises:
         UserError: for an argument out of its range.
@@ -244,9 +143,10 @@ class LogitMixLoss(nn.Module):
         class_weights: Sequence[float] | Tensor | None = None,
         label_smoothing: float = 0.0,
         confidence_penalty: float = 0.0,
+        w_agree: float = 0.0,
     ) -> None:
         super().__init__()
-        self.weights = {"mix": w_mix, "cls": w_cls, "sim": w_sim}
+        self.weights = {"mix": w_mix, "cls": w_cls, "sim": w_sim, "agree": w_agree}
         check_weights(self.weights)
         check_choice("sim_form", sim_form, ("mse", "l2"))
         check_choice("sim_detach", sim_detach, ("none", "clean", "mixed"))
@@ -277,7 +177,7 @@ class LogitMixLoss(nn.Module):
     @property
     def needs_mixed(self) -> bool:
         """Whether any term looks at mixed rows; if not, none need to be run."""
-        return self.weights["mix"] > 0 or self.weights["sim"] > 0
+        return any(self.weights[name] > 0 for name in ("mix", "sim", "agree"))
 
     def forward(
         self, clean_logits: Tensor | None, mixed_logits: Tensor | None, labels: Tensor, plan: MixPlan | None
@@ -286,31 +186,41 @@ class LogitMixLoss(nn.Module):
 
         Args:
             clean_logits: (B, C) any float dtype; computed with in float32. None where no term looks at them, that is
-                where w_cls and w_sim are 0.
+                where w_cls, w_sim and w_agree are 0.
             mixed_logits: (B, C), row i the network's answer to row i of the mixture; None for a plain step.
             labels: (B,) int classes, (B, C) float soft or 0/1 labels, or (B,) / (B, 1) float values.
             plan: what was mixed; None for a plain step. A plain step is the task loss of the clean rows, weight 1.
         """
         some = mixed_logits if clean_logits is None else clean_logits
-        if some is None or (clean_logits is None and (self.weights["cls"] or self.weights["sim"])):
-            raise UserError("the loss got no clean logits, but w_cls or w_sim is above 0, or nothing was mixed.")
+        if some is None or (clean_logits is None and any(self.weights[name] for name in ("cls", "sim", "agree"))):
+            raise UserError(
+                "the loss got no clean logits, but w_cls, w_sim or w_agree is above 0, or nothing was mixed."
+            )
         clean = _at_least_float32(some)
         problem = self.problem_type or infer_problem(clean, labels)
         targets = targets_of(labels, clean, problem, self.label_smoothing).to(clean.dtype)
         if mixed_logits is None or plan is None:
-            plain = self._penalised(distance(clean, targets, problem, self.class_weights), clean, problem)
+            plain = self._labels(clean, targets, problem)
             return LossOutput(plain.mean(), plain, {"cls": plain})
         mixed, plan = _at_least_float32(mixed_logits), plan.to(clean.device)
         terms: dict[str, Tensor] = {}
+        view = plan.lam == 1 if self.weights["agree"] else None
         if self.weights["mix"]:
-            terms["mix"] = self._each_source(mixed, targets, problem, plan)
+            terms["mix"] = _where_mixed(self._each_source(mixed, targets, problem, plan), view)
         if self.weights["cls"]:
-            own = self._penalised(distance(clean, targets, problem, self.class_weights), clean, problem)
+            own = self._labels(clean, targets, problem)
             terms["cls"] = own[plan.sources].sum(1) if self.cls_sum else own
+            if view is not None:
+                terms["cls"] = terms["cls"] + self._labels(mixed, targets, problem).masked_fill(~view, 0)
         if self.weights["sim"]:
-            terms["sim"] = self._similarity(clean, mixed, plan)
+            terms["sim"] = _where_mixed(self._similarity(clean, mixed, plan), view)
+        if view is not None:
+            terms["agree"] = disagreement(clean, mixed, problem).masked_fill(~view, 0)
         per_example = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum(0)
         return LossOutput(per_example.mean(), per_example, terms)
+
+    def _labels(self, logits: Tensor, targets: Tensor, problem: str) -> Tensor:
+        return self._penalised(distance(logits, targets, problem, self.class_weights), logits, problem)
 
     def _each_source(self, mixed: Tensor, targets: Tensor, problem: str, plan: MixPlan) -> Tensor:
         # Not H against the blended target: for squared errors that has another value (though the same gradient).
@@ -339,6 +249,10 @@ class LogitMixLoss(nn.Module):
             mixed = mixed.detach()
         squares = (mixed - blend(clean, plan)).square()
         return squares.mean(1) if self.sim_form == "mse" else (squares.sum(1) + NORM_EPS).sqrt()
+
+
+def _where_mixed(term: Tensor, view: Tensor | None) -> Tensor:
+    return term if view is None else term.masked_fill(view, 0)
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ class Method:
         member_mask_prob: the share of batches that take the mask; the others mix linearly.
         member_alpha: of Dirichlet(alpha, …), the members' shares; 0: equal ones.
         weight_root: r of the members' weights in the loss.
+        w_agree: weight of L_agree, the agreement of two views of a row.
+        atom: the probability that a row keeps itself whole instead of being mixed: a second view of it.
         source: the paper.
         note: what to know before using it.
     """
@@ -43,11 +45,18 @@ class Method:
     member_mask_prob: float = 0.0
     member_alpha: float = 0.0
     weight_root: float = 1.0
+    w_agree: float = 0.0
+    atom: float = 0.0
 
     @property
     def images_only(self) -> bool:
         """Whether the method is for image networks alone."""
         return self.step == "members"
+
+    @property
+    def has_site(self) -> bool:
+        """Whether rows meet, or are seen again, somewhere inside the network."""
+        return self.alpha > 0 or self.atom > 0
 
     def site_of(self, modality: str) -> str:
         """The default site for ``"text"`` or ``"image"``."""
@@ -120,6 +129,32 @@ METHODS: dict[str, Method] = {
             "At site pooled the classifier is linear, and the similarity term vanishes but for dropout: mix earlier.",
         ),
         Method(
+            "logitmix_atoms",
+            "logitmix, where half of the rows are mixed and the others are seen a second time, with dropout of their own",
+            (1.0, 1.0, 1.0),
+            3.0,
+            "middle",
+            "this package: LogitMix (IJCAI 2022) where lam < 1, R-Drop (NeurIPS 2021) where lam = 1",
+            "`--atom p` is the probability that a row is not mixed: 0 is `logitmix` to the last bit, 1 is R-Drop from the site"
+            " on. At the price of `logitmix`. Such a row takes L_cls for both of its views, and L_agree; the others L_sim"
+            " and, by w_mix, L_mix. A network without dropout has no second view.",
+            w_agree=3.0,
+            atom=0.5,
+        ),
+        Method(
+            "rdrop",
+            "two passes of the same rows with dropout, whose predictions should agree",
+            (0.0, 1.0, 0.0),
+            0.0,
+            "embeddings",
+            "Liang et al., R-Drop: Regularized Dropout for Neural Networks, NeurIPS 2021, eq. 3 and 4",
+            "Two whole passes, twice the price of a plain step; after layer k of N (`--site layer.k`) the layers below are run"
+            " once, and it costs 1 + (N - k)/N. The paper takes w_agree 5 for translation and at most 1 on GLUE. The network"
+            " must have dropout.",
+            w_agree=3.0,
+            atom=1.0,
+        ),
+        Method(
             "mimo",
             "two subnetworks in one network, each shown an image of its own at equal shares",
             (1.0, 0.0, 0.0),
@@ -170,7 +205,7 @@ def check_weights(weights: dict[str, float]) -> None:
     """
     for name, value in weights.items():
         check_number(f"w_{name}", value, low=0)
-    if not any(weights.values()):
+    if not any(value for name, value in weights.items() if name != "agree"):
         raise UserError("w_mix, w_cls and w_sim are all 0: nothing would be learnt; set one of them above 0.")
 
 
@@ -180,19 +215,17 @@ def methods_page() -> str:
         "# Methods",
         "",
         "Printed from `logitmix_hf.methods.METHODS`: `python -m logitmix_hf.methods > docs/methods.md`.",
-        "Every value is a default; `--site`, `--alpha`, `--w_mix`, `--w_cls`, `--w_sim` override it. For images the mixer",
-        "has a say too: `mixup` takes the alpha of its mixer, and L_sim is weighed by it ([mixers](mixers.md)).",
+        "Every value is a default; `--site`, `--alpha`, `--atom`, `--w_mix`, `--w_cls`, `--w_sim`, `--w_agree` override it.",
+        "For images the mixer has a say too: `mixup` takes the alpha of its mixer, and L_sim is weighed by it",
+        "([mixers](mixers.md)).",
         "",
     ]
     for method in METHODS.values():
-        mix, cls, sim = method.weights
         rows = {
-            "Loss": f"{mix:g} L_mix + {cls:g} L_cls + {sim:g} L_sim"
-            if method.step == "mixed"
-            else "L_cls as the paper has it",
-            "Mixing": f"lam ~ Beta({method.alpha:g}, {method.alpha:g})" if method.alpha else "none",
-            "Site (text)": f"`{method.site}`" if method.alpha else "none",
-            "Site (images)": f"`{method.image_site}`" if method.alpha else "none",
+            "Loss": _loss_of(method),
+            "Mixing": _mixing_of(method),
+            "Site (text)": f"`{method.site}`" if method.has_site else "none",
+            "Site (images)": f"`{method.image_site}`" if method.has_site else "none",
             "Source": method.source,
         }
         if method.images_only:
@@ -201,6 +234,21 @@ def methods_page() -> str:
         lines += [markdown_table(("", ""), list(rows.items())), ""]
         lines += [method.note, ""] if method.note else []
     return "\n".join(lines)
+
+
+def _loss_of(method: Method) -> str:
+    if method.step != "mixed":
+        return "L_cls as the paper has it"
+    mix, cls, sim = method.weights
+    agree = f" + {method.w_agree:g} L_agree" if method.w_agree else ""
+    return f"{mix:g} L_mix + {cls:g} L_cls + {sim:g} L_sim{agree}"
+
+
+def _mixing_of(method: Method) -> str:
+    if not method.alpha:
+        return "none: lam = 1" if method.atom else "none"
+    drawn = f"~ Beta({method.alpha:g}, {method.alpha:g})"
+    return f"lam = 1 with probability {method.atom:g}, else {drawn}" if method.atom else f"lam {drawn}"
 
 
 def _member_rows(method: Method) -> dict[str, str]:

@@ -206,6 +206,8 @@ def check_members(mix: Any) -> None:
         raise UserError(f"w_mix is 0: the members of method {mix.method!r} would learn nothing.")
     if mix.weights["sim"] and mix.mixer is None:
         raise UserError("w_sim compares images that were mixed in the pixels: give --mixer too (mixup, cutmix, …).")
+    if mix.weights["agree"] or mix.atom:
+        raise UserError("atom and w_agree are for networks of one member: leave them at 0.")
     if mix.confidence_penalty:
         raise UserError("confidence_penalty is for networks of one member: leave it at 0.")
 

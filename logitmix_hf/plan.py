@@ -87,6 +87,7 @@ def draw_plan(
     generator: torch.Generator,
     per: Literal["batch", "example"] = "batch",
     lam: float | None = None,
+    atom: float = 0.0,
 ) -> MixPlan:
     """Pair every row with a row of a random permutation of the batch and draw the share that it keeps.
 
@@ -97,6 +98,8 @@ def draw_plan(
         generator: a CPU generator, the only source of randomness.
         per: one lam for the whole ``"batch"`` (the papers) or one for each ``"example"``.
         lam: a fixed share in [0, 1] in place of the draw (Mixup-Transformer takes 0.5 throughout).
+        atom: the probability, in [0, 1], that a row keeps itself whole (lam = 1) instead, drawn for each row; what else is
+            drawn stays as it is without.
 
     Returns:
         A plan with K = 2 on the CPU. The permutation may have fixed points, as in the authors' code.
@@ -121,6 +124,10 @@ def draw_plan(
         quantile = np.atleast_1d(betaincinv(alpha, alpha, uniform.numpy()))
         # SciPy has no answer for the least alphas, whose limit is a coin.
         keep = torch.from_numpy(np.where(np.isnan(quantile), uniform.numpy() > 0.5, quantile))
+    check_number("atom", atom, low=0, high=1)
+    if atom:
+        whole = torch.rand(rows, generator=generator, dtype=torch.float64) < atom
+        keep = keep.expand(rows).masked_fill(whole, 1.0)
     # By NumPy: for a batch of small images two calls of torch.stack would take longer than the mixing.
     sources, shares = np.empty((rows, 2), np.int64), np.empty((rows, 2), np.float32)
     sources[:, 0], sources[:, 1] = np.arange(rows), partner.numpy()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import MULTI, SINGLE, LogitMixLoss
+from logitmix_hf.losses import LogitMixLoss
 from logitmix_hf.plan import MixPlan, blend, draw_plan
+from logitmix_hf.targets import MULTI, SINGLE
 
 # Golden numbers, computed once in float64 by code that is not this package's.
 CLEAN = torch.tensor([[2, 0, -1], [0.5, 1.5, 0], [-1, 0, 3]], dtype=torch.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from logitmix_hf import MixArguments
@@ -131,3 +133,40 @@ def test_probabilities_that_sum_to_one_but_for_rounding_are_taken():
     assert sum(mix.mixers("image").values()) == pytest.approx(1, abs=1e-6)
     never = MixArguments(mixer="mixup,cutmix", mixer_probs="0,1")
     assert never.mixers("image") == {"mixup": 0.0, "cutmix": 1.0}
+
+
+# --- rows that are seen twice -------------------------------------------------------------------------------------------
+
+
+def test_atoms_of_zero_are_logitmix_and_of_one_are_r_drop():
+    atoms, logitmix = MixArguments(method="logitmix_atoms"), MixArguments()
+    assert (atoms.filled().atom, atoms.filled().lam_per, logitmix.filled().lam_per) == (0.5, "example", "batch")
+    none = MixArguments(method="logitmix_atoms", atom=0).filled()
+    assert none == replace(logitmix.filled(), method="logitmix_atoms")
+    every, rdrop = MixArguments(method="logitmix_atoms", atom=1).filled(), MixArguments(method="rdrop").filled()
+    assert (every.weights["agree"], every.atom) == (rdrop.weights["agree"], rdrop.atom) == (3.0, 1.0)
+    assert rdrop.mixes
+    assert MixArguments(method="rdrop", site="middle", w_agree=5).filled().weights == {
+        "mix": 0, "cls": 1, "sim": 0, "agree": 5,
+    }  # fmt: skip
+    assert MixArguments(method="logitmix_atoms", lam_per="batch").filled().lam_per == "batch"
+    assert {"atom": 0.5, "w_agree": 3.0}.items() <= atoms.record().items()
+    assert not {"atom", "w_agree"} & logitmix.record().keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"w_agree": 1.0}, "w_agree is 1, but atom is 0"),
+        ({"method": "vanilla", "w_agree": 1.0}, "w_agree is 1, but atom is 0"),
+        ({"method": "rdrop", "atom": 0.5}, "alpha is 0"),
+        ({"atom": 1.5}, "atom.*1.5"),
+        ({"w_agree": -1}, "w_agree.*-1"),
+        ({"method": "vwci", "w_agree": 1.0}, "leave w_mix, w_sim and w_agree at 0"),
+        ({"method": "mimo", "w_agree": 1.0, "atom": 1.0}, "networks of one member"),
+        ({"method": "rdrop", "w_cls": 0}, "nothing would be learnt"),
+    ],
+)
+def test_views_that_nothing_would_be_learnt_of_are_refused(options, told):
+    with pytest.raises(UserError, match=told):
+        MixArguments(**options)

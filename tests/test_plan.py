@@ -126,3 +126,34 @@ def test_the_least_alphas_toss_a_coin(alpha):
     lam = draw_plan(2000, alpha, torch.Generator().manual_seed(0), per="example").lam
     assert bool(((lam < 1e-6) | (lam > 1 - 1e-6)).all())
     assert float(lam.mean()) == pytest.approx(0.5, abs=0.04)
+
+
+# --- rows that keep themselves whole ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("per", ["batch", "example"])
+def test_an_atom_of_zero_draws_what_was_drawn_and_others_leave_the_mixed_rows_alone(per):
+    plain = draw_plan(512, 3.0, torch.Generator().manual_seed(4), per=per)
+    none = draw_plan(512, 3.0, torch.Generator().manual_seed(4), per=per, atom=0.0)
+    half = draw_plan(512, 3.0, torch.Generator().manual_seed(4), per=per, atom=0.5)
+    assert torch.equal(none.shares, plain.shares)
+    assert torch.equal(half.sources, plain.sources)
+    whole = half.lam == 1
+    assert torch.equal(half.lam[~whole], plain.lam[~whole])
+    assert (half.shares[whole] == torch.tensor([1.0, 0.0])).all()
+    assert int(whole.sum()) == pytest.approx(256, abs=46)  # four standard deviations of a binomial
+
+
+def test_whether_a_row_is_whole_says_nothing_of_the_next():
+    plan = draw_plan(4000, 3.0, torch.Generator().manual_seed(0), per="example", atom=0.3)
+    whole = (plan.lam == 1).double().numpy()
+    assert whole.mean() == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / 4000) ** 0.5)
+    assert abs(np.corrcoef(whole[1:], whole[:-1])[0, 1]) < 4 / 4000**0.5
+    assert stats.kstest(plan.lam[plan.lam < 1].numpy(), stats.beta(3, 3).cdf).pvalue > 0.001
+
+
+def test_an_atom_of_one_mixes_nothing_and_a_fixed_share_is_the_others():
+    assert (draw_plan(7, 3.0, torch.Generator(), atom=1.0).lam == 1).all()
+    assert set(draw_plan(64, 3.0, torch.Generator(), lam=0.25, atom=0.5).lam.tolist()) == {0.25, 1.0}
+    with pytest.raises(UserError, match="atom.*1.5"):
+        draw_plan(7, 3.0, torch.Generator(), atom=1.5)

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from logitmix_hf.commands.spiral import INNER, OUTER
-from logitmix_hf.losses import SINGLE, LogitMixLoss, LossOutput
+from logitmix_hf.losses import LogitMixLoss, LossOutput
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import MixPlan, blend, draw_plan, step_generator
+from logitmix_hf.targets import SINGLE
 
 WIDTHS = (2, 64, 64, 64, 2, 64, 64, 2)
 """Units of each layer, input to logits; the two in the middle are Manifold Mixup's bottleneck."""

@@ -19,8 +19,8 @@ from transformers.utils.generic import ModelOutput
 
 from logitmix_hf.ensembles.config import EnsembleConfig
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import MULTI, REGRESSION
 from logitmix_hf.models.unwrap import logits_of
+from logitmix_hf.targets import MULTI, REGRESSION
 from logitmix_hf.vision.networks.members import ensemble
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from logitmix_hf.reporting.style import BLUE, GREEN, INK, STYLE, VERMILION, save_figure
+from logitmix_hf.reporting.style import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def training_plot(
 
     Args:
         log_history: ``trainer.state.log_history``: dicts with ``step`` and ``loss``, ``loss_mix``, ``loss_cls``,
-            ``loss_sim``, ``eval_…``.
+            ``loss_sim``, ``loss_agree``, ``eval_…``.
         path: of the PNG.
         metric: the headline score, with or without ``eval_``; by default the first known one in the log. ECE is drawn
             beside it where it was logged.
@@ -40,6 +40,7 @@ def training_plot(
             ("loss_mix", "mixed rows", VERMILION, "-"),
             ("loss_cls", "clean rows", BLUE, "--"),
             ("loss_sim", "similarity", GREEN, "-."),
+            ("loss_agree", "agreement", ORANGE, ":"),
         )
         if _series(log_history, key)[0]
     ]

@@ -27,7 +27,7 @@ class MixedStep:
     enter the model when it is first asked for.
     """
 
-    terms: tuple[str, ...] = ("mix", "cls", "sim", "lam")
+    terms: tuple[str, ...] = ("mix", "cls", "sim", "agree", "lam")
 
     def __init__(self, model: nn.Module, mix: MixArguments, processor: Any, loss: TaskLoss) -> None:
         self.model, self.loss = model, loss
@@ -72,7 +72,7 @@ class MixedStep:
         if not float(torch.rand((), generator=generator)) < probability:
             return None
         assert mix.alpha is not None
-        return draw_plan(rows, mix.alpha, generator, per=mix.lam_per, lam=mix.lam)
+        return draw_plan(rows, mix.alpha, generator, per=mix.lam_per or "batch", lam=mix.lam, atom=mix.atom or 0.0)
 
     def release(self) -> None:
         if self._passes is not None:

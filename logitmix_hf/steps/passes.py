@@ -13,7 +13,8 @@ from transformers import default_data_collator
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import IMAGE, TEXT, options_of
-from logitmix_hf.models.unwrap import unwrap
+from logitmix_hf.models.compiled import Shapes
+from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.vision.mixers import MIXERS
 
@@ -62,10 +63,18 @@ class _TextPasses:
 
         self.model = model
         assert mix.site is not None
+        # Nothing meets: rows are seen twice from the first module on, as R-Drop has it, in any model.
+        self.twice = mix.atom == 1 and mix.site == "embeddings"
+        self.shapes = Shapes()
         self.spans = SpanForward(model, processor, mix.span_choice) if mix.mixer == "spans" else None
-        self.forward = None if self.spans else MixedForward(model, mix.site, mix.mix_attention)
+        self.forward = None if self.spans or self.twice else MixedForward(model, mix.site, mix.mix_attention)
 
     def step(self, batch, plan, generator, model, labels, mix) -> Passed:
+        if self.twice:
+            rows = len(labels)
+            both = {name: torch.cat([v, v]) if has_rows(v, rows) else v for name, v in batch.items()}
+            logits = logits_of(self.shapes.call(model, both))
+            return Passed(logits[:rows], logits[rows:], plan)
         if self.spans is not None:
             return Passed(*self.spans(batch, plan, generator, model, labels))
         assert self.forward is not None
@@ -109,7 +118,7 @@ class _ImagePasses:
 
 def needs_clean(mix: MixArguments) -> bool:
     """Whether any term in force looks at the logits of clean rows."""
-    return mix.weights["cls"] > 0 or mix.weights["sim"] > 0
+    return any(mix.weights[name] > 0 for name in ("cls", "sim", "agree"))
 
 
 def image_options(mix: MixArguments, mixer: str) -> dict[str, Any]:

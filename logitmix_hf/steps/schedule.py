@@ -47,4 +47,4 @@ def mix_at(mix: MixArguments, where: Where, uniform: float) -> MixArguments | No
     share = whole_loss_share(mix.mix_schedule, where.share_done, where.epochs, where.milestones)
     if share == 0:
         return None
-    return mix if uniform < share else replace(mix, w_mix=1.0, w_cls=0.0, w_sim=0.0)
+    return mix if uniform < share else replace(mix, w_mix=1.0, w_cls=0.0, w_sim=0.0, w_agree=0.0)

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.class_weights import BALANCED, weights_in_order
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import REGRESSION, LogitMixLoss, LossOutput, settle_problem
+from logitmix_hf.losses import LogitMixLoss, LossOutput
 from logitmix_hf.models.unwrap import unwrap
+from logitmix_hf.targets import REGRESSION, settle_problem
 
 
 class TaskLoss:
@@ -34,7 +35,7 @@ class TaskLoss:
         return loss(logits, None, labels, None)
 
     def of(self, weights: dict[str, float], model: nn.Module, logits: Tensor, labels: Tensor) -> LogitMixLoss:
-        """The loss with these weights of L_mix, L_cls and L_sim; what the model does not say is told from the labels.
+        """The loss with these weights of its terms; what the model does not say is told from the labels.
 
         Raises:
             UserError: for class weights that do not fit the outputs.

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.losses import distance, problem_of, targets_of
+from logitmix_hf.losses import distance
 from logitmix_hf.models.compiled import is_compiled
 from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.plan import MixPlan
+from logitmix_hf.targets import problem_of, targets_of
 from logitmix_hf.text.spans import boundary_ids, mix_spans, token_saliency
 
 

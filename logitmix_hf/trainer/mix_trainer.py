@@ -47,7 +47,7 @@ class MixTrainer(WholeEvaluation):
         * Losses of single examples are summed and divided by the number of examples of the whole accumulated,
           all-process batch: 8 x 1, 1 x 8 and 2 processes x 4 give the same gradient. (Stock ``Trainer`` with a
           BERT-like head counts the loss once per accumulation step.)
-        * ``loss_mix``, ``loss_cls``, ``loss_sim`` and ``lam`` are logged beside ``loss``.
+        * ``loss_mix``, ``loss_cls``, ``loss_sim``, ``loss_agree`` and ``lam`` are logged beside ``loss``.
         * Evaluation runs the untouched model, in the order of the data also with length grouping.
         * ``greater_is_better`` follows from the score (``ece`` is better when lower), and with
           ``load_best_model_at_end`` the best model is saved even where it lies between two checkpoints.

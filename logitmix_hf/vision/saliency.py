@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from logitmix_hf.losses import distance, problem_of, targets_of
+from logitmix_hf.losses import distance
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
+from logitmix_hf.targets import problem_of, targets_of
 
 SCALE = 1024.0
 """What the loss is multiplied by before its gradient is taken: half precision would lose small ones, and no mixer minds."""

@@ -16,7 +16,7 @@ FLOORS = (
     ("redact",),
     ("errors",),
     ("disk", "lock", "process", "tables", "lazy", "precision", "config_file"),
-    ("plan", "methods", "flags", "class_weights", "evaluation", "builtin"),
+    ("plan", "targets", "methods", "flags", "class_weights", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),
     ("ensembles",),

@@ -72,12 +72,12 @@ def weights_at(mix: MixArguments, step: int, uniform: float = 0.5, steps: int = 
 def test_outside_the_share_a_step_takes_the_mixed_loss_alone_and_none_at_zero():
     mix = mix_of(mix_schedule="grad")
     assert weights_at(mix, 20, 0.0) is None  # share exactly 0: clean rows alone
-    assert weights_at(mix, 45, 0.49) == (1, 1, 0.1)
-    assert weights_at(mix, 45, 0.51) == (1, 0, 0)
-    assert weights_at(mix, 70, 0.999999) == (1, 1, 0.1)
+    assert weights_at(mix, 45, 0.49) == (1, 1, 0.1, 0)
+    assert weights_at(mix, 45, 0.51) == (1, 0, 0, 0)
+    assert weights_at(mix, 70, 0.999999) == (1, 1, 0.1, 0)
     step = mix_of(mix_schedule="step")
     assert weights_at(step, 9) is None
-    assert weights_at(step, 10, 0.999999) == (1, 1, 0.1)
+    assert weights_at(step, 10, 0.999999) == (1, 1, 0.1, 0)
     halved = mix_at(mix, Where(seed=0, step=45, share_done=0.45, epochs=10), 0.9)
     assert halved is not None
     assert (halved.alpha, halved.mixer, halved.site) == (3.0, "cutmix", "input")

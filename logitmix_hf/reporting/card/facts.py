@@ -274,7 +274,9 @@ class Facts:
             weights = [method.get(key) for key in ("w_mix", "w_cls", "w_sim")]
             if None not in weights:
                 rows["loss"] = "{:g} L_mix + {:g} L_cls + {:g} L_sim".format(*weights)
-            apart = ("name", "idea", "source", "site", "w_mix", "w_cls", "w_sim")
+                if method.get("w_agree"):
+                    rows["loss"] += f" + {method['w_agree']:g} L_agree"
+            apart = ("name", "idea", "source", "site", "w_mix", "w_cls", "w_sim", "w_agree")
             rows |= {k: v for k, v in method.items() if k not in apart and not isinstance(v, (dict, list))}
         if data.get("image_size") and data.get("mean") and data.get("std"):
             mean, std = (", ".join(f"{value:.4f}" for value in data[key]) for key in ("mean", "std"))

@@ -11,6 +11,7 @@ from logitmix_hf.reporting.pages.drawing import (
     BLUE,
     GREEN,
     INK,
+    ORANGE,
     PURPLE,
     VERMILION,
     Picture,
@@ -25,6 +26,7 @@ _TERMS = (
     ("loss_mix", "mixed", VERMILION, "solid"),
     ("loss_cls", "clean", BLUE, "dash"),
     ("loss_sim", "similarity", GREEN, "dashdot"),
+    ("loss_agree", "agreement", ORANGE, "dot"),
 )
 
 

@@ -137,9 +137,11 @@ def check_dropout(source: NetworkSource, model: nn.Module, mix: MixArguments) ->
         )
     config: Any = model.config
     drops = {name: value for name, value in config.to_dict().items() if "drop" in name and isinstance(value, float)}
-    if mix.row.step == "stochastic" and not any(layer.p for layer in layers) and not any(drops.values()):
+    compares = mix.row.step == "stochastic" or mix.weights["agree"] > 0
+    if compares and not any(layer.p for layer in layers) and not any(drops.values()):
+        flag = "--vwci" if mix.row.step == "stochastic" else "--w_agree"
         raise UserError(
-            f"method vwci (--vwci) compares passes with dropout, and {source.name} has none"
+            f"method {mix.row.name} ({flag}) compares passes with dropout, and {source.name} has none"
             f"{' with --dropout 0: raise it' if layers and source.pretrained is None else ': take vgg16_bn'}."
         )
 

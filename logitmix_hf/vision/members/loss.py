@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError, check_choice, check_number
-from logitmix_hf.losses import PROBLEMS, LossOutput, distance, infer_problem, targets_of
+from logitmix_hf.losses import LossOutput, distance
 from logitmix_hf.plan import MixPlan
+from logitmix_hf.targets import PROBLEMS, infer_problem, targets_of
 from logitmix_hf.vision.member_masks import check_root
 from logitmix_hf.vision.members.plan import MemberPlan, member_weights
 from logitmix_hf.vision.mixers.pasting import MaskedPlan

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.losses import MULTI, REGRESSION
+from logitmix_hf.targets import MULTI, REGRESSION
 from logitmix_hf.vision.network_table import NETWORKS, STEMS, NamedNetwork, read_name
 from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
