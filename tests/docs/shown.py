@@ -18,7 +18,7 @@ WALKED = ROOT / "docs" / "extending.md"
 RUN = [page for page in PAGES if page.name != "RESULTS.md"]
 FENCED = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.M | re.S)
 INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+", re.M)
-SHOWN_ONLY = {"csv", "json", "bibtex", "text"}
+SHOWN_ONLY = {"yaml", "csv", "json", "bibtex", "text"}
 QUICK = (
     "--max_steps 1 --max_eval_samples 16 --use_cpu true --disable_tqdm true --report_to none --eval_strategy no"
     " --per_device_train_batch_size 8 --save_strategy no --cache_dir cache"

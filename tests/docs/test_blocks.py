@@ -23,7 +23,11 @@ from logitmix_hf.vision.networks import build_network
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 from parsers import flags_of
 
-SHORTER = {'"google-bert/bert-base-uncased", num_labels=2': "MODEL, num_labels=3", "n_trials=20": "n_trials=1"}
+SHORTER = {
+    '"google-bert/bert-base-uncased", num_labels=2': "MODEL, num_labels=3",
+    "n_trials=20": "n_trials=1",
+    'model="google-bert/bert-base-uncased", ': 'model=MODEL, max_steps=1, max_length=64, use_cpu=True, report_to="none", ',
+}
 SHOWN = {
     text: f"{page.name}-{number}"
     for page in PAGES
