@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ import numpy as np
 from transformers import AutoImageProcessor, AutoModelForImageClassification, AutoModelForSequenceClassification
 
 from logitmix_hf.ensembles import join_models
-from logitmix_hf.errors import UserError
+from logitmix_hf.ensembles.joining import adapter_folder, over_their_network
+from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.pooling import difference, disagreement, gains, pool, without
@@ -279,10 +281,28 @@ def _join(joined: Joined) -> tuple[Any, Any, bool]:
         processors.append(AutoImageProcessor.from_pretrained(source.path) if image else load_tokenizer(source, config))
     for run, processor in zip(joined.runs[1:], processors[1:], strict=True):
         _check_inputs(joined.runs[0], run, processors[0], processor, image)
-    model = join_models(models, joined.average)
+    model = None if image else _over_one_network(joined, models)
+    if model is None:
+        model = join_models(models, joined.average)
     if image:
         model.config.pixel_scales = _pixel_scales(processors)
     return model, processors[0], image
+
+
+def _over_one_network(joined: Joined, models: Sequence[Any]) -> Any:
+    """Members that are LoRA adapters over one network, which is then kept once; None where they are not."""
+    folders = [adapter_folder(run.path) for run in joined.runs]
+    if importlib.util.find_spec("peft") is None or not all(folders):
+        return None
+    found = over_their_network(models, [folder for folder in folders if folder is not None], joined.average)
+    if isinstance(found, int):
+        say(
+            f"{joined.names[found]} is a LoRA adapter over another network than {joined.names[0]}: each member keeps a network"
+            " of its own."
+        )
+        return None
+    say(f"The members are LoRA adapters over one network, which is kept once, with {len(models)} adapters and heads.")
+    return found
 
 
 def _as_before(model: Any, run: ComparedRun) -> None:

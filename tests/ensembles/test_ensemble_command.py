@@ -10,7 +10,13 @@ import pytest
 import torch
 from PIL import Image
 from tinyrun import flags as text_flags
-from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    pipeline,
+)
 from visionrun import flags, without_pictures
 
 import logitmix_hf.ensembles  # noqa: F401  what somebody who loads an ensemble writes
@@ -230,6 +236,48 @@ def test_texts_are_joined_too(tiny_model, files, tmp_path):
     expected = np.mean([one.logits(inputs) for one in single], 0) / temperature
     np.testing.assert_allclose(together.logits(inputs), expected, atol=1e-5)
     assert together.max_length == single[0].max_length
+
+
+def test_adapters_over_one_network_keep_it_once(tiny_model, files, tmp_path, capsys):
+    """Each member still says what its own run says without its temperature; one over another network has a copy."""
+    pytest.importorskip("peft")
+    other = AutoModelForSequenceClassification.from_pretrained(tiny_model)
+    with torch.no_grad():
+        other.base_model.embeddings.word_embeddings.weight += 0.1
+    other.base_model.save_pretrained(tmp_path / "other")
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path / "other")
+    for name, model, seed in (("s1", tiny_model, 1), ("s2", tiny_model, 2), ("s3", tmp_path / "other", 3)):
+        more = {"seed": seed, "lora": "true", "protocol": "halves", "learning_rate": 0.02, "bootstrap": 0}
+        assert main(["glue", *text_flags(model, files, tmp_path / name, **more)]) == 0
+    batch = AutoTokenizer.from_pretrained(tiny_model)(
+        ["a good film", "a bad bad meal"], return_tensors="pt", padding=True
+    )
+    for names, kind in ((("s1", "s2"), "LogitmixAdapters"), (("s1", "s3"), "LogitmixEnsemble")):
+        folder, runs = tmp_path / "-".join(names), [tmp_path / name for name in names]
+        assert main(["ensemble", *map(str, runs), "--output_dir", str(folder), "--bootstrap", "0"]) == 0
+        model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        assert type(model).__name__ == f"{kind}ForSequenceClassification"
+        value, each = unfold(model), []
+        for run in runs:
+            single = AutoModelForSequenceClassification.from_pretrained(run).eval()
+            unfold(single)
+            each.append(single)
+        with torch.no_grad():
+            expected = torch.stack([one(**batch).logits for one in each], 1)
+            torch.testing.assert_close(model(**batch).member_logits, expected, atol=1e-5, rtol=1e-4)
+        assert value == pytest.approx(json.loads((folder / "eval_results.json").read_text())["temperature"])
+    err = capsys.readouterr().err
+    assert "LoRA adapters over one network, which is kept once" in err
+    assert "s3 is a LoRA adapter over another network than s1" in err
+    again = [
+        str(tmp_path / "s1-s2"),
+        str(tmp_path / "s3"),
+        "--output_dir",
+        str(tmp_path / "nested"),
+        "--bootstrap",
+        "0",
+    ]
+    assert main(["ensemble", *again]) == 0
 
 
 @pytest.mark.parametrize(
