@@ -41,6 +41,9 @@ class PredictSettings:
     threshold: float | None = flag(
         "output", None, "labels above this probability, of several a row; default the model's, else 0.5"
     )
+    coverage: float | None = flag(
+        "output", None, "also the set of classes that holds the right one with this probability, .5 to .99"
+    )
     probabilities: bool = flag("output", False, "the probability of every label, each in a column of its own")
     keep: str | None = flag("output", None, "columns of the input that go into the output (id,text), or all")
 
@@ -99,6 +102,8 @@ def _predict(settings: PredictSettings) -> int:
         settings.threshold,
         each=settings.probabilities,
         thresholds=found.thresholds,
+        coverage=settings.coverage,
+        sets=found.sets,
     )  # before the input: these mistakes need no file
     asked = settings.columns(found.modality)
     keep = tuple(name.strip() for name in (settings.keep or "").split(",") if name.strip())

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from logitmix_hf.errors import UserError, check_number
-from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
+from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
+from logitmix_hf.evaluation.sets import Sets
 from logitmix_hf.evaluation.thresholds import Thresholds
 from logitmix_hf.serving.inputs import InputRow
 
@@ -26,6 +27,7 @@ class Answers:
                    the least of all max(p, 1 - p), that of the least sure yes or no.
     threshold:     multi-label: probability above which a label is said.
     thresholds:    of the labels, where the model has some: what is said without ``top_k`` and ``threshold``.
+    coverage:      the set of classes that holds the right one with this probability, as ``set``, by ``sets``.
     files:         whether rows have a file's name.
     kept:          columns of the input that stand before the answer, with their kinds; one that is called like a column of
                    the answer is called ``input_NAME``.
@@ -44,10 +46,14 @@ class Answers:
     kept: Mapping[str, str] = field(default_factory=dict)
     each: bool = False
     thresholds: Thresholds | None = None
+    coverage: float | None = None
+    sets: Sets | None = None
 
     def __post_init__(self) -> None:
         given: dict[str, Any] = {"top_k": self.top_k, "abstain_below": self.abstain_below, "threshold": self.threshold}
         given["probabilities"] = self.each or None
+        if self.coverage is not None:
+            self._check_coverage(self.coverage)
         for name, value in given.items():
             if value is None:
                 continue
@@ -64,6 +70,17 @@ class Answers:
                 else "this one gives one label a row"
             )
             raise UserError(f"--threshold says which labels of a multi-label model are said; {why}: leave it out.")
+
+    def _check_coverage(self, level: float) -> None:
+        if self.problem != SINGLE:
+            what = "is a regression" if self.problem == REGRESSION else "gives several labels a row"
+            raise UserError(f"--coverage is for one class a row, and this model {what}: leave it out.")
+        if self.sets is None:
+            raise UserError(
+                "--coverage needs calibration rows, of which this model kept none: calibrate it (logitmix calibrate --save, or"
+                " --calibration_split while training)."
+            )
+        self.sets.limit(level)
 
     @property
     def columns(self) -> dict[str, str]:
@@ -86,6 +103,8 @@ class Answers:
         if self.abstain_below is not None:
             columns |= {"abstained": "boolean"}
             columns |= {_suggested(name): kind for name, kind in columns.items() if name.startswith("label")}
+        if self.coverage is not None:
+            columns |= {"set": "texts", "set_size": "index"}
         return columns | ({f"p_{name}": "number" for name in self.label_names} if self.each else {})
 
     @cached_property
@@ -126,7 +145,12 @@ class Answers:
         if self.problem == REGRESSION:
             return [head | {"value": float(value)} for head, value in zip(heads, logits[:, 0], strict=True)]
         probabilities = Predictions(logits, None, self.label_names, self.problem).probabilities
-        return [head | self._answer(row) for head, row in zip(heads, probabilities, strict=True)]
+        answers = [head | self._answer(row) for head, row in zip(heads, probabilities, strict=True)]
+        if self.coverage is not None and self.sets is not None:
+            for answer, p, inside in zip(answers, probabilities, self.sets.members(logits, self.coverage), strict=True):
+                order = [number for number in np.argsort(-p, kind="stable") if inside[number]]
+                answer |= {"set": [self.label_names[number] for number in order], "set_size": len(order)}
+        return answers
 
     def _answer(self, p: np.ndarray) -> dict[str, Any]:
         order = np.argsort(-p, kind="stable")

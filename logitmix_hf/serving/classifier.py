@@ -26,6 +26,7 @@ import logitmix_hf.ensembles  # noqa: F401  makes our networks and ensembles kno
 from logitmix_hf.errors import UserError, check_choice, listed, pick
 from logitmix_hf.evaluation.predictions import PROBLEMS, REGRESSION, SINGLE, Predictions
 from logitmix_hf.evaluation.scaling import NONE, Scaling
+from logitmix_hf.evaluation.sets import Sets
 from logitmix_hf.evaluation.thresholds import Thresholds
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.models.folding import recorded, scaling_left
@@ -50,6 +51,7 @@ class Classifier:
     scaling:     what :meth:`logits` calibrates by. Nothing unless ``config.json`` has a temperature or a vector scaling
                  that was not folded into the weights.
     thresholds:  where yes begins, as ``config.json`` has it; None: at a half, and of classes the likeliest.
+    sets:        what sets of classes are made by; None where the model kept no rows for that.
     columns:     the text columns that a run was trained on; () where that is not known.
     max_length:  tokens that a text is cut to.
     max_pixels:  a larger image is not decoded.
@@ -66,6 +68,7 @@ class Classifier:
     max_length: int = UNLIMITED
     max_pixels: int = 100_000_000
     thresholds: Thresholds | None = None
+    sets: Sets | None = None
 
     def logits(self, inputs: Sequence[Any], calibrated: bool = True) -> np.ndarray:
         """(B, C) float32 logits of one batch, in its order.
@@ -120,6 +123,7 @@ class FoundClassifier:
     columns: tuple[str, ...]
     trained: Mapping[str, Any]
     thresholds: Thresholds | None = None
+    sets: Sets | None = None
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -157,6 +161,7 @@ class FoundClassifier:
             self.columns,
             length,
             thresholds=self.thresholds,
+            sets=self.sets,
         )
 
 
@@ -179,6 +184,7 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
         tuple(columns),
         record.get("arguments") or {},
         Thresholds.read(recorded(config).get("decision"), names),
+        Sets.read(recorded(config).get("sets")),
     )
 
 

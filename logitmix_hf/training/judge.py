@@ -29,6 +29,7 @@ from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training import decisions, ood
+from logitmix_hf.training import sets as conformal
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.corruption import CorruptionJudge, corruption_lines
 from logitmix_hf.training.job import Job, Loaded
@@ -84,7 +85,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     unlabelled = {name: predicted(name, name) for name in data.test if name not in {s.name for s in judged.values()}}
     # What is of no class; told from the first rows that are judged.
     strangers = {name: p for name, p in unlabelled.items() if name.startswith(ood.PREFIX)}
-    calibration, deciding, batch = None, None, {}
+    calibration, deciding, sets, batch = None, None, None, {}
     if facts:
         batch = _some_inputs(
             trainer, next(iter(loaded.splits.values()))
@@ -102,7 +103,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     if not main:
         return
     if calibration is not None:
-        deciding = decisions.fit(job.run, calibration)
+        deciding, sets = decisions.fit(job.run, calibration), conformal.fit(calibration)
     after = {prefix: p if calibration is None else calibration.apply(p) for prefix, p in before.items()}
     if judged:
         times = {
@@ -113,6 +114,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         title, ranked = f"{job.title}: {next(iter(judged.values())).source}", None
         if calibration is not None:
             times |= calibration.results()
+            times |= conformal.results(sets, calibration, before)
             if deciding is not None:
                 times |= (told := deciding.results(after))
                 say(decisions.line(told["decision"], next(iter(judged))))
@@ -153,6 +155,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             model = plain_copy(model, state)
             batch = {name: value.cpu() for name, value in batch.items()}
         more = {} if deciding is None else {"decision": deciding.thresholds.record()}
+        more |= {} if sets is None else {"sets": sets.record()}
         protocols.put_into(model, calibration, folded=job.run.fold, batch=batch, **more)
         folder.save_model(lambda path: _save(trainer, path, model))
 

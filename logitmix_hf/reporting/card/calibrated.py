@@ -67,3 +67,22 @@ def decided(facts: Facts) -> dict[str, Any]:
     ]
     limits = [(markdown_text(name), f"{value:.4f}") for name, value in found["thresholds"].items()]
     return {"goal": found.get("goal"), "cost": found.get("cost"), "limits": limits, "rows": rows}
+
+
+def sets(facts: Facts) -> dict[str, Any]:
+    """Split, class, rows, coverage and mean size of the sets at the coverage that was asked for."""
+    found = facts.results.get("sets") or {}
+    rows = []
+    for prefix in facts.splits:
+        if prefix not in found:
+            continue
+        told, where = found[prefix], markdown_text(facts.judged_on(prefix))
+        total = sum(one["rows"] for one in told["classes"].values())
+        rows.append((where, "all", f"{total:,}", number(told["coverage"]), f"{told['size']:.2f}"))
+        each = list(told["classes"].items())[:20]
+        rows += [
+            (where, markdown_text(name), f"{one['rows']:,}", number(one["coverage"]), f"{one['size']:.2f}")
+            for name, one in each
+            if one["rows"]
+        ]
+    return {"asked": found["asked"], "fitted": found["rows"], "rows": rows} if rows else {}

@@ -11,7 +11,7 @@ from typing import Any
 from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit
+from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit, sets
 from logitmix_hf.reporting.card.corruptions import corruption_facts
 from logitmix_hf.reporting.card.coverage import coverage_rows
 from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
@@ -229,6 +229,7 @@ class Facts:
             "before_and_after": before_and_after(self),
             "tempered_picture": self.tempered_picture,
             "decision": decided(self),
+            "sets": sets(self),
         }  # fmt: skip
 
     def score_rows(self, with_intervals: bool) -> list[tuple[str, ...]]:
