@@ -26,6 +26,7 @@ FLOORS = (
     ("trainer",),
     ("reporting",),
     ("training", "serving"),
+    ("studies",),
     ("commands",),
     ("cli", "estimators"),
 )

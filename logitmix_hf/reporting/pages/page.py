@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def check_library() -> None:
         raise UserError(f"A report needs {NEEDED}, which is not installed: pip install 'logitmix_hf[report]'")
 
 
-def check_target(folder: Path) -> None:
+def check_target(folder: Path, files: Sequence[str] = FILES) -> None:
     """Refuse to write over what is no report of ours.
 
     Raises:
@@ -46,8 +46,8 @@ def check_target(folder: Path) -> None:
         raise UserError(f"The output folder {str(folder)!r} is a file; give --output_dir another path.")
     if reason := why_not_writable(folder):
         raise UserError(f"The output folder {str(folder)!r} cannot be written ({reason}); give another --output_dir.")
-    present = [name for name in FILES if (folder / name).exists()]
-    page = folder / "report.html"
+    present = [name for name in files if (folder / name).exists()]
+    page = folder / next(name for name in files if name.endswith(".html"))
     ours = page.is_file() and b'content="logitmix_hf ' in page.read_bytes()[:2000]
     if present and not ours:
         raise UserError(
@@ -84,8 +84,8 @@ def write_report(
         "passed": found.passed,
         "options": options,
     }
-    write_atomic(folder / "report.html", scrub(_html(values)).encode())
-    write_atomic(folder / "report.md", scrub(_markdown(values)).encode())
+    write_atomic(folder / "report.html", scrub(html_page("body.html", values)).encode())
+    write_atomic(folder / "report.md", scrub(markdown_page("report.md", values)).encode())
     write_atomic(folder / "results.csv", scrub(results_csv(tasks)).encode())
     return sections
 
@@ -107,7 +107,8 @@ def _environment(html: bool) -> Any:
     return environment
 
 
-def _html(values: Mapping[str, Any]) -> str:
+def html_page(template: str, values: Mapping[str, Any]) -> str:
+    """A page that needs nothing but itself: the body by a template, its pictures, style and scripts."""
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
@@ -119,7 +120,7 @@ def _html(values: Mapping[str, Any]) -> str:
         return name
 
     # The page is written first, so that the figures it asks for are known.
-    body = environment.get_template("body.html").render(**values, place=place)
+    body = environment.get_template(template).render(**values, place=place)
     # Within a script element nothing but "</" and "<!--" is special; a JSON string may write < otherwise.
     data = json.dumps({name: json.loads(picture.figure) for name, picture in figures.items()}, separators=(",", ":"))
     scripts = [Markup(get_plotlyjs()), Markup(_text("report.js"))]
@@ -144,8 +145,9 @@ def _text(name: str) -> str:
     return (files("logitmix_hf.reporting.pages") / "templates" / name).read_text(encoding="utf-8").strip()
 
 
-def _markdown(values: Mapping[str, Any]) -> str:
-    return _environment(html=False).get_template("report.md").render(**values, show=_table).strip() + "\n"
+def markdown_page(template: str, values: Mapping[str, Any]) -> str:
+    """The same tables as Markdown."""
+    return _environment(html=False).get_template(template).render(**values, show=_table).strip() + "\n"
 
 
 def _table(table: ScoreTable) -> str:

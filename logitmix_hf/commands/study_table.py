@@ -1,0 +1,74 @@
+"""``logitmix study table STUDY``: the scores of all runs side by side, with intervals and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from logitmix_hf.errors import UserError, check_number, say
+from logitmix_hf.flags import FlagParser, word
+from logitmix_hf.reporting.comparison.tables import Cell, ScoreTable
+from logitmix_hf.studies.table import FILES, write_table
+from logitmix_hf.studies.verdicts import DRAWS
+from logitmix_hf.tables import aligned_table
+
+
+@dataclass(frozen=True)
+class StudyTableSettings:
+    """Which study, and what is to be told of it."""
+
+    study: str | None = word("STUDY", "its file, its folder, or the name of one that comes with the package")
+    output_dir: str = field(default="report", metadata={"help": f"folder of {', '.join(FILES)}"})
+    allow_missing: bool = field(
+        default=False, metadata={"help": "tell of the runs that are done, though others are not"}
+    )
+    strict_versions: bool = field(
+        default=False, metadata={"help": "refuse runs of several versions of a library, of which else a warning tells"}
+    )
+    draws: int = field(default=DRAWS, metadata={"help": "of seeds and rows behind each interval"})
+    bins: int = field(default=15, metadata={"help": "of ECE, the same for every run"})
+
+    def __post_init__(self) -> None:
+        if self.study is None:
+            raise UserError("logitmix study table needs a study: logitmix study table table3.yaml.")
+        check_number("--draws", self.draws, low=100)
+        check_number("--bins", self.bins, low=1)
+
+
+def main(argv: Sequence[str]) -> int:
+    """The part; returns its exit code."""
+    from logitmix_hf.studies.manifest import read_study  # type: ignore
+
+    settings = FlagParser([StudyTableSettings], prog="logitmix study table", description=__doc__).parse(argv)[0]
+    study, folder = read_study(settings.study), Path(settings.output_dir)
+    source = Path(str(study.file.source))
+    found = write_table(
+        study,
+        folder,
+        allow_missing=settings.allow_missing,
+        strict_versions=settings.strict_versions,
+        paper=source.parent / "paper.csv",
+        draws=settings.draws,
+        bins=settings.bins,
+        say=say,
+    )
+    say("", *_terminal_table(found[0]), "", f"table: {', '.join(str(folder / name) for name in FILES)}", out=True)
+    return 0
+
+
+def _terminal_table(table: ScoreTable) -> list[str]:
+    """The lines of the first metric's table; * where bold."""
+    rows = [[_cell(cell) for cell in row] for row in table.rows]
+    lines = [table.caption, *aligned_table([head.text for head in table.heads], rows, rule=False).split("\n")]
+    if any(cell.strong for row in table.rows for cell in row):
+        lines.append(
+            "* better than the baseline: by the interval over seeds and rows, and by the sign-flip test after Holm"
+        )
+    if any("°" in cell.text for row in table.rows for cell in row):
+        lines.append("° better by the interval only: fewer than six seeds")
+    return lines
+
+
+def _cell(cell: Cell) -> str:
+    return f"{cell.text}{'*' if cell.strong else ''} {cell.small}".strip()

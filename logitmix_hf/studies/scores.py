@@ -1,0 +1,286 @@
+"""The scores of a study, computed again from the predictions of its runs: by method, task and seed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.evaluation import Predictions, evaluate_predictions, review
+from logitmix_hf.evaluation.paired import SeedScores
+from logitmix_hf.evaluation.resampled_scores import drawn_scores
+from logitmix_hf.reporting.comparison.grouping import same_rows
+from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
+from logitmix_hf.reporting.comparison.scores import AFTER
+from logitmix_hf.reporting.comparison.temperature import Tempered, temper
+
+DIVERGED, MISSING = "diverged", "missing"
+HEADLINE = "headline"
+
+
+class CellLike(Protocol):
+    """What is read of a run of a study; ``manifest.Cell`` is one."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, Any]: ...
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def dropped(self) -> bool: ...
+
+
+class StudyLike(Protocol):
+    """What is read of a study; ``manifest.Study`` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def compare(self) -> Mapping[str, Any]: ...
+    @property
+    def cells(self) -> Sequence[CellLike]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedRun:
+    """One run on one task with its scores, as trained and (``_at_t``) after temperature."""
+
+    cell: CellLike
+    run: ComparedRun
+    predictions: Predictions
+    tempered: Tempered | None
+    values: Mapping[str, float]
+
+    def side(self, key: str) -> Predictions:
+        """The predictions that the score of this key is computed from."""
+        if self.tempered is None:
+            return self.predictions
+        return self.tempered.after if key.endswith(AFTER) else self.tempered.before
+
+
+@dataclass(frozen=True, eq=False)
+class StudyTask:
+    """Runs that were judged on the very same rows of the very same data.
+
+    Attributes:
+        name: of the axis, with the split where a run judges several, and a number where the data changed half-way.
+        headline: the task's own first score.
+        runs: by method and seed.
+        absent: why a run is not there, by method and seed: ``diverged``, or ``missing: …``.
+    """
+
+    name: str
+    split: str
+    headline: str
+    runs: dict[str, dict[Any, JudgedRun]] = field(default_factory=dict)
+    absent: dict[str, dict[Any, str]] = field(default_factory=dict)
+    changed: bool = False
+
+    def key(self, metric: str) -> str:
+        """The score that a metric of the study means here."""
+        return self.headline if metric == HEADLINE else metric.removeprefix("eval_")
+
+    def values(self, method: str, metric: str) -> dict[Any, float]:
+        """By seed."""
+        key = self.key(metric)
+        found = self.runs.get(method, {})
+        return {seed: run.values[key] for seed, run in found.items() if math.isfinite(run.values.get(key, math.nan))}
+
+    def whole(self, method: str) -> bool:
+        """Whether no run of the method is missing; one that diverged is no better for being run again."""
+        return bool(self.runs.get(method)) and set(self.absent.get(method, {}).values()) <= {DIVERGED}
+
+    def state(self, method: str) -> str:
+        """As ``6/6``, or ``5/6, 1 diverged``."""
+        there, absent = len(self.runs.get(method, {})), list(self.absent.get(method, {}).values())
+        if not there and not absent:
+            return ""
+        diverged = absent.count(DIVERGED)
+        words = [f"{there}/{there + len(absent)}"]
+        words += [f"{diverged} diverged"] if diverged else []
+        words += [f"{len(absent) - diverged} missing"] if len(absent) > diverged else []
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, eq=False)
+class StudyScores:
+    """tasks and methods in the order of the study; versions: of each library that is not the same in all runs."""
+
+    tasks: list[StudyTask]
+    methods: list[str]
+    baseline: str | None
+    axes: Mapping[str, Mapping[str, Any]]
+    versions: Mapping[str, Sequence[str]]
+
+    def baseline_of(self, method: str) -> str | None:
+        """The row that a method is set against: the baseline with the same values of all other axes, or the only one."""
+        if self.baseline is None:
+            return None
+        rows = [name for name in self.methods if str(self.axes[name].get("method")) == self.baseline]
+        if len(rows) > 1:
+            other = _others(self.axes[method])
+            rows = [name for name in rows if _others(self.axes[name]) == other]
+        return rows[0] if len(rows) == 1 and rows[0] != method else None
+
+
+def read_scores(
+    study: StudyLike, bins: int = 15, full: bool = False, say: Callable[[str], None] = lambda _: None
+) -> StudyScores:
+    """Read and judge every run of a study. full: with the scores that take longer, which ``review`` gives.
+
+    Raises:
+        UserError: no run is done, or no method has the name of the baseline.
+    """
+    live = [cell for cell in study.cells if not cell.dropped]
+    axes = {method_of(cell): _without(cell.labels) for cell in live}
+    baseline = study.compare.get("baseline")
+    names = dict.fromkeys(str(each.get("method")) for each in axes.values())
+    if baseline is None:
+        baseline = next(iter(names), None)
+    elif str(baseline) not in names:
+        raise UserError(
+            f"compare: baseline names {str(baseline)!r}, which no run of the study has. Methods: {', '.join(names)}."
+        )
+    by_task: dict[str, dict[tuple[str, ...], StudyTask]] = {}
+    absent: list[tuple[CellLike, str]] = []
+    read: list[tuple[CellLike, ComparedRun]] = []
+    for cell in live:
+        found = _run_or_reason(cell.folder)
+        if isinstance(found, ComparedRun):
+            read.append((cell, found))
+        else:
+            absent.append((cell, found))
+    if not read:
+        raise UserError(f"No run of the study {study.name!r} is done yet, so there is nothing to tell.")
+    for number, (cell, run) in enumerate(read, start=1):
+        say(f"judging {number} of {len(read)}: {cell.folder.name}")
+        for prefix, (split, predictions) in run.splits.items():
+            name = str(cell.labels.get("task", run.data.get("name")))
+            rows = (prefix, str(run.data.get("fingerprint")), same_rows(predictions))
+            of_name = by_task.setdefault(name, {})
+            task = of_name.setdefault(rows, StudyTask(name, split, run.metrics[0]))
+            method, seed = method_of(cell), cell.labels.get("seed", run.seed)
+            task.runs.setdefault(method, {})[seed] = _scored(cell, run, predictions, bins, full)
+    for name in dict.fromkeys(str(cell.labels["task"]) for cell in live if "task" in cell.labels):
+        by_task.setdefault(name, {("", "", ""): StudyTask(name, "", "")})
+    tasks = [task for found in by_task.values() for task in _named(found)]
+    for cell, reason in absent:
+        for task in tasks:
+            name = task.name.split(" · ")[0]
+            if name == str(cell.labels.get("task", name)):
+                task.absent.setdefault(method_of(cell), {})[cell.labels.get("seed")] = reason
+    return StudyScores(tasks, list(axes), None if baseline is None else str(baseline), axes, _versions(read))
+
+
+def drawn(
+    task: StudyTask, keys: Sequence[str], draws: int, bins: int, seed: int = 0
+) -> dict[str, dict[Any, dict[str, Any]]]:
+    """By method, seed and key the scores (B,) of B draws of rows, the same draws for every run of the task."""
+    found: dict[str, dict[Any, dict[str, Any]]] = {method: {s: {} for s in runs} for method, runs in task.runs.items()}
+    runs = [(method, s, run) for method, by_seed in task.runs.items() for s, run in by_seed.items()]
+    for ending in ("", AFTER):
+        names = [key.removesuffix(AFTER) for key in keys if key.endswith(AFTER) == bool(ending)]
+        able = [each for each in runs if each[2].tempered is not None or not ending]
+        if not names or not able:
+            continue
+        sides = [_ordered(run.side(f"x{ending}")) for _, _, run in able]
+        metrics = [name for name in able[0][2].run.metrics if name in names]
+        for (method, s, _), scores in zip(able, drawn_scores(sides, names, metrics, bins, draws, seed), strict=True):
+            found[method][s] |= {f"{name}{ending}": values for name, values in scores.items()}
+    return found
+
+
+def seed_scores(task: StudyTask, method: str, seeds: Sequence[Any], key: str, found: Mapping[str, Any]) -> SeedScores:
+    """Of these seeds in this order."""
+    values = [task.runs[method][seed].values[key] for seed in seeds]
+    return SeedScores(np.array(values), np.stack([found[method][seed][key] for seed in seeds]))
+
+
+def method_of(cell: CellLike) -> str:
+    """A row of the table: the method, and the values of every axis beside task and seed."""
+    others = [f"{axis} {value}" for axis, value in _others(cell.labels).items()]
+    return ", ".join([str(cell.labels.get("method", "run")), *others])
+
+
+def _run_or_reason(folder: Path) -> ComparedRun | str:
+    try:
+        return read_run(folder)
+    except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
+        return why_absent(folder, problem)
+
+
+def why_absent(folder: Path, problem: BaseException) -> str:
+    """``diverged``, or ``missing: `` and the reason."""
+    try:
+        lines = (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        ends = [json.loads(line) for line in lines if '"end"' in line]
+    except (OSError, ValueError, RecursionError):
+        ends = []
+    last = ends[-1] if ends and isinstance(ends[-1], dict) else {}
+    if last.get("kind") == DIVERGED or "TrainingDiverged" in str(last.get("line", "")):
+        return DIVERGED
+    return f"{MISSING}: {one_line(problem) if isinstance(problem, UserError) else type(problem).__name__}"
+
+
+def _scored(cell: CellLike, run: ComparedRun, predictions: Predictions, bins: int, full: bool) -> JudgedRun:
+    tempered = temper(run, predictions)
+    metrics = run.metrics
+    if tempered is None:
+        return JudgedRun(cell, run, predictions, None, _review(predictions, metrics, bins, full))
+    values = _review(tempered.before, metrics, bins, full)
+    values |= {f"{key}{AFTER}": value for key, value in _review(tempered.after, metrics, bins, full).items()}
+    temperature = {} if tempered.value is None else {"temperature": tempered.value}
+    return JudgedRun(cell, run, predictions, tempered, values | temperature)
+
+
+def _review(predictions: Predictions, metrics: Sequence[str], bins: int, full: bool) -> dict[str, float]:
+    return (review if full else evaluate_predictions)(predictions, metrics, bins)
+
+
+def known_scores(task: StudyTask) -> set[str]:
+    """The names of the scores that a task has."""
+    runs = [run for by_seed in task.runs.values() for run in by_seed.values()]
+    return {key for run in runs for key in run.values} - {"temperature"}
+
+
+def _named(found: Mapping[tuple[str, ...], StudyTask]) -> list[StudyTask]:
+    """The tasks of one name, told apart by their split, and numbered where the data of a split changed half-way."""
+    splits = list(dict.fromkeys(rows[0] for rows in found))
+    named = []
+    for rows, task in found.items():
+        alike = [other for other in found if other[0] == rows[0]]
+        words = [task.name, *([task.split] if len(splits) > 1 else [])]
+        words += [f"data {alike.index(rows) + 1} of {len(alike)}"] if len(alike) > 1 else []
+        made = StudyTask(" · ".join(words), task.split, task.headline, task.runs, task.absent, len(alike) > 1)
+        named.append(made)
+    return named
+
+
+def _without(labels: Mapping[str, Any]) -> dict[str, Any]:
+    return {axis: value for axis, value in labels.items() if axis not in ("task", "seed")}
+
+
+def _others(labels: Mapping[str, Any]) -> dict[str, Any]:
+    return {axis: value for axis, value in labels.items() if axis not in ("task", "seed", "method")}
+
+
+def _ordered(p: Predictions) -> Predictions:
+    order = np.argsort(p.idx, kind="stable")  # type: ignore[arg-type]
+    labels, idx, posterior = (None if each is None else each[order] for each in (p.labels, p.idx, p.posterior))
+    return Predictions(p.logits[order], labels, p.label_names, p.problem, idx, posterior)
+
+
+def _versions(read: Sequence[tuple[CellLike, ComparedRun]]) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {}
+    for _, run in read:
+        versions = (run.record.get("environment") or {}).get("versions") or {}
+        for name, version in versions.items():
+            found.setdefault(str(name), set()).add(str(version))
+    return {name: sorted(versions) for name, versions in found.items() if len(versions) > 1}

@@ -1,0 +1,328 @@
+"""The tables of a study as values: HTML, Markdown and LaTeX are written from the same ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.evaluation import better
+from logitmix_hf.evaluation.paired import FEWEST
+from logitmix_hf.reporting.comparison.runs import finite
+from logitmix_hf.reporting.comparison.scores import AFTER
+from logitmix_hf.reporting.comparison.tables import Cell, Head, ScoreTable
+from logitmix_hf.reporting.emissions import FILE as EMISSIONS
+from logitmix_hf.reporting.emissions import read_emissions
+from logitmix_hf.reporting.score_names import SCORE_NAMES
+from logitmix_hf.studies.scores import MISSING, JudgedRun, StudyScores, StudyTask
+from logitmix_hf.studies.verdicts import Finding, Overall, Verdicts
+from logitmix_hf.tables import csv_text
+
+ONLY = "°"
+"""Behind a score whose interval leaves out 0, of too few seeds for a test."""
+
+Paper = Mapping[tuple[str, str, str], float]
+"""Published scores by task, method and metric."""
+
+
+def heading(metric: str, tasks: Iterable[StudyTask]) -> str:
+    """What a metric is called above its table."""
+    keys = list(dict.fromkeys(task.key(metric) for task in tasks if task.headline))
+    names = [SCORE_NAMES.get(key.removesuffix(AFTER), key.replace("_", " ")) for key in keys]
+    after = " after temperature" if metric.endswith(AFTER) else ""
+    return f"{', '.join(dict.fromkeys(names))}{after}"
+
+
+def score_table(
+    scores: StudyScores, verdicts: Verdicts, metric: str, paper: Paper | None = None, derived: bool = True
+) -> ScoreTable:
+    """Methods × tasks: mean ± deviation over seeds; then the mean over tasks, mean rank and Borda's points."""
+    overall = verdicts.overall[metric]
+    tasks = [task for task in scores.tasks if task.name in overall.tasks or not task.runs]
+    keys = {task.key(metric) for task in tasks if task.runs}
+    way = {1: "more is better", -1: "less is better"}.get(
+        next(iter({better(k.removesuffix(AFTER)) for k in keys})) or 0
+    )
+    rows = []
+    for method in scores.methods:
+        cells = [Cell(method, value=method)]
+        cells += [_cell(task, method, metric, verdicts.of(metric, task.name, method), paper) for task in tasks]
+        rows.append([*cells, *_overall_cells(overall, method)])
+        after = f"{metric}{AFTER}"
+        if derived and after in verdicts.overall and method in _baselines(scores):
+            cells = [Cell(f"{method} + T", "after temperature", method)]
+            cells += [_cell(task, method, after, None, None) for task in tasks]
+            mean = verdicts.overall[after].mean.get(method, math.nan)
+            rows.append([*cells, _number(mean), Cell("–"), Cell("–")])
+    first = "ascending" if way == "less is better" else "descending"
+    heads = [Head("method"), *(Head(task.name, way or "", True, first) for task in tasks)]
+    heads += [
+        Head("mean", "over tasks", True, first, True),
+        Head("rank", "mean rank over tasks, 1 is best", True),
+        Head("Borda", "a point for each method beaten on a task", True, "descending"),
+    ]
+    return ScoreTable(heading(metric, tasks), heads, rows, notes=list(_notes(scores, verdicts, metric)))
+
+
+def _baselines(scores: StudyScores) -> set[str]:
+    return {base for method in scores.methods if (base := scores.baseline_of(method)) is not None}
+
+
+def _number(value: float) -> Cell:
+    return Cell(f"{value:.4f}", value=repr(value)) if math.isfinite(value) else Cell("–")
+
+
+def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, paper: Paper | None) -> Cell:
+    values = list(task.values(method, metric).values())
+    published = None if paper is None else paper.get((task.name, method, task.key(metric)))
+    said = "" if published is None else f"paper {published:.4f}"
+    if not values:
+        return Cell("–", "; ".join(word for word in (task.state(method), said) if word))
+    small = [f"± {np.std(values, ddof=1):.4f}"] if len(values) > 1 else []
+    if task.absent.get(method):
+        small.append(task.state(method))
+    small += [said] if said else []
+    mean = float(np.mean(values))
+    bold, only = finding is not None and finding.bold, finding is not None and finding.interval_only
+    return Cell(
+        f"{mean:.4f}{ONLY if only else ''}", "; ".join(small), repr(mean), bold, told(finding) if finding else ""
+    )
+
+
+def _overall_cells(overall: Overall, method: str) -> list[Cell]:
+    rank, points = overall.rank.get(method), overall.points.get(method)
+    return [
+        _number(overall.mean.get(method, math.nan)),
+        Cell("–") if rank is None else Cell(f"{rank:.2f}", value=repr(rank)),
+        Cell("–") if points is None else Cell(f"{points:g}", value=repr(points)),
+    ]
+
+
+def told(finding: Finding) -> str:
+    """A finding in words."""
+    d = finding.found
+    p = f", p = {d.p:.4f}" if math.isfinite(d.p) else ""
+    p += f", after Holm {finding.adjusted:.4f}" if math.isfinite(finding.adjusted) else ""
+    seeds = f"{d.seeds} seed{'s' if d.seeds != 1 else ''}"
+    ends = f"{_signed(d.value)} [{_signed(d.low)}, {_signed(d.high)}]"
+    return (
+        f"{finding.method} against {finding.baseline} on {finding.task}: {ends}, "
+        f"{seeds}{p}, P(A>B) {d.won.value:.2f} [{d.won.low:.2f}, {d.won.high:.2f}]"
+    )
+
+
+def _signed(value: float) -> str:
+    return format(round(value, 4) + 0.0, "+.4f")  # no minus before a zero
+
+
+def _notes(scores: StudyScores, verdicts: Verdicts, metric: str) -> Iterable[str]:
+    yield from (f"{told(each)}." for each in verdicts.findings[metric])
+    overall = verdicts.overall[metric]
+    if overall.friedman is not None:
+        f = overall.friedman
+        yield f"Do the methods differ over the tasks at all: Iman and Davenport's F = {f.f:.2f}, df {f.df}, p = {f.p:.4f}."
+    for method, p in overall.p.items():
+        yield (
+            f"{method} against {scores.baseline_of(method)} over {len(overall.tasks)} tasks: Wilcoxon's p = {p:.4f}, "
+            f"after Holm {overall.adjusted[method]:.4f}."
+        )
+
+
+def cells_table(scores: StudyScores) -> ScoreTable:
+    """How many runs of each method and task are there."""
+    rows = [
+        [Cell(method, value=method), *(Cell(task.state(method) or "–") for task in scores.tasks)]
+        for method in scores.methods
+    ]
+    return ScoreTable("Runs", [Head("method"), *(Head(task.name) for task in scores.tasks)], rows)
+
+
+def cost_table(scores: StudyScores) -> ScoreTable:
+    """What the runs took, by method and kind of device."""
+    found: dict[tuple[str, str], dict[str, JudgedRun]] = {}
+    for task in scores.tasks:
+        for method, runs in task.runs.items():
+            for run in runs.values():
+                found.setdefault((method, device_of(run)), {})[run.cell.id] = run
+    rows = []
+    for (method, device), runs in found.items():
+        records = [run.run.record for run in runs.values()]
+        hours = [_hours(record) for record in records]
+        memory = [size for record in records if (size := _memory(record)) is not None]
+        pace = [each for record in records if (each := finite(record.get("examples_per_second"))) is not None]
+        burnt = [read_emissions(run.run.path / EMISSIONS) for run in runs.values()]
+        kwh = [each["kwh"] for each in burnt if each is not None]
+        rows.append(
+            [
+                Cell(method, value=method),
+                Cell(device, value=device),
+                Cell(str(len(runs)), value=str(len(runs))),
+                _plain(math.fsum(hours), ".2f"),
+                _plain(max(memory, default=math.nan), ",.0f"),
+                _plain(float(np.mean(pace)) if pace else math.nan, ",.1f"),
+                _plain(math.fsum(kwh) if len(kwh) == len(burnt) else math.nan, ".3f"),
+            ]
+        )
+    heads = [Head("method"), Head("device"), Head("runs", "", True)]
+    heads += [
+        Head("device-hours", "of whole runs, times the processes of each", True),
+        Head("peak MB", "the highest of all runs: of the accelerator, or else of the process", True),
+        Head("examples/s", "mean over runs", True, "descending"),
+        Head("kWh", "where codecarbon measured every run", True),
+    ]
+    return ScoreTable("Cost", heads, rows)
+
+
+def _plain(value: float, form: str) -> Cell:
+    return Cell(format(value, form), value=repr(value)) if math.isfinite(value) else Cell("–")
+
+
+def device_of(run: JudgedRun) -> str:
+    """The kind of device that a run was trained on, by the name that its maker gives it."""
+    environment = run.run.record.get("environment") or {}
+    device = environment.get("device") or {}
+    name = device.get("name") or (environment.get("cpu") if device.get("type") == "cpu" else device.get("type"))
+    return str(name or "unknown")
+
+
+def _hours(record: Mapping[str, Any]) -> float:
+    processes = finite((record.get("environment") or {}).get("processes")) or 1
+    return (finite(record.get("seconds")) or 0.0) / 3600 * processes
+
+
+def _memory(record: Mapping[str, Any]) -> float | None:
+    peak = record.get("peak_memory") or {}
+    device = finite(peak.get("device_mb"))
+    return finite(peak.get("process_mb")) if device is None else device
+
+
+# --- the files of numbers -------------------------------------------------------------------------------------------
+
+
+def table_csv(scores: StudyScores, name: str) -> str:
+    """Tidy: one line a run and metric, every number in full; of a run that is not there one line with why."""
+    axes = list(dict.fromkeys(axis for labels in scores.axes.values() for axis in labels if axis != "method"))
+    head = ["study", "task", "split", "rows", "method", *axes, "seed", "run", "state", "metric", "value"]
+    lines = []
+    for task in scores.tasks:
+        for method, runs in task.runs.items():
+            for seed, run in runs.items():
+                own = [
+                    name,
+                    task.name,
+                    task.split,
+                    len(run.predictions),
+                    *_labels(scores, method, axes),
+                    seed,
+                    run.run.name,
+                ]
+                costs = {"seconds": finite(run.run.record.get("seconds")), "peak_memory_mb": _memory(run.run.record)}
+                costs["examples_per_second"] = finite(run.run.record.get("examples_per_second"))
+                values = {**run.values, **{key: value for key, value in costs.items() if value is not None}}
+                lines += [[*own, "done", key, repr(float(value))] for key, value in values.items()]
+        for method, seeds in task.absent.items():
+            lines += [
+                [name, task.name, task.split, "", *_labels(scores, method, axes), seed, "", reason, "", ""]
+                for seed, reason in seeds.items()
+            ]
+    return _csv(head, lines)
+
+
+def _labels(scores: StudyScores, method: str, axes: Sequence[str]) -> list[Any]:
+    labels = scores.axes[method]
+    return [labels.get("method", method), *(labels.get(axis, "") for axis in axes)]
+
+
+def tests_csv(verdicts: Verdicts) -> str:
+    """Every difference with its interval, p and P(A>B); then the tests over tasks."""
+    head = ["test", "task", "metric", "method", "baseline", "seeds", "difference", "low", "high", "p", "p_holm"]
+    head += ["p_a_above_b", "p_a_above_b_low", "p_a_above_b_high", "matters", "bold", "interval_only", "exploratory"]
+    head += ["resolvable", "statistic"]
+    lines = []
+    for metric in verdicts.metrics:
+        for each in verdicts.findings[metric]:
+            d = each.found
+            numbers = [d.value, d.low, d.high, d.p, each.adjusted, d.won.value, d.won.low, d.won.high]
+            marks = [d.meaningful, each.bold, each.interval_only, each.exploratory]
+            own = ["sign flip", each.task, each.key, each.method, each.baseline, d.seeds]
+            lines.append([*own, *map(_full, numbers), *(str(mark).lower() for mark in marks), _full(d.resolvable), ""])
+        overall = verdicts.overall[metric]
+        blank, exploratory = [""] * 6, str(metric != verdicts.metrics[0]).lower()
+        if overall.friedman is not None:
+            f = overall.friedman
+            own = ["Iman-Davenport", "all", metric, "", "", "", "", "", "", _full(f.p), ""]
+            lines.append([*own, *blank, exploratory, "", _full(f.f)])
+        for method, p in overall.p.items():
+            own = ["Wilcoxon", "all", metric, method, "", "", "", "", "", _full(p), _full(overall.adjusted[method])]
+            lines.append([*own, *blank, exploratory, "", ""])
+    return _csv(head, lines)
+
+
+def _full(value: float) -> str:
+    return repr(float(value)) if not math.isnan(value) else ""
+
+
+def _csv(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows([csv_text(cell) if isinstance(cell, str) else cell for cell in line] for line in lines)
+    return text.getvalue()
+
+
+def read_paper(path: Path) -> Paper | None:
+    """``paper.csv`` beside the file of the study: columns task, method, metric and value; None where there is none.
+
+    Raises:
+        UserError: it cannot be read as that.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return {(r["task"], r["method"], r["metric"]): float(r["value"]) for r in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as problem:
+        raise UserError(
+            f"{str(path)!r} cannot be read ({type(problem).__name__}: {problem}): it needs the columns task, method, metric "
+            "and value, and a number in the last."
+        ) from None
+
+
+def resolvable(verdicts: Verdicts) -> str:
+    """The smallest difference that these rows and seeds resolve, in words; empty where nothing was compared."""
+    first = verdicts.findings[verdicts.metrics[0]] if verdicts.metrics else []
+    words = []
+    for task in dict.fromkeys(each.task for each in first):
+        sizes = [each.found.resolvable for each in first if each.task == task and math.isfinite(each.found.resolvable)]
+        words += [f"{task} {float(np.median(sizes)):.4f}"] if sizes else []
+    return ", ".join(words)
+
+
+def few_seeds(verdicts: Verdicts) -> str:
+    """What is to be known of so few seeds, or empty."""
+    seeds = {each.found.seeds for found in verdicts.findings.values() for each in found}
+    if not seeds or min(seeds) >= FEWEST:
+        return ""
+    least = {r: f"{r} seeds cannot have a p below {2 / 2**r:g}" for r in sorted(seeds) if 2 <= r < FEWEST}
+    told_of = "; ".join(least.values()) or "one seed has no p at all"
+    return (
+        f"With fewer than {FEWEST} seeds nothing is bold: {told_of}. Where the interval over seeds and rows leaves out 0, "
+        f"{ONLY} says so."
+    )
+
+
+def missing(scores: StudyScores) -> list[str]:
+    """The runs that are not there and might be, as ``task method seed: reason``."""
+    return [
+        f"{task.name} {method} seed {seed} ({reason.removeprefix(f'{MISSING}: ')})"
+        for task in scores.tasks
+        for method, seeds in task.absent.items()
+        for seed, reason in seeds.items()
+        if reason.startswith(MISSING)
+    ]
