@@ -126,6 +126,10 @@ class MixArguments:
     confidence_penalty: float = _field(
         "loss", 0.0, "lessen each label loss by this times the prediction's entropy", "Pereyra et al. 2017, eq. 4"
     )
+    jsd: float = _field(
+        "loss", 0.0, "weight of the Jensen-Shannon divergence between the answers to an image and to two AugMix views of it;"
+        " with --method vanilla --augmix original", "AugMix, Hendrycks et al. 2020, takes 12", only=IMAGE,
+    )  # fmt: skip
     vwci: int = _field(
         "loss", 0, "passes with dropout of method vwci; default 5 there, and with method vanilla a number means vwci",
         "Seo et al. 2019 takes 5",
@@ -206,6 +210,7 @@ class MixArguments:
         object.__setattr__(self, "class_weights", read_class_weights(self.class_weights))
         check_weights(self.weights)
         self._check_vwci()
+        check_number("jsd", self.jsd, low=0)
         check_members(self)
         if self.row.step == "members":
             return

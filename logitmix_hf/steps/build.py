@@ -12,6 +12,7 @@ from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, che
 from logitmix_hf.methods import METHODS
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.steps.adapters import AdapterStep
+from logitmix_hf.steps.consistency import ConsistencyStep
 from logitmix_hf.steps.members import MemberStep
 from logitmix_hf.steps.mixed import MixedStep
 from logitmix_hf.steps.passes import modality_of
@@ -53,5 +54,6 @@ def build_step(
         check_single(getattr(base, "config", None), type(base).__name__)
     filled = mix.filled(modality_of(base, required=mix.mixes))
     network = base.classifier if several else base
-    step = STEPS[METHODS[filled.method].step](network, filled, processor, TaskLoss(filled, label_smoothing))
+    kind = ConsistencyStep if filled.jsd else STEPS[METHODS[filled.method].step]
+    step = kind(network, filled, processor, TaskLoss(filled, label_smoothing))
     return AdapterStep(base, step) if several else step

@@ -32,6 +32,7 @@ from logitmix_hf.training.vision.preview import draw_preview
 from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSettings, VisionTrainSettings
 from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
+from logitmix_hf.vision.data.augmix import check_augmix
 from logitmix_hf.vision.mixers.puzzle import check_blocks
 
 
@@ -75,6 +76,7 @@ class VisionJob(Job):
             check_image_data(ImageRequest(dataset=place))
         for place in read_oods(self.run.ood).values():
             check_image_data(ImageRequest(dataset=place, labelled=False))
+        check_augmix(self.data.augmix, self.mix.jsd, self.mix.row.name)
         check_corrupted(self.data.corrupted, self.data.corruptions)
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
@@ -219,7 +221,8 @@ class VisionJob(Job):
 
     def _as_the_model_sees(self, data: ImageData) -> ImageData:
         """The data with the pretrained network's normalisation, and the augmentation that flags ask for."""
-        source, augment = self._source, replace(data.augment, **self.data.augmentation)  # type: ignore[arg-type]
+        source, views = self._source, 2 if self.mix.jsd else 0
+        augment = replace(data.augment, **self.data.augmentation, views=views)  # type: ignore[arg-type]
         mean, std = source.mean or (), source.std or ()
         if data.channels == 1 and len({*mean}) == len({*std}) == 1:  # said thrice, for pictures handed over as RGB
             mean, std = mean[:1], std[:1]

@@ -13,6 +13,7 @@ from logitmix_hf.flags import flag
 from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.data.augment import CROPS, PADDINGS
+from logitmix_hf.vision.data.augmix import FORMS
 from logitmix_hf.vision.data.decode import MOST_PIXELS
 from logitmix_hf.vision.data.repetition import check_repetition
 from logitmix_hf.vision.network_table import NETWORKS, STEMS
@@ -50,8 +51,11 @@ class ImageDataSettings:
     padding: int | None = flag("data", None, "pixels around the image before a window is cut")
     padding_mode: str | None = flag("data", None, f"{', '.join(PADDINGS)}: what they show")
     flip: float | None = flag("data", None, "share of training images that are mirrored")
+    augmix: str | None = flag("data", None, f"{', '.join(FORMS)}: AugMix after crop and flip, in training")
 
     def __post_init__(self) -> None:
+        if self.augmix is not None:
+            pick(FORMS, self.augmix, "form of AugMix")
         check_number("max_pixels", self.max_pixels, low=1)
         if self.memory_limit is not None:
             check_number("memory_limit", self.memory_limit, low=0)
@@ -63,7 +67,7 @@ class ImageDataSettings:
     @property
     def augmentation(self) -> dict[str, object]:
         """What of the data's own augmentation is overridden."""
-        given = {name: getattr(self, name) for name in ("crop", "padding", "padding_mode", "flip")}
+        given = {name: getattr(self, name) for name in ("crop", "padding", "padding_mode", "flip", "augmix")}
         return {name: value for name, value in given.items() if value is not None}
 
 

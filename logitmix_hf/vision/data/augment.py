@@ -32,6 +32,9 @@ class Augment:
         padding_mode: a name in ``PADDINGS``.
         flip: probability of a left-right flip.
         scale, ratio: range of the window's share of the area, and of width / height, of a ``"resized"`` crop.
+        augmix: a name in ``augmix.FORMS``: done to windows, before they are normalised; None: nothing.
+        views: so many augmentations by AugMix follow the plain windows in a batch of training, in place of them where it
+            is 0.
         seed: everything random is a hash of it, the epoch and the row.
 
     Raises:
@@ -44,6 +47,8 @@ class Augment:
     flip: float = 0.5
     scale: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    augmix: str | None = None
+    views: int = 0
     seed: int = 42
 
     def __post_init__(self) -> None:

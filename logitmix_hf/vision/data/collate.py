@@ -13,6 +13,8 @@ from transformers import TrainerCallback
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data.augment import Augment, check_padding, normalise
+from logitmix_hf.vision.data.augmix import augmix
+from logitmix_hf.vision.data.draws import of_copies
 from logitmix_hf.vision.data.repetition import repeating
 from logitmix_hf.vision.data.splits import Split
 
@@ -20,7 +22,8 @@ from logitmix_hf.vision.data.splits import Split
 @dataclass(frozen=True)
 class ImageCollator:
     """Items of one split, or of several told apart by their ``split``, to ``pixel_values`` (B, C, H, W), float32 in
-    channels-last memory, and ``labels`` (B,) int64 where they are known.
+    channels-last memory, and ``labels`` (B,) int64 where they are known. With views of AugMix there are several times as
+    many rows of the former.
 
     Attributes:
         splits: one split, or all that a trainer may ask for, by name.
@@ -49,6 +52,8 @@ class ImageCollator:
         positions = np.fromiter((item["row"] for item in items), np.int64, len(items))
         copies = np.fromiter((item.get("copy", 0) for item in items), np.int64, len(items))
         pixels = split.take(positions, self.augment if split.name in self.augmented else None, copies)
+        if self.augment is not None and self.augment.augmix is not None and split.name in self.augmented:
+            pixels = self._by_augmix(pixels, split, of_copies(split.idx[positions], copies))
         if self.device is not None:
             pixels = pixels.to(self.device, non_blocking=True)
         batch = {"pixel_values": normalise(pixels, self.mean, self.std)}
@@ -56,6 +61,17 @@ class ImageCollator:
             labels = split.labels[torch.from_numpy(positions).to(split.labels.device)]
             batch["labels"] = labels.to(pixels.device)
         return batch
+
+    def _by_augmix(self, pixels: Tensor, split: Split, rows: np.ndarray) -> Tensor:
+        """(B, …) float32 from 0 to 255; with views (B + views B, …), the plain windows first."""
+        augment = self.augment
+        assert augment is not None
+        assert augment.augmix is not None
+        made = [
+            augmix(pixels, augment.augmix, augment.seed, split.epoch, rows, view)
+            for view in range(max(augment.views, 1))
+        ]
+        return torch.cat([pixels.float(), *made]) if augment.views else made[0]
 
     def _split_of(self, items: Sequence[Mapping[str, Any]]) -> Split:
         assert isinstance(self.splits, Mapping)
