@@ -20,7 +20,7 @@ BETTER: dict[str, int] = {
     ),
     **dict.fromkeys(
         (
-            *("loss", "nll", "brier", "brier_reliability", "mse", "rmse", "mae"),
+            *("loss", "nll", "nll_refined", "brier", "brier_reliability", "mse", "rmse", "mae"),
             *(
                 "ece",
                 "ece_mass",

@@ -8,6 +8,7 @@ from typing import Any
 from logitmix_hf.evaluation import REGRESSION, Interval, Predictions, bootstrap, review
 from logitmix_hf.evaluation.class_scores import balance, baseline, class_scores
 from logitmix_hf.evaluation.members import member_scores
+from logitmix_hf.evaluation.refinement import refinement
 from logitmix_hf.reporting.folder import RunFolder
 
 RESULTS, TESTED = "eval_results.json", "test_results.json"
@@ -67,7 +68,8 @@ def write_results(
             other, ends = judged(ranked[prefix], metrics, bins, resamples)
             scores |= {name: other[name] for name in RANKED}
             intervals[prefix] |= {name: ends[name] for name in RANKED if name in ends}
-        results |= {f"{prefix}_{key}": value for key, value in (scores | member_scores(read_back)).items()}
+        scores |= refinement(read_back) | member_scores(read_back)
+        results |= {f"{prefix}_{key}": value for key, value in scores.items()}
         if uncalibrated and prefix in uncalibrated:
             scores, ends = judged(uncalibrated[prefix], metrics, bins, resamples)
             before = f"{prefix}_uncalibrated"

@@ -21,6 +21,7 @@ SCORE_NAMES = {
     "oe": "Over-confidence error (OE)",
     "confidence_gap": "Confidence gap",
     "nll": "Negative log-likelihood (NLL)",
+    "nll_refined": "NLL after a cross-fitted temperature",
     "brier": "Brier score",
     "ece_mass": "ECE, bins of equal mass",
     "ece_classwise": "ECE, class-wise",

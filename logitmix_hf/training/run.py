@@ -21,6 +21,7 @@ from logitmix_hf.class_weights import read_class_weights, weights_in_order
 from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import UserError, pick, say
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
+from logitmix_hf.evaluation.refinement import NLL_REFINED, refinement
 from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.folding import forget
@@ -101,7 +102,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
 
     def scores(output: Any) -> dict[str, float]:
         last.keep(trainer, output)
-        return evaluate_predictions(in_own_unit(predictions_of(output, data), scale), data.metrics, job.run.bins)
+        found = in_own_unit(predictions_of(output, data), scale)
+        return evaluate_predictions(found, data.metrics, job.run.bins) | refinement(found)
 
     trainer = job.trainer_class(
         model=loaded.model,
@@ -209,7 +211,8 @@ def _weighed(job: Job, loaded: Loaded) -> MixArguments:
 def _check_best_score(job: Job, data: TaskData[Any]) -> None:
     """Require ``--metric_for_best_model`` to be something that the evaluations of this task give."""
     name = job.training.metric_for_best_model
-    known = {"loss": 0, **dict.fromkeys(score_names(data.problem, data.metrics), 0)}
+    refined = [] if data.problem == REGRESSION else [NLL_REFINED]
+    known = {"loss": 0, **dict.fromkeys([*score_names(data.problem, data.metrics), *refined], 0)}
     if name is not None and job.training.do_train:
         pick(known, name.removeprefix("eval_"), f"score of {data.name} for --metric_for_best_model")
 

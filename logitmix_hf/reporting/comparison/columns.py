@@ -51,6 +51,7 @@ def _score(key: str, head: str, group: str) -> Column:
 
 
 _MAIN = (
+    Column("nll_refined", "refined NLL", "at the best T", -1, hint=SCORE_NAMES["nll_refined"], tested=False),
     _score("ece", "ECE", _BEFORE),
     _score("oe", "OE", _BEFORE),
     _score("nll", "NLL", _BEFORE),

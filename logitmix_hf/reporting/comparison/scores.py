@@ -17,6 +17,7 @@ from logitmix_hf.evaluation.corruption import PREFIX as CORRUPTED
 from logitmix_hf.evaluation.corruption import SCORES
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
+from logitmix_hf.evaluation.refinement import refinement
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
 from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.temperature import OWN, Tempered, temper
@@ -121,6 +122,7 @@ def _scored(member: Member, metrics: Sequence[str], options: Options) -> Scored:
     for ending, predictions in sides:
         values |= {f"{key}{ending}": value for key, value in _finite(review(predictions, names, options.bins))}
         intervals |= _intervals(member, tempered, predictions, ending, names, options)
+    values |= refinement(sides[0][1])
     if tempered is not None and tempered.value is not None:
         values["temperature"] = tempered.value
     values |= dict(_finite(member_scores(member.predictions)))
