@@ -15,7 +15,11 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from logitmix_hf.config_file import with_config
-from logitmix_hf.errors import UserError, nearest, pick
+from logitmix_hf.errors import UserError, nearest, pick, say
+from logitmix_hf.process import is_main_process
+
+OF_METHOD = ("alpha", "atom", "w_mix", "w_cls", "w_sim", "w_agree", "cls_sum")
+"""Flags of a recipe that were tuned for its method, and are no other's."""
 
 # What version 4 of transformers called things, and what to write now.
 RENAMED = {
@@ -211,7 +215,8 @@ def recipes_folder() -> Path:
 
 def with_recipe(argv: Sequence[str]) -> list[str]:
     """``argv`` with the flags of its ``--recipe`` put first, then those of its ``--config``, then the user's own: the later
-    ones override.
+    ones override. Beside another method than the recipe's its alpha and weights are left out, which a line says: they were
+    tuned for its own method, and would weaken the other one.
 
     Raises:
         UserError: for a recipe that does not exist or is no JSON object of flags, and as
@@ -219,18 +224,33 @@ def with_recipe(argv: Sequence[str]) -> list[str]:
     """
     words = with_config(argv)
     name = recipe_named(words)
-    return words if name is None else [*recipe_flags(name), *words]
+    if name is None:
+        return words
+    values, method = read_recipe(name), _last_value(words, "method")
+    left_out = (
+        [flag for flag in OF_METHOD if flag in values] if method and values.get("method", method) != method else []
+    )
+    if left_out and is_main_process():
+        told = ", ".join(f"{flag} {values[flag]}" for flag in left_out)
+        say(
+            f"recipe {name}: {told} of its method {values['method']} left out, {method} takes its own; a flag sets another."
+        )
+    return [*recipe_flags(name, left_out), *words]
 
 
 def recipe_named(argv: Sequence[str]) -> str | None:
     """What follows the last ``--recipe``."""
-    name = None
+    return _last_value(argv, "recipe")
+
+
+def _last_value(argv: Sequence[str], flag: str) -> str | None:
+    value = None
     for index, word in enumerate(argv):
-        if word == "--recipe" and index + 1 < len(argv):
-            name = argv[index + 1]
-        elif word.startswith("--recipe="):
-            name = word.partition("=")[2]
-    return name
+        if word == f"--{flag}" and index + 1 < len(argv):
+            value = argv[index + 1]
+        elif word.startswith(f"--{flag}="):
+            value = word.partition("=")[2]
+    return value
 
 
 def check_recipe(argv: Sequence[str], modality: str) -> None:
@@ -278,11 +298,11 @@ def read_recipe(name: str) -> dict[str, Any]:
     return values
 
 
-def recipe_flags(name: str) -> list[str]:
+def recipe_flags(name: str, left_out: Collection[str] = ()) -> list[str]:
     """A recipe's flags as words of a command line."""
     words: list[str] = []
     for flag, value in read_recipe(name).items():
-        if not flag.startswith("_"):
+        if not flag.startswith("_") and flag not in left_out:
             several = value if isinstance(value, list) else [value]
             words += [f"--{flag}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in several)]
     return words

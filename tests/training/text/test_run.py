@@ -158,7 +158,7 @@ def test_recipes_stand_before_the_users_flags():
     assert (run.mix.method, run.mix.site, run.mix.lam) == ("mixup", "pooled", 0.5)
     assert parse([*base, "--lam", "0.3", "--site", "cls"]).mix.filled().site == "cls"
     official = parse(["--task", "rte", "--recipe", "logitmix_bert_official"])
-    assert official.mix.weights == {"mix": 0.5, "cls": 0.5, "sim": 0.5}
+    assert official.mix.weights == {"mix": 0.5, "cls": 0.5, "sim": 0.5, "agree": 0}
     assert official.training.learning_rate == 1e-5
     paper = parse(["--recipe", "paper", "--task", "rte"]).mix
     assert (paper.sim_form, paper.cls_sum) == ("l2", True)
