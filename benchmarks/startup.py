@@ -15,7 +15,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from benchmarks.timing import quartiles
 
 ROOT = Path(__file__).resolve().parents[1]
-LIGHT = ("predict", "export", "report", "card", "push")
+LIGHT = ("predict", "check", "export", "report", "card", "push")
 OF_TRAINING = ("glue", "vision", "calibrate")
 SECONDS, RATIO = 1.5, 1.15
 IMPORT = "from transformers import TrainingArguments"

@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "commands.spiral",
         "train four methods on two spirals and draw how sure each is of every place; no network",
     ),
+    "check": (
+        "commands.check",
+        "look at rows and labels as a training would, and tell what is odd; nothing is trained",
+    ),
     "calibrate": ("commands.calibrate", "judge any text or image classifier and fit its temperature, without training"),
     "predict": ("commands.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
     "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),

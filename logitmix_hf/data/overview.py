@@ -1,9 +1,8 @@
-"""What was read, in a line before training: classes with their counts, what is judged; and in a second what is odd."""
+"""What was read, in a line before training: classes with their counts, and what is judged."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,20 +39,3 @@ def split_counts(data: Any) -> list[str]:
     others = [(name, split) for name, split in data.validation.items() if split is not next(iter(data.splits.values()))]
     counts = [f"{len(split):,} {'held out' if held and name == 'validation' else name}" for name, split in others]
     return counts + ([f"{len(data.calibration):,} for the temperature"] if data.calibration is not None else [])
-
-
-def repeated(rows: Mapping[str, Sequence[Hashable]], train: str = "train") -> list[str]:
-    """How many rows of train stand there more than once, and how many of each other split are in train too: they
-    flatter its scores.
-
-    Args:
-        rows: by split, what is to be told apart: a text, a pair of texts.
-    """
-    own = Counter(rows.get(train, ()))
-    twice = sum(count - 1 for count in own.values())
-    notes = [f"{twice:,} of the {sum(own.values()):,} rows of train repeat another"] if twice else []
-    for name, some in rows.items():
-        known = sum(row in own for row in some) if name != train else 0
-        if known:
-            notes.append(f"{known:,} of the {len(some):,} rows of {name} are in train too, which flatters their scores")
-    return notes

@@ -54,6 +54,7 @@ _GLUE_FILES = ("CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "MNLI-mm", "QN
 REPORT_FILES = (
     "README.md",
     RECORD,
+    "data.json",
     "train_results.json",
     "eval_results.json",
     "intervals.json",

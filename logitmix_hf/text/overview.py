@@ -1,30 +1,71 @@
-"""What texts were read, in a line before training, and in a second what is odd about them."""
+"""What texts were read, in a line before training, in a second what is odd about them, and all of it as ``data.json``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from logitmix_hf.data.overview import label_summary, repeated, split_counts
+import numpy as np
+import pyarrow as pa
+
+from logitmix_hf.data.facts import SplitRows, data_facts, fact_lines
+from logitmix_hf.data.overview import label_summary, split_counts
+from logitmix_hf.evaluation.predictions import MULTI
 from logitmix_hf.text.data import TextData
 
 
-def overview(data: TextData, cut: int, max_length: int) -> list[str]:
-    """``classes: 'bad' 310, 'good' 402 · 23 held out · 4 texts cut at 128 tokens``, and where there are any, empty texts
-    and repeated rows in a second line.
+def overview(data: TextData, cut: int, max_length: int, facts: Mapping[str, Any] | None = None) -> list[str]:
+    """``classes: 'bad' 310, 'good' 402 · 23 held out · 4 texts cut at 128 tokens``, and what is odd in a second line.
 
     Args:
         cut: rows of all splits that are longer than ``max_length`` tokens.
+        facts: those of :func:`text_facts`, where they are known already.
     """
     first = next(iter(data.splits.values()))
-    parts = [label_summary(_column(first, "labels"), data.label_names, data.problem), *split_counts(data)]
+    parts = [label_summary(_labels(first, data.problem), data.label_names, data.problem), *split_counts(data)]
     if cut:
         parts.append(f"{cut:,} texts cut at {max_length} tokens")
-    texts = {name: [_column(split, column) for column in data.columns] for name, split in data.splits.items()}
-    empty = sum(not text.strip() for columns in texts.values() for column in columns for text in column)
-    odd = [f"{empty:,} empty texts"] if empty else []
-    odd += repeated({name: list(zip(*columns, strict=True)) for name, columns in texts.items()})
+    odd = fact_lines(text_facts(data) if facts is None else facts)
     return [" · ".join(parts), *([" · ".join(odd)] if odd else [])]
 
 
-def _column(split: Any, name: str) -> list[Any]:
-    return split.data.column(name).to_pylist()
+def text_facts(data: TextData, cut: Mapping[str, int] | None = None, max_length: int | None = None) -> dict[str, Any]:
+    """:func:`logitmix_hf.data.facts.data_facts` of texts, which also counts ``empty_texts`` and, where known, those ``cut``.
+
+    Two rows say the same where their texts differ by case and white space alone. Languages are not guessed.
+
+    Args:
+        cut: by split, how many rows are longer than ``max_length`` tokens; None: not looked at.
+    """
+    splits = {}
+    for name, split in data.splits.items():
+        texts = [_plain(split.data.column(column)) for column in data.columns]
+        more: dict[str, int] = {"empty_texts": sum(column.count("") for column in texts)}
+        if cut is not None:
+            more["cut"] = cut.get(name, 0)
+        rows = texts[0] if len(texts) == 1 else list(zip(*texts, strict=True))
+        splits[name] = SplitRows(len(split), _labels(split, data.problem), rows, more)
+    held = sum(len(split) for split in data.validation.values())
+    kept = len(data.train) if data.train is not None else 0
+    return data_facts(
+        splits,
+        data.label_names,
+        data.problem,
+        columns=list(data.columns),
+        held_out_share=held / (held + kept) if "share of train" in data.validation_note else None,
+        validation=data.validation_note,
+        max_length=max_length,
+        notes=list(data.notes),
+    )
+
+
+def _plain(column: Any) -> list[str]:
+    """Texts without what two that say the same may differ in."""
+    return [" ".join(text.split()).casefold() for text in column.to_pylist()]
+
+
+def _labels(split: Any, problem: str) -> np.ndarray | None:
+    if "labels" not in split.column_names:
+        return None
+    column: pa.ChunkedArray = split.data.column("labels")
+    return np.array(column.to_pylist()) if problem == MULTI else column.to_numpy()

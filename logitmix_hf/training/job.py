@@ -35,6 +35,7 @@ class Loaded:
         processor: tokenizer or image processor, saved beside the model.
         known: what a split knows of its rows beside the labels (``idx``, ``posterior``), by its name.
         has_head: whether the model's head comes with weights, and is not new.
+        facts: the content of ``data.json``: see ``data.facts``.
         model_record, data_record: what ``run.json`` says of them beyond what every run says.
         corrupted: splits of corrupted images by corruption and severity, judged at the end; ``data_record`` has
             "corrupted".
@@ -48,6 +49,7 @@ class Loaded:
     collator: Callable[[list[Any]], Mapping[str, Any]]
     known: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     has_head: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
     model_record: Mapping[str, Any] = field(default_factory=dict)
     data_record: Mapping[str, Any] = field(default_factory=dict)
     corrupted: Mapping[tuple[str, int], Any] = field(default_factory=dict)

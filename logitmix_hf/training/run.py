@@ -127,6 +127,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     by_main(claim)
     if trainer.is_world_process_zero():
         folder.write_json("run.json", record_of(job, loaded))
+        folder.write_json("data.json", loaded.facts)
         job.before_training(trainer, loaded, folder.path)
     trainer.accelerator.wait_for_everyone()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 from cardrun import card, four_rows
@@ -48,3 +49,6 @@ def test_in_the_terminal_after_a_run(tiny_model, files, tmp_path, capfd):
     assert main(["glue", *argv]) == 0
     assert "Never predicted: 'x' (2 rows): recall 0. The accuracy is 0.9600" in capfd.readouterr().err
     assert "Never predicted" in (tmp_path / "out" / "README.md").read_text()
+    counted = json.loads((tmp_path / "out" / "data.json").read_text())["splits"]
+    assert counted["train"]["classes"]["x"] == 2
+    assert counted["validation"]["in_train"] == counted["validation"]["rows"]

@@ -16,7 +16,7 @@ from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_conf
 from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data
-from logitmix_hf.text.overview import overview
+from logitmix_hf.text.overview import overview, text_facts
 from logitmix_hf.text.submission import write_submission
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.text.tokens import tokenize_and_count
@@ -133,7 +133,8 @@ class TextJob(Job):
                 for name, split in given.items()
             }
         cut = {name: count for name, (_, count) in made.items() if count}
-        self.tell(overview(data, sum(cut.values()), self.data.max_length))
+        facts = text_facts(data, {name: count for name, (_, count) in made.items()}, self.data.max_length)
+        self.tell(overview(data, sum(cut.values()), self.data.max_length, facts))
         nothing = Change("no", "--validation_share 0 leaves nothing to judge on")
         changed = {} if data.judged or self.training.eval_strategy == "no" else {"eval_strategy": nothing}
         multiple = 8 if self.training.fp16 or self.training.bf16 else None
@@ -145,6 +146,7 @@ class TextJob(Job):
             collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple),
             known={name: _known(split) for name, split in given.items() if name != "train"},
             has_head=has_head,
+            facts=facts,
             model_record={
                 "revision": self.model.model_revision,
                 "layers": getattr(config, "num_hidden_layers", None),

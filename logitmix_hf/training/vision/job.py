@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from logitmix_hf.data.facts import fact_lines
 from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.ensembles import check_single
 from logitmix_hf.errors import UserError, say
@@ -33,6 +34,7 @@ from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSe
 from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.data.augmix import check_augmix
+from logitmix_hf.vision.data.facts import image_facts
 from logitmix_hf.vision.mixers.puzzle import check_blocks
 
 
@@ -102,7 +104,9 @@ class VisionJob(Job):
         data = self.aligned(data)
         first = next(iter(data.splits.values()))
         counts = label_summary(first.labels, data.label_names, data.problem)
-        self.tell([*data.notes, " · ".join([counts, *split_counts(data)])])
+        facts = image_facts(data)
+        odd = fact_lines(facts)
+        self.tell([*data.notes, " · ".join([counts, *split_counts(data)]), *([" · ".join(odd)] if odd else [])])
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)
@@ -141,6 +145,7 @@ class VisionJob(Job):
             collator=data.collator(data.augment, beside=() if corrupted is None else corrupted.splits.values()),
             corrupted={} if corrupted is None else corrupted.splits,
             known={name: {"idx": split.idx} for name, split in data.splits.items() if name != "train"},
+            facts=facts,
             model_record={
                 "revision": self.model.model_revision,
                 "pipeline_tag": "image-classification",
