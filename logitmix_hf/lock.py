@@ -49,8 +49,9 @@ class Holder:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder, which must be there.
+def writing(folder: Path, *, steal: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder, which must be there. ``steal``: from whoever has it, who ends when he next looks (within
+    ``BEAT`` seconds).
 
     Raises:
         UserError: somebody who lives holds it; the message says who, since when, and what to do.
@@ -59,7 +60,9 @@ def writing(folder: Path) -> Iterator[None]:
     lock, me, stop = folder / LOCK, _myself(), threading.Event()
     try:
         if rival := _take(lock, me):
-            raise _held(folder, rival)
+            if not steal:
+                raise _held(folder, rival)
+            _replace(lock, me)
         # A daemon: it ends with the process, however that ends.
         threading.Thread(target=_beat, args=(lock, me, stop), name="lock", daemon=True).start()
         for leftover in folder.glob(f"{LOCK}.*"):  # of those that were killed while they took over

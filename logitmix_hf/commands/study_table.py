@@ -8,7 +8,7 @@ from pathlib import Path
 
 from logitmix_hf.errors import UserError, check_number, say
 from logitmix_hf.flags import FlagParser, word
-from logitmix_hf.reporting.comparison.tables import Cell, ScoreTable
+from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell
 from logitmix_hf.studies.table import FILES, write_table
 from logitmix_hf.studies.verdicts import DRAWS
 from logitmix_hf.tables import aligned_table
@@ -38,7 +38,7 @@ class StudyTableSettings:
 
 def main(argv: Sequence[str]) -> int:
     """The part; returns its exit code."""
-    from logitmix_hf.studies.manifest import read_study  # type: ignore
+    from logitmix_hf.studies.manifest import read_study
 
     settings = FlagParser([StudyTableSettings], prog="logitmix study table", description=__doc__).parse(argv)[0]
     study, folder = read_study(settings.study), Path(settings.output_dir)
@@ -70,5 +70,5 @@ def _terminal_table(table: ScoreTable) -> list[str]:
     return lines
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     return f"{cell.text}{'*' if cell.strong else ''} {cell.small}".strip()

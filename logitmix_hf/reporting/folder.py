@@ -86,6 +86,11 @@ _PRIVATE_FILES = ("training_args.bin", "emissions.csv")
 _PRIVATE_FOLDERS = ("checkpoint-*", ".incoming", ".saving-*")
 
 
+ATTEMPTS = "attempts.jsonl"
+OUTPUT, ERRORS = "output.log", "errors.log"
+"""What a study writes beside a run, before the run begins: a line a start and an end, and what the command said."""
+
+
 class SaveFailed(RuntimeError):
     """The model could not be saved; the last good one in the folder is untouched."""
 
@@ -197,8 +202,8 @@ class RunFolder:
         # A temporary file of a run that died before it wrote its record makes no folder "somebody else's".
         if not self.path.is_dir():
             return []
-        names = sorted(entry.name for entry in self.path.iterdir())
-        return [name for name in names if not name.startswith((f".{RECORD}.", ".saving-", LOCK))]
+        names, beside = sorted(entry.name for entry in self.path.iterdir()), (ATTEMPTS, OUTPUT, ERRORS)
+        return [name for name in names if not name.startswith((f".{RECORD}.", ".saving-", LOCK)) and name not in beside]
 
     def _clear(self) -> None:
         for entry in sorted(self.path.iterdir()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from logitmix_hf.errors import printable
-from logitmix_hf.reporting.comparison.tables import Cell, ScoreTable
+from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell
 
 _SPECIAL = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
@@ -56,7 +56,7 @@ def _table(table: ScoreTable) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"])
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     text = latex_text(cell.text)
     text = f"\\textbf{{{text}}}" if cell.strong else text
     small = latex_text(cell.small)

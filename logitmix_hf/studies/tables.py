@@ -16,7 +16,7 @@ from logitmix_hf.evaluation import better
 from logitmix_hf.evaluation.paired import FEWEST
 from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.scores import AFTER
-from logitmix_hf.reporting.comparison.tables import Cell, Head, ScoreTable
+from logitmix_hf.reporting.comparison.tables import Head, ScoreTable, TableCell
 from logitmix_hf.reporting.emissions import FILE as EMISSIONS
 from logitmix_hf.reporting.emissions import read_emissions
 from logitmix_hf.reporting.score_names import SCORE_NAMES
@@ -51,15 +51,15 @@ def score_table(
     )
     rows = []
     for method in scores.methods:
-        cells = [Cell(method, value=method)]
+        cells = [TableCell(method, value=method)]
         cells += [_cell(task, method, metric, verdicts.of(metric, task.name, method), paper) for task in tasks]
         rows.append([*cells, *_overall_cells(overall, method)])
         after = f"{metric}{AFTER}"
         if derived and after in verdicts.overall and method in _baselines(scores):
-            cells = [Cell(f"{method} + T", "after temperature", method)]
+            cells = [TableCell(f"{method} + T", "after temperature", method)]
             cells += [_cell(task, method, after, None, None) for task in tasks]
             mean = verdicts.overall[after].mean.get(method, math.nan)
-            rows.append([*cells, _number(mean), Cell("–"), Cell("–")])
+            rows.append([*cells, _number(mean), TableCell("–"), TableCell("–")])
     first = "ascending" if way == "less is better" else "descending"
     heads = [Head("method"), *(Head(task.name, way or "", True, first) for task in tasks)]
     heads += [
@@ -74,33 +74,33 @@ def _baselines(scores: StudyScores) -> set[str]:
     return {base for method in scores.methods if (base := scores.baseline_of(method)) is not None}
 
 
-def _number(value: float) -> Cell:
-    return Cell(f"{value:.4f}", value=repr(value)) if math.isfinite(value) else Cell("–")
+def _number(value: float) -> TableCell:
+    return TableCell(f"{value:.4f}", value=repr(value)) if math.isfinite(value) else TableCell("–")
 
 
-def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, paper: Paper | None) -> Cell:
+def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, paper: Paper | None) -> TableCell:
     values = list(task.values(method, metric).values())
     published = None if paper is None else paper.get((task.name, method, task.key(metric)))
     said = "" if published is None else f"paper {published:.4f}"
     if not values:
-        return Cell("–", "; ".join(word for word in (task.state(method), said) if word))
+        return TableCell("–", "; ".join(word for word in (task.state(method), said) if word))
     small = [f"± {np.std(values, ddof=1):.4f}"] if len(values) > 1 else []
     if task.absent.get(method):
         small.append(task.state(method))
     small += [said] if said else []
     mean = float(np.mean(values))
     bold, only = finding is not None and finding.bold, finding is not None and finding.interval_only
-    return Cell(
+    return TableCell(
         f"{mean:.4f}{ONLY if only else ''}", "; ".join(small), repr(mean), bold, told(finding) if finding else ""
     )
 
 
-def _overall_cells(overall: Overall, method: str) -> list[Cell]:
+def _overall_cells(overall: Overall, method: str) -> list[TableCell]:
     rank, points = overall.rank.get(method), overall.points.get(method)
     return [
         _number(overall.mean.get(method, math.nan)),
-        Cell("–") if rank is None else Cell(f"{rank:.2f}", value=repr(rank)),
-        Cell("–") if points is None else Cell(f"{points:g}", value=repr(points)),
+        TableCell("–") if rank is None else TableCell(f"{rank:.2f}", value=repr(rank)),
+        TableCell("–") if points is None else TableCell(f"{points:g}", value=repr(points)),
     ]
 
 
@@ -137,7 +137,7 @@ def _notes(scores: StudyScores, verdicts: Verdicts, metric: str) -> Iterable[str
 def cells_table(scores: StudyScores) -> ScoreTable:
     """How many runs of each method and task are there."""
     rows = [
-        [Cell(method, value=method), *(Cell(task.state(method) or "–") for task in scores.tasks)]
+        [TableCell(method, value=method), *(TableCell(task.state(method) or "–") for task in scores.tasks)]
         for method in scores.methods
     ]
     return ScoreTable("Runs", [Head("method"), *(Head(task.name) for task in scores.tasks)], rows)
@@ -160,9 +160,9 @@ def cost_table(scores: StudyScores) -> ScoreTable:
         kwh = [each["kwh"] for each in burnt if each is not None]
         rows.append(
             [
-                Cell(method, value=method),
-                Cell(device, value=device),
-                Cell(str(len(runs)), value=str(len(runs))),
+                TableCell(method, value=method),
+                TableCell(device, value=device),
+                TableCell(str(len(runs)), value=str(len(runs))),
                 _plain(math.fsum(hours), ".2f"),
                 _plain(max(memory, default=math.nan), ",.0f"),
                 _plain(float(np.mean(pace)) if pace else math.nan, ",.1f"),
@@ -179,8 +179,8 @@ def cost_table(scores: StudyScores) -> ScoreTable:
     return ScoreTable("Cost", heads, rows)
 
 
-def _plain(value: float, form: str) -> Cell:
-    return Cell(format(value, form), value=repr(value)) if math.isfinite(value) else Cell("–")
+def _plain(value: float, form: str) -> TableCell:
+    return TableCell(format(value, form), value=repr(value)) if math.isfinite(value) else TableCell("–")
 
 
 def device_of(run: JudgedRun) -> str:

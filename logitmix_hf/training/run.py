@@ -74,13 +74,10 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
                     out=True,
                 )
             return 0
-    stopping = _early_stopping(job)
-    check_library_flags(training)
+    stopping = check_flags(job)
     check_asked(training)
-    job.check()
     if job.mix.row.name != job.mix.method and is_main_process():
         say(f"--vwci {job.mix.vwci} with method {job.mix.method} is the method {job.mix.row.name} now.")
-    protocols.check_flags(job)
     target = _check_hub(training, folder) if training.push_to_hub and is_main_process() else None
     job.check_model(training.hub_token)
 
@@ -153,6 +150,19 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     if not trainer.is_world_process_zero():
         return 0
     return finish(folder, job, data, began, target)
+
+
+def check_flags(job: Job) -> list[Any]:
+    """All that can be said of the flags alone, in little time; returns the callbacks that stop a training early.
+
+    Raises:
+        UserError: naming the flag and what to do.
+    """
+    stopping = _early_stopping(job)
+    check_library_flags(job.training)
+    job.check()
+    protocols.check_flags(job)
+    return stopping
 
 
 def _check_folder(folder: RunFolder, job: Job) -> None:

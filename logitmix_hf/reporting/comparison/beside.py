@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from logitmix_hf.evaluation.corruption import PREFIX, SCORES
 from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
 from logitmix_hf.reporting.comparison.scores import CORRUPTED_KEY, OOD_KEY, ScoredVariant
-from logitmix_hf.reporting.comparison.tables import Cell, Head, ScoreTable, seeds
+from logitmix_hf.reporting.comparison.tables import Head, ScoreTable, TableCell, seeds
 
 _SHORT = {"auroc": "AUROC", "aupr_out": "AUPR out", "aupr_in": "AUPR in", "fpr95": "FPR95"}
 _HEADS = {"accuracy": ("accuracy", "descending"), "nll": ("NLL", "ascending"), "ece": ("ECE", "ascending")}
@@ -29,7 +29,7 @@ def ood_table(caption: str, methods: Sequence[ScoredVariant]) -> ScoreTable | No
     rows = []
     for method in methods:
         for name in dict.fromkeys(match[1] for match in keys):
-            cells = [Cell(method.label, seeds(method), method.label), Cell(name, "", name)]
+            cells = [TableCell(method.label, seeds(method), method.label), TableCell(name, "", name)]
             keys_of = [f"ood_{name}_{score}_{measure}" for score in OOD_SCORES for measure in OOD_MEASURES]
             cells += [_cell(method, key) for key in keys_of]
             rows.append(cells)
@@ -46,8 +46,8 @@ def corruption_table(caption: str, methods: Sequence[ScoredVariant]) -> ScoreTab
     heads += [Head(_HEADS[score][0], "", True, _HEADS[score][1], score == "accuracy") for score in SCORES]
     rows = [
         [
-            Cell(name.replace("_", " "), "", name),
-            Cell(method.label, seeds(method), method.label),
+            TableCell(name.replace("_", " "), "", name),
+            TableCell(method.label, seeds(method), method.label),
             *(_cell(method, f"{PREFIX}{name}_{score}") for score in SCORES),
         ]
         for name in sorted(names, key=lambda name: (not name.startswith("all"), list(names).index(name)))
@@ -56,8 +56,8 @@ def corruption_table(caption: str, methods: Sequence[ScoredVariant]) -> ScoreTab
     return ScoreTable(caption, heads, rows) if rows else None
 
 
-def _cell(method: ScoredVariant, key: str) -> Cell:
+def _cell(method: ScoredVariant, key: str) -> TableCell:
     value, spread = method.mean(key), method.spread(key)
     known = math.isfinite(value)
     small = f"± {spread:.3f}" if known and spread is not None else ""
-    return Cell(f"{value:.3f}" if known else "–", small, repr(value) if known else "")
+    return TableCell(f"{value:.3f}" if known else "–", small, repr(value) if known else "")

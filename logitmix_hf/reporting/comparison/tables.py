@@ -17,7 +17,7 @@ from logitmix_hf.tables import csv_text
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """text: what it says; small: a second, lesser line; value: to sort by, empty last; strong: in bold; title: why."""
 
     text: str
@@ -45,7 +45,7 @@ class ScoreTable:
 
     caption: str
     heads: Sequence[Head]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     groups: Sequence[tuple[str, int]] = ()
     notes: Sequence[str] = field(default_factory=list)
 
@@ -57,13 +57,13 @@ def methods_table(
     verdicts = {column.key: judge.verdict(column) for column in columns}
     rows = []
     for method in methods:
-        cells = [Cell(method.label, seeds(method), method.label)]
+        cells = [TableCell(method.label, seeds(method), method.label)]
         for column in columns:
             verdict = verdicts[column.key]
             best = verdict if verdict is not None and verdict.best == method.label else None
             value, spread = method.mean(column.key), method.spread(column.key)
             cells.append(
-                Cell(
+                TableCell(
                     column.write(value),
                     f"± {column.write(spread).lstrip('+')}" if spread is not None and math.isfinite(value) else "",
                     repr(value) if math.isfinite(value) else "",
@@ -109,13 +109,13 @@ def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence
         for run in method.runs:
             seed = "–" if run.member.run.seed is None else str(run.member.run.seed)
             cells = [
-                Cell(run.name, method.label if method.label != run.name else "", run.name),
-                Cell(seed, value=seed if seed != "–" else ""),
+                TableCell(run.name, method.label if method.label != run.name else "", run.name),
+                TableCell(seed, value=seed if seed != "–" else ""),
             ]
             for column in columns:
                 value, interval = run.values.get(column.key, math.nan), run.intervals.get(column.key)
                 small = f"{column.write(interval[0])} – {column.write(interval[1])}" if interval else ""
-                cells.append(Cell(column.write(value), small, repr(value) if math.isfinite(value) else ""))
+                cells.append(TableCell(column.write(value), small, repr(value) if math.isfinite(value) else ""))
             cells.append(_fitted(run))
             rows.append(cells)
     starts = _starts(columns)
@@ -125,10 +125,10 @@ def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence
     return ScoreTable(caption, heads, rows, [("", 2), *_groups(columns), ("", 1)])
 
 
-def _fitted(run: Scored) -> Cell:
+def _fitted(run: Scored) -> TableCell:
     if run.tempered is None:
-        return Cell("–")
-    return Cell(run.tempered.fitted, run.tempered.caution, run.tempered.fitted)
+        return TableCell("–")
+    return TableCell(run.tempered.fitted, run.tempered.caution, run.tempered.fitted)
 
 
 def results_csv(tasks: Sequence[tuple[JudgedTask, Sequence[ScoredVariant]]]) -> str:

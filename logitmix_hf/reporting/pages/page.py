@@ -17,7 +17,7 @@ from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, group
 from logitmix_hf.reporting.comparison.runs import FoundRuns
 from logitmix_hf.reporting.comparison.scores import Options, ScoredVariant, score
-from logitmix_hf.reporting.comparison.tables import Cell, ScoreTable, results_csv
+from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell, results_csv
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.sections import Section, section, several
 from logitmix_hf.reporting.record import now
@@ -156,7 +156,7 @@ def _table(table: ScoreTable) -> str:
     return markdown_table(heads, rows, "".join("r" if head.numeric else "l" for head in table.heads))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: TableCell) -> str:
     text, small = markdown_text(cell.text), markdown_text(cell.small)
     words = [f"**{text}**" if cell.strong else text, f"({small})" if small and not small.startswith("±") else small]
     return " ".join(words).strip()

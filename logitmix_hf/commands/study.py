@@ -1,0 +1,66 @@
+"""``logitmix study run|status|table|words STUDY``: many runs that one file names, started, watched and set side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from logitmix_hf.errors import UserError, pick, say
+from logitmix_hf.process import guarded
+
+
+def _run(argv: Sequence[str]) -> int:
+    from logitmix_hf.commands import study_run
+
+    return study_run.main(argv)
+
+
+def _status(argv: Sequence[str]) -> int:
+    from logitmix_hf.commands import study_status
+
+    return study_status.main(argv)
+
+
+def _table(argv: Sequence[str]) -> int:
+    from logitmix_hf.commands import study_table
+
+    return study_table.main(argv)
+
+
+def _words(argv: Sequence[str]) -> int:
+    from logitmix_hf.commands import study_words
+
+    return study_words.main(argv)
+
+
+# Each is imported when it is asked for: none needs torch, and `table` alone what judges.
+PARTS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "run": (_run, "start, resume and complete the runs of a study; the same line again does what is left"),
+    "status": (_status, "how many runs are done, the time left, who failed and why; reads files only"),
+    "table": (_table, "the scores of all runs side by side, with intervals and tests"),
+    "words": (_words, "one command line a run, of those that are left, for schedulers of other kinds"),
+}
+
+
+def usage() -> str:
+    """What ``logitmix study --help`` prints."""
+    lines = ["usage: logitmix study PART STUDY [flags]", "", "parts:"]
+    lines += [f"  {name:<8}{text}" for name, (_, text) in PARTS.items()]
+    lines += ["", "STUDY is a YAML file, or the name of a study that comes with the package (docs/studies.md)."]
+    return "\n".join([*lines, "", "`logitmix study PART --help` lists the flags of a part."])
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command; returns its exit code."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        say(*usage().split("\n"), out=True)
+        return 0
+    return guarded(lambda: _part(argv))
+
+
+def _part(argv: Sequence[str]) -> int:
+    if argv[0].startswith("-"):
+        raise UserError(
+            f"There is no flag {argv[0].split('=')[0]}. A part comes first: logitmix study run STUDY."
+            f" Parts: {', '.join(PARTS)}."
+        )
+    return pick(PARTS, argv[0], "part of logitmix study")[0](argv[1:])

@@ -1,0 +1,123 @@
+"""``logitmix study run STUDY``: start, resume and complete the runs of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from logitmix_hf.errors import UserError, check_number, listed, nearest, say
+from logitmix_hf.flags import FlagParser, word
+from logitmix_hf.studies import outcome as ends
+from logitmix_hf.studies.driver import Driver
+from logitmix_hf.studies.engines.engine import Engine
+from logitmix_hf.studies.engines.local import Local
+from logitmix_hf.studies.file import find_file, read_file
+from logitmix_hf.studies.manifest import MANIFEST, Cell, Study, read_manifest
+from logitmix_hf.studies.resolve import resolved_study
+from logitmix_hf.studies.state import RUNNING, WAITING, states_of
+
+
+@dataclass(frozen=True)
+class StudyRunSettings:
+    """Which study, where its runs go, and which of them."""
+
+    study: str | None = word("STUDY", "a YAML file, or the name of a study that comes with the package")
+    engine: Literal["local"] = field(default="local", metadata={"help": "local: this machine"})
+    max_parallel: int | None = field(default=None, metadata={"help": "runs at a time; default as many as fit"})
+    only: list[str] | None = field(
+        default=None,
+        metadata={"help": "KEY=VALUE …: the runs with these labels alone", "aliases": [], "action": "extend"},
+    )
+    retry_failed: bool = field(default=False, metadata={"help": "try those again that were given up"})
+    steal: bool = field(default=False, metadata={"help": "take the study from another driver, which ends"})
+    dry_run: bool = field(default=False, metadata={"help": "check everything, list the runs, and start nothing"})
+
+    def __post_init__(self) -> None:
+        if self.study is None:
+            raise UserError("logitmix study run needs a study: logitmix study run table3.yaml.")
+        if self.max_parallel is not None:
+            check_number("--max_parallel", self.max_parallel, low=1)
+
+
+def parse(argv: Sequence[str]) -> StudyRunSettings:
+    """The flags as settings."""
+    return FlagParser([StudyRunSettings], prog="logitmix study run", description=__doc__).parse(argv)[0]
+
+
+def main(argv: Sequence[str]) -> int:
+    """The part; returns its exit code."""
+    settings = parse(argv)
+    study = study_named(str(settings.study), elsewhere=settings.engine != "local")
+    cells = chosen(study, settings.only or ())
+    make_engine = engine_of(settings, study)
+    if settings.dry_run:
+        states = states_of(study)
+        say(*(f"{states[cell.id].kind:<9} {cell.name}" for cell in cells), out=True)
+        return 0
+    driver = Driver(study, cells, make_engine, retry_failed=settings.retry_failed, steal=settings.steal)
+    code = driver.run()
+    return _told(study, cells, driver.pause, code)
+
+
+def engine_of(settings: StudyRunSettings, study: Study) -> Callable[[], Engine]:
+    """How the engine is made; what it lacks is told now."""
+    engine = Local(study, settings.max_parallel)
+    return lambda: engine
+
+
+def study_named(name: str, *, elsewhere: bool = False) -> Study:
+    """The study of a file, by path or name, or of the folder of one that was begun, with every run read and checked."""
+    folder = Path(name)
+    file = read_manifest(folder).file if (folder / MANIFEST).is_file() else read_file(find_file(name))
+    return resolved_study(file, elsewhere=elsewhere)
+
+
+def chosen(study: Study, only: Sequence[str]) -> list[Cell]:
+    """The runs whose labels are as asked: of one key any value, of several keys all.
+
+    Raises:
+        UserError: an unknown key or value, or no run is left.
+    """
+    wanted: dict[str, set[str]] = {}
+    for each in only:
+        key, sign, value = each.partition("=")
+        known = sorted({name for cell in study.live for name in cell.labels})
+        if not sign or key not in known:
+            raise UserError(f"--only {each}: give KEY=VALUE.{nearest(key, known)} Keys: {', '.join(known)}.")
+        values = sorted({str(cell.labels[key]) for cell in study.live if key in cell.labels})
+        if value not in values:
+            raise UserError(
+                f"--only {each}: no run has it.{nearest(value, values)} Values: {listed(values, quote=False)}."
+            )
+        wanted.setdefault(key, set()).add(value)
+    cells = [cell for cell in study.live if all(str(cell.labels.get(key)) in values for key, values in wanted.items())]
+    if not cells:
+        raise UserError(f"--only {' '.join(only)}: no run has all of that.")
+    return cells
+
+
+def _told(study: Study, cells: Sequence[Cell], pause: str, code: int) -> int:
+    """The last lines; returns the exit code."""
+    states = states_of(study)
+    of_these = {cell.id: states[cell.id] for cell in cells}
+    done = sum(state.kind == ends.DONE for state in of_these.values())
+    for cell in cells:
+        state = of_these[cell.id]
+        if state.kind not in (ends.DONE, RUNNING, WAITING):
+            say(f"{state.kind}: {cell.name}{': ' + state.line if state.line else ''}")
+        if state.push_failed:
+            say(f"trained and not pushed: logitmix push {cell.folder}")
+    say(f"{done} of {len(cells)} runs of {study.name} are done ({study.folder}).", out=True)
+    if done == len(cells):
+        return code if code else 0
+    if code:
+        say("interrupted: what ran has saved itself; the same command goes on.")
+        return code
+    given_up = sum(state.kind not in (ends.DONE, RUNNING, WAITING) for state in of_these.values())
+    if pause:
+        say(f"error: paused: {pause.rstrip('.')}. The same command goes on.")
+    elif given_up:
+        say(f"error: {given_up} of {len(cells)} runs were given up, see above; --retry_failed tries them again.")
+    return 1

@@ -1,0 +1,49 @@
+"""``logitmix study words STUDY``: one command line a run, of those that are left."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from logitmix_hf.commands.study_run import study_named
+from logitmix_hf.errors import UserError, say
+from logitmix_hf.flags import FlagParser, word
+from logitmix_hf.lock import writing
+from logitmix_hf.studies import outcome as ends
+from logitmix_hf.studies.manifest import write_manifest
+from logitmix_hf.studies.state import state_of
+
+
+@dataclass(frozen=True)
+class StudyWordsSettings:
+    """Which study, and which part of its runs."""
+
+    study: str | None = word("STUDY", "a YAML file, or the name of a study that comes with the package")
+    shard: str | None = field(default=None, metadata={"help": "i/n: the i-th of n parts, i from 1"})
+
+    def __post_init__(self) -> None:
+        if self.study is None:
+            raise UserError("logitmix study words needs a study: logitmix study words table3.yaml.")
+        if self.shard is not None:
+            found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", self.shard)
+            if not found or not 1 <= int(found[1]) <= int(found[2]):
+                raise UserError(f"--shard must be i/n with i from 1 to n, as 2/8, got {self.shard!r}.")
+
+
+def main(argv: Sequence[str]) -> int:
+    """The part; returns its exit code."""
+    settings = FlagParser([StudyWordsSettings], prog="logitmix study words", description=__doc__).parse(argv)[0]
+    study = study_named(str(settings.study), elsewhere=True)
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with writing(study.folder):
+        write_manifest(study)
+    part, parts = (int(number) for number in (settings.shard or "1/1").split("/"))
+    # Shards are cut before what is done is left out: a run belongs to one shard for good.
+    for cell in study.live[part - 1 :: parts]:
+        state = state_of(cell, study.file.retries)
+        if state.kind != ends.DONE:
+            again = ["--resume"] if ends.record_of(cell.folder) is not None else []
+            say(shlex.join(["logitmix", study.command, *cell.words, *again]), out=True)
+    return 0

@@ -1,0 +1,323 @@
+"""The file of a study: YAML that names flags, and what it may hold."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from logitmix_hf.errors import UserError, check_number, listed, nearest, one_line
+
+Flags = dict[str, Any]
+"""A value for each flag: a scalar, a list of them for a flag of several words, None for a flag that is left out."""
+
+COMMANDS = ("glue", "vision")
+KEPT = ("predictions", "card", "model", "checkpoints")
+OURS = ("output_dir", "resume", "overwrite")
+"""Flags that the study sets itself."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one run takes. ``gpus``: devices, a share of one below 1; None: one where there are any. ``minutes``: of SLURM."""
+
+    gpus: float | None = None
+    cpus: int = 1
+    memory_gb: float | None = None
+    minutes: float = 60
+
+    def __post_init__(self) -> None:
+        if self.gpus is not None:
+            check_number("resources: gpus", self.gpus, low=0)
+            if self.gpus > 1 and self.gpus != int(self.gpus):
+                raise UserError(f"resources: gpus must be a whole number, or a share below 1, got {self.gpus!r}.")
+        check_number("resources: cpus", self.cpus, low=1)
+        if self.cpus != int(self.cpus):
+            raise UserError(f"resources: cpus must be a whole number, got {self.cpus!r}.")
+        if self.memory_gb is not None:
+            check_number("resources: memory_gb", self.memory_gb, low=0, open_low=True)
+        check_number("resources: minutes", self.minutes, low=0, open_low=True)
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """What the file says, checked as far as that needs no parser of the command.
+
+    Attributes:
+        study: the name; runs go to ``studies/<name>/runs``.
+        fixed: flags of every run.
+        grid: the values of each axis; a run for each combination.
+        cases: named sets of flags, each times the axes that it does not set.
+        exclude: combinations that are left out.
+        override: ``(when, set)``: flags for the runs that match.
+        text, source: the file itself, and what it is called in messages.
+    """
+
+    study: str
+    command: str = "glue"
+    fixed: Flags = field(default_factory=dict)
+    grid: dict[str, list[Any]] = field(default_factory=dict)
+    cases: dict[str, Flags] = field(default_factory=dict)
+    exclude: list[Flags] = field(default_factory=list)
+    override: list[tuple[Flags, Flags]] = field(default_factory=list)
+    resources: Resources = field(default_factory=Resources)
+    slurm: dict[str, Any] = field(default_factory=dict)
+    retries: int = 2
+    compare: dict[str, Any] = field(default_factory=dict)
+    keep: list[str] = field(default_factory=lambda: ["predictions", "card"])
+    text: str = ""
+    source: str = ""
+
+
+SHIPPED = Path(__file__).parent / "shipped"
+"""Studies that come with the package, by name."""
+
+
+def find_file(name: str) -> Path:
+    """The file of a study: a path, or the name of one that is shipped.
+
+    Raises:
+        UserError: there is neither.
+    """
+    path = Path(name)
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError):
+        pass
+    shipped = {each.stem: each for each in sorted(SHIPPED.glob("*.yaml"))}
+    if name in shipped:
+        return shipped[name]
+    near = nearest(name, shipped)
+    raise UserError(
+        f"There is no study file {listed([name])}.{near} Give the path of a YAML file"
+        + (f", or one of {', '.join(shipped)}." if shipped else ".")
+    )
+
+
+def read_file(path: Path) -> StudyFile:
+    """Read and check a study file.
+
+    Raises:
+        UserError: it cannot be read, is no YAML, or says what a study cannot mean; the message begins with its path.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
+        raise UserError(f"{path}: cannot be read as text: {one_line(problem)}.") from None
+    return parse_file(text, str(path))
+
+
+def parse_file(text: str, source: str) -> StudyFile:
+    """As :func:`read_file`, of text that is there already."""
+    try:
+        return _checked(_load(text), text, source)
+    except UserError as mistake:
+        raise UserError(f"{source}: {mistake}") from None
+
+
+def _load(text: str) -> dict[str, Any]:
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """A key that stands twice would silently mean its last value."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key_node, _ in node.value:
+                if key_node.tag == "tag:yaml.org,2002:merge":
+                    continue
+                key = self.construct_object(key_node, deep=True)
+                if isinstance(key, (dict, list)):
+                    raise UserError(f"line {key_node.start_mark.line + 1}: a key must be a word.")
+                if key in seen:
+                    raise UserError(f"line {key_node.start_mark.line + 1}: {key!r} is given twice.")
+                seen.add(key)
+            return super().construct_mapping(node, deep)
+
+    # `save_strategy: no` is a word, as it is on a command line; true and false alone are truths.
+    Loader.yaml_implicit_resolvers = {
+        letter: [(tag, form) for tag, form in forms if tag != "tag:yaml.org,2002:bool"]
+        for letter, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF"))
+
+    try:
+        values = yaml.load(text, Loader)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f"line {mark.line + 1}: " if mark else ""
+        what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or one_line(problem)
+        raise UserError(f"{where}this is no YAML: {one_line(ValueError(what))}.") from None
+    except (ValueError, RecursionError) as problem:  # a date that is none, or one list in another without an end
+        if isinstance(problem, UserError):
+            raise
+        raise UserError(f"this is no YAML: {one_line(problem)}.") from None
+    if not isinstance(values, dict):
+        kind = "nothing" if values is None else f"a {type(values).__name__}"
+        raise UserError(f"a study is a list of `key: value`, this file holds {kind}.")
+    return values
+
+
+def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
+    _known(values, [each.name for each in fields(StudyFile) if each.name not in ("text", "source")], "key")
+    name = values.get("study")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise UserError(
+            f"study: needs a name of letters, digits, '.', '_' and '-', at most 64, got {_short(name)}"
+            " (it becomes the folder studies/<name>)."
+        )
+    command = values.get("command", "glue")
+    if command not in COMMANDS:
+        raise UserError(
+            f"command: must be {' or '.join(COMMANDS)}, got {_short(command)}.{nearest(str(command), COMMANDS)}"
+        )
+    fixed = _flags(values.get("fixed"), "fixed")
+    grid = _grid(values.get("grid"), fixed)
+    cases = {
+        _name(case): _flags(flags, f"cases: {case}", empty=True)
+        for case, flags in _mapping(values.get("cases"), "cases").items()
+    }
+    if not grid and not cases:
+        raise UserError("there is nothing to run: give a grid: of axes, or cases: of flags.")
+    return StudyFile(
+        study=name,
+        command=command,
+        fixed=fixed,
+        grid=grid,
+        cases=cases,
+        exclude=[_flags(each, "exclude", several=True) for each in _list(values.get("exclude"), "exclude")],
+        override=[_override(each) for each in _list(values.get("override"), "override")],
+        resources=_resources(values.get("resources")),
+        slurm=_mapping(values.get("slurm"), "slurm"),
+        retries=_retries(values.get("retries", 2)),
+        compare=_compare(values.get("compare")),
+        keep=_keep(values.get("keep", ["predictions", "card"])),
+        text=text,
+        source=source,
+    )
+
+
+def _grid(value: Any, fixed: Flags) -> dict[str, list[Any]]:
+    axes = _flags(value, "grid", several=True)
+    for name, choices in axes.items():
+        if not isinstance(choices, list):
+            raise UserError(f"grid: {name} needs a list of values, got {_short(choices)}: write [{_short(choices)}].")
+        if not choices:
+            raise UserError(f"grid: {name} has no value.")
+        if len({repr(each) for each in choices}) < len(choices):
+            raise UserError(f"grid: {name} names a value twice: {_short(choices)}.")
+        if name in fixed:
+            raise UserError(f"{name} stands in fixed: and in grid: give it once.")
+    return axes
+
+
+def _override(value: Any) -> tuple[Flags, Flags]:
+    entry = _mapping(value, "override")
+    _known(entry, ["when", "set"], "key of override:")
+    if "when" not in entry or "set" not in entry:
+        raise UserError(f"override: needs `when:` and `set:`, got {_short(value)}.")
+    return _flags(entry["when"], "override: when", several=True), _flags(entry["set"], "override: set")
+
+
+def _resources(value: Any) -> Resources:
+    entry = _mapping(value, "resources")
+    _known(entry, [each.name for each in fields(Resources)], "key of resources:")
+    return Resources(**entry)
+
+
+def _retries(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UserError(f"retries: must be a whole number, 0 or more, got {_short(value)}.")
+    return value
+
+
+def _compare(value: Any) -> dict[str, Any]:
+    entry = _mapping(value, "compare")
+    _known(entry, ["baseline", "metrics"], "key of compare:")
+    metrics = entry.get("metrics", ["headline"])
+    if not isinstance(metrics, list) or not metrics or not all(isinstance(each, str) for each in metrics):
+        raise UserError(f"compare: metrics needs a list of names, got {_short(metrics)}.")
+    if not isinstance(entry.get("baseline", ""), (str, int, float)):
+        raise UserError(f"compare: baseline needs the name of a method or case, got {_short(entry['baseline'])}.")
+    return {**entry, "metrics": metrics}
+
+
+def _keep(value: Any) -> list[str]:
+    kept = _list(value, "keep")
+    for each in kept:
+        if each not in KEPT:
+            raise UserError(f"keep: knows {', '.join(KEPT)}, got {_short(each)}.{nearest(str(each), KEPT)}")
+    if "predictions" not in kept:
+        raise UserError("keep: must name predictions: the table is made of them.")
+    return kept
+
+
+def _flags(value: Any, what: str, *, several: bool = False, empty: bool = False) -> Flags:
+    """A mapping of flags; ``several``: a list holds values to choose from, of which each may be a list itself."""
+    flags = {}
+    for name, given in _mapping(value, what).items():
+        flag = _name(name).replace("-", "_")
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", flag):
+            raise UserError(f"{what}: {_short(name)} is no name of a flag; write it without dashes in front.")
+        if flag in OURS:
+            raise UserError(f"{what}: {flag} is the study's own business: leave it out.")
+        for each in given if several and isinstance(given, list) else [given]:
+            _check_value(each, f"{what}: {flag}")
+        flags[flag] = given
+    if not flags and value is not None and not empty and what != "grid":
+        raise UserError(f"{what}: names no flag.")
+    return flags
+
+
+def _check_value(value: Any, what: str) -> None:
+    inner = value if isinstance(value, list) else [value]
+    for each in inner:
+        if isinstance(value, list) and each is None:
+            raise UserError(f"{what}: an empty word in {_short(value)}.")
+        if each is not None and not isinstance(each, (str, int, float, bool)):
+            raise UserError(
+                f"{what}: flags take words and numbers, got {_short(each)}"
+                + (": put it in quotes." if hasattr(each, "isoformat") else ".")
+            )
+        if isinstance(each, float) and math.isnan(each):
+            raise UserError(f"{what}: .nan is no number that a flag takes.")
+    if isinstance(value, list) and not value:
+        raise UserError(f"{what}: has no value.")
+
+
+def _mapping(value: Any, what: str) -> dict[Any, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise UserError(f"{what}: needs `key: value`, got {_short(value)}.")
+    return dict(value)
+
+
+def _list(value: Any, what: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise UserError(f"{what}: needs a list, got {_short(value)}: write [{_short(value)}].")
+    return value
+
+
+def _name(value: Any) -> str:
+    """YAML reads ``on:`` and ``1:`` as what they look like."""
+    if not isinstance(value, str) or not value:
+        raise UserError(f"{_short(value)} is no name: put it in quotes.")
+    return value
+
+
+def _known(values: Mapping[Any, Any], known: list[str], what: str) -> None:
+    for key in values:
+        if key not in known:
+            raise UserError(f"there is no {what} {_short(key)}.{nearest(str(key), known)} Known: {', '.join(known)}.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

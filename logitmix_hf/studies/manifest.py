@@ -1,0 +1,166 @@
+"""``studies/<study>/study.json``: which runs a study has, by their ids. How far each is stands in its own folder alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from logitmix_hf.disk import write_atomic
+from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.reporting.files import to_json
+from logitmix_hf.studies.file import StudyFile, find_file, parse_file, read_file
+
+MANIFEST = "study.json"
+FORMAT = "logitmix_hf study 1"
+HOME = Path("studies")
+
+Label = str | int | float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study.
+
+    Attributes:
+        id: of its resolved arguments; see :mod:`logitmix_hf.studies.identity`.
+        labels: what tells it apart, by axis: always ``task`` and ``method`` (of a case, its name), ``seed`` where given.
+        words: its command line without the program: ``["--task", "rte", …, "--output_dir", …]``.
+        folder: of the run.
+        dropped: the file does not name it any more; what it left stays.
+        key: of the words that the id was made for.
+    """
+
+    id: str
+    labels: dict[str, Label]
+    words: list[str]
+    folder: Path
+    dropped: bool = False
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that was begun.
+
+    Attributes:
+        folder: ``studies/<name>``.
+        command: ``glue`` or ``vision``.
+        compare: ``baseline`` (may be missing) and ``metrics``.
+        jobs: ids of SLURM jobs by the id of the run.
+    """
+
+    name: str
+    folder: Path
+    command: str
+    compare: dict[str, Any]
+    cells: list[Cell]
+    file: StudyFile
+    jobs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def live(self) -> list[Cell]:
+        """The runs that the file names now."""
+        return [cell for cell in self.cells if not cell.dropped]
+
+
+def read_study(path: str | Path) -> Study:
+    """A study that was begun, by its file, its folder or the name of a shipped one.
+
+    Raises:
+        UserError: there is none, it was not begun, or its manifest cannot be read.
+    """
+    folder = Path(path)
+    if (folder / MANIFEST).is_file():
+        return read_manifest(folder)
+    file = read_file(find_file(str(path)))
+    found = read_manifest(home_of(file))
+    return Study(found.name, found.folder, file.command, file.compare, found.cells, file, found.jobs)
+
+
+def home_of(file: StudyFile) -> Path:
+    """The folder of a study."""
+    return HOME / file.study
+
+
+def read_manifest(folder: Path) -> Study:
+    """The study in a folder.
+
+    Raises:
+        UserError: there is no manifest, or none that can be read.
+    """
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values.get("format") != FORMAT:
+            raise ValueError(f"its format is {values.get('format')!r}, not {FORMAT!r}")
+        cells = [
+            Cell(
+                id=str(entry["id"]),
+                labels=dict(entry["labels"]),
+                words=[str(word) for word in entry["words"]],
+                folder=folder / "runs" / Path(str(entry["folder"])).name,
+                dropped=bool(entry.get("dropped")),
+                key=str(entry.get("key", "")),
+            )
+            for entry in values["cells"]
+        ]
+        file = parse_file(values["text"], values.get("source", str(path)))
+        return Study(file.study, folder, file.command, file.compare, cells, file, dict(values.get("jobs", {})))
+    except FileNotFoundError:
+        raise UserError(
+            f"The study {folder.name!r} was not begun here: there is no {path}. Begin it by `logitmix study run`."
+        ) from None
+    except UserError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
+        raise UserError(
+            f"{str(path)!r} cannot be read ({type(problem).__name__}: {one_line(problem)}): move it away, and `logitmix study"
+            " run` writes it again; runs that are done stay done."
+        ) from None
+
+
+def write_manifest(study: Study) -> None:
+    """Write the manifest, whole or not at all."""
+    text = study.file.text
+    values = {
+        "format": FORMAT,
+        "study": study.name,
+        "command": study.command,
+        "source": study.file.source,
+        "text": text,
+        "digest": hashlib.sha256(text.encode("utf-8")).hexdigest(),
+        "resources": asdict(study.file.resources),
+        "cells": [
+            {
+                "id": cell.id,
+                "labels": cell.labels,
+                "words": cell.words,
+                "folder": cell.name,
+                "dropped": cell.dropped,
+                "key": cell.key,
+            }
+            for cell in study.cells
+        ],
+        "jobs": study.jobs,
+    }
+    write_atomic(study.folder / MANIFEST, to_json(values).encode("utf-8"))
+
+
+def merged(old: Sequence[Cell], new: Sequence[Cell]) -> list[Cell]:
+    """The runs of an edited file: the new ones in their order, then those that vanished, marked as dropped."""
+    now = {cell.id for cell in new}
+    return [*new, *(Cell(**{**vars(cell), "dropped": True}) for cell in old if cell.id not in now)]
+
+
+def known_ids(cells: Sequence[Cell]) -> Mapping[str, Cell]:
+    """The runs by the words that their ids were made for."""
+    return {cell.key: cell for cell in cells if cell.key}

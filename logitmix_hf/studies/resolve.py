@@ -1,0 +1,142 @@
+"""From a study file to its runs: every command line is read by the command's own parser before the first one starts.
+
+That needs torch and transformers, seconds and hundreds of megabytes, which a driver of days need not hold: another process
+reads, answers and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from logitmix_hf.errors import UserError, bounded
+from logitmix_hf.flags import with_recipe
+from logitmix_hf.studies.cells import Asked, asked_runs
+from logitmix_hf.studies.file import StudyFile
+from logitmix_hf.studies.identity import folder_name, words_key
+from logitmix_hf.studies.manifest import MANIFEST, Cell, Study, home_of, known_ids, merged, read_manifest
+
+CHECKER = (sys.executable, "-m", "logitmix_hf.commands.study_check")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the command's parser says of a command line: the run's id, the data's name, the method and the seed."""
+
+    id: str
+    task: str
+    method: str
+    seed: int
+
+
+def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequence[str] = CHECKER) -> Study:
+    """The study with an id for each run, old runs kept, nothing written.
+
+    Args:
+        file: as read.
+        elsewhere: runs go to other machines, which may have the GPU that this one lacks.
+        checker: the program that reads command lines.
+
+    Raises:
+        UserError: the first mistake in any run, with the run's name; or two runs that are one and the same.
+    """
+    home = home_of(file)
+    old = read_manifest(home) if (home / MANIFEST).exists() else None
+    asked = asked_runs(file)
+    keys = [_key(file, run) for run in asked]
+    known = known_ids(old.cells) if old is not None and old.command == file.command else {}
+    fresh = [number for number, key in enumerate(keys) if key not in known]
+    answers = dict(
+        zip(fresh, _answers(file, [asked[number] for number in fresh], elsewhere, checker), strict=True)
+        if fresh
+        else ()
+    )
+    cells: list[Cell] = []
+    for number, (run, key) in enumerate(zip(asked, keys, strict=True)):
+        answer = answers.get(number)
+        if answer is None:
+            before = known[key]
+            task, method = str(before.labels["task"]), str(before.labels["method"])
+            cells.append(_cell(home, run, key, Answer(before.id, task, method, 0), before.folder.name))
+        else:
+            cells.append(_cell(home, run, key, answer, None))
+    _check_different(file, asked, cells)
+    before = {cell.id: cell for cell in old.cells} if old is not None else {}
+    # An id that was there under other words (a flag that counts for nothing was added) keeps its folder.
+    cells = [_in_folder(cell, home, before[cell.id].name) if cell.id in before else cell for cell in cells]
+    every = merged(list(before.values()), cells)
+    return Study(file.study, home, file.command, file.compare, every, file, old.jobs if old is not None else {})
+
+
+def _key(file: StudyFile, run: Asked) -> str:
+    try:
+        return words_key(file.command, with_recipe(run.words))
+    except UserError as mistake:
+        raise UserError(_of_run(str(mistake), file, run)) from None
+
+
+def _cell(home: Path, run: Asked, key: str, answer: Answer, folder: str | None) -> Cell:
+    labels = {"task": answer.task, "method": answer.method, **run.labels}
+    labels |= {name: run.flags[name] for name in ("seed",) if run.flags.get(name) is not None}
+    if "dataset" in run.labels:  # what images call it
+        labels["task"] = run.labels["dataset"]
+    name = folder or folder_name(labels["task"], labels["method"], labels.get("seed", answer.seed), answer.id)
+    place = home / "runs" / name
+    return Cell(answer.id, labels, [*run.words, "--output_dir", place.as_posix()], place, key=key)
+
+
+def _in_folder(cell: Cell, home: Path, name: str) -> Cell:
+    place = home / "runs" / name
+    return Cell(cell.id, cell.labels, [*cell.words[:-1], place.as_posix()], place, cell.dropped, cell.key)
+
+
+def _check_different(file: StudyFile, asked: Sequence[Asked], cells: Sequence[Cell]) -> None:
+    seen: dict[str, Asked] = {}
+    for run, cell in zip(asked, cells, strict=True):
+        if cell.id in seen:
+            raise UserError(
+                f"{file.source}: two runs are one and the same: ({seen[cell.id].name}) and ({run.name}) differ in nothing that"
+                " moves a weight or a score. Leave one out, by exclude: or by another value."
+            )
+        seen[cell.id] = run
+
+
+def _answers(file: StudyFile, runs: Sequence[Asked], elsewhere: bool, checker: Sequence[str]) -> list[Answer]:
+    question = {"command": file.command, "elsewhere": elsewhere, "runs": [run.words for run in runs]}
+    alone = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    environment = {name: value for name, value in child_environment().items() if name not in alone}
+    with tempfile.TemporaryDirectory() as folder:
+        asked, told = Path(folder) / "asked.json", Path(folder) / "told.json"
+        asked.write_text(json.dumps(question), encoding="utf-8")
+        done = subprocess.run(
+            [*checker, str(asked), str(told)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if done.returncode or not told.is_file():
+            last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+            raise RuntimeError(f"the runs could not be read (exit code {done.returncode}): {bounded(last)}")
+        answer = json.loads(told.read_text(encoding="utf-8"))
+    if "mistake" in answer:
+        raise UserError(_of_run(answer["mistake"], file, runs[answer["run"]]))
+    return [Answer(**each) for each in answer["runs"]]
+
+
+def child_environment() -> dict[str, str]:
+    """This process's own, with a way to this very package wherever a child starts."""
+    here = str(Path(__file__).parents[2])
+    paths = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{paths}" if paths else here}
+
+
+def _of_run(mistake: str, file: StudyFile, run: Asked) -> str:
+    return f"{mistake.rstrip('.')} (run {run.name} of {file.source})."

@@ -1,0 +1,82 @@
+"""A command that trains nothing and behaves as one that trains: what studies are tested with.
+
+``python studychild.py glue FLAGS``. It counts in ``step.txt`` to ``--steps``, keeps ``checkpoint-N`` as a training does, and
+writes a ``line`` into ``trained.txt`` when it is done. ``--fate`` names how it ends: ``done``, or one of ``FATES``; a fate
+with ``-once`` befalls the first attempt alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+def flag(name, default):
+    words = sys.argv
+    return words[words.index(f"--{name}") + 1] if f"--{name}" in words else default
+
+
+def record(folder, status):
+    (folder / "run.json").write_text(json.dumps({"format": "logitmix_hf run 1", "status": status}))
+
+
+def main():
+    folder = Path(flag("output_dir", ""))
+    steps, pause = int(flag("steps", 3)), float(flag("pause", 0))
+    fate, first = flag("fate", "done"), not (folder / "step.txt").exists()
+    if "--resume" in sys.argv and not (folder / "run.json").exists():
+        sys.exit("error: nothing to resume")
+    if (folder / "run.json").exists() and "--resume" not in sys.argv and "--overwrite" not in sys.argv:
+        print("error: already holds a run", file=sys.stderr)
+        return 2
+    stopped = []
+    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+    record(folder, "running")
+    at = int((folder / "step.txt").read_text()) if "--resume" in sys.argv and not first else 0
+    while at < steps:
+        time.sleep(pause)
+        at += 1
+        (folder / f"checkpoint-{at}").mkdir(exist_ok=True)
+        (folder / "step.txt").write_text(str(at))
+        if stopped:
+            record(folder, "interrupted")
+            return 143
+        if at == 2 and fate.removesuffix("-once") in FATES and (first or not fate.endswith("-once")):
+            return FATES[fate.removesuffix("-once")](folder)
+    with open(folder / "trained.txt", "a") as file:
+        file.write("trained\n")
+    record(folder, "done")
+    return 3 if fate == "push" else 0
+
+
+def says(text, code):
+    def end(folder):
+        record(folder, "failed")
+        print(text, file=sys.stderr)
+        return code
+
+    return end
+
+
+def preempted(folder):
+    record(folder, "interrupted")
+    return 143
+
+
+FATES = {
+    "killed": lambda folder: os.kill(os.getpid(), signal.SIGKILL),
+    "preempted": preempted,
+    "diverged": says("logitmix_hf.trainer.mix_trainer.TrainingDiverged: the loss is nan at step 2", 1),
+    "failed": says("Traceback (most recent call last):\n  File x\nValueError: no such thing", 1),
+    "mistake": says("error: Out of memory on cuda:0 with --per_device_train_batch_size 64: take 32.", 2),
+    "disk": says(
+        "error: checkpoint-2 could not be saved (OSError: [Errno 28] No space left on device); 3 MiB are free.", 1
+    ),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

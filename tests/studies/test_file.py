@@ -1,0 +1,117 @@
+"""What a study file may say; each mistake is one line that begins with the file."""
+
+from __future__ import annotations
+
+import pytest
+
+from logitmix_hf.errors import UserError
+from logitmix_hf.studies.cells import asked_runs
+from logitmix_hf.studies.file import find_file, parse_file, read_file
+
+GOOD = """
+study: t
+fixed: {model: builtin, bf16: true, learning_rate: 1e-3, freeze: null}
+grid: {task: [rte, mnli], method: [vanilla, mixup], seed: [1, 2]}
+cases: {early: {method: logitmix, site: embeddings}}
+exclude: [{task: mnli, method: mixup}]
+override: [{when: {task: mnli}, set: {num_train_epochs: 2}}]
+"""
+
+
+def test_grid_and_cases_are_multiplied_out():
+    runs = asked_runs(parse_file(GOOD, "t.yaml"))
+    assert [(run.labels["task"], run.labels["method"], run.labels["seed"]) for run in runs] == [
+        ("rte", "vanilla", 1),
+        ("rte", "vanilla", 2),
+        ("rte", "mixup", 1),
+        ("rte", "mixup", 2),
+        ("mnli", "vanilla", 1),
+        ("mnli", "vanilla", 2),
+        ("rte", "early", 1),
+        ("rte", "early", 2),
+        ("mnli", "early", 1),
+        ("mnli", "early", 2),
+    ]
+    assert (
+        " ".join(runs[0].words)
+        == "--model builtin --bf16 true --learning_rate 1e-3 --task rte --method vanilla --seed 1"
+    )
+    assert runs[-1].words[-6:] == ["--method", "logitmix", "--site", "embeddings", "--num_train_epochs", "2"]
+    assert "--num_train_epochs" not in runs[0].words
+
+
+def test_a_case_of_another_flag_is_multiplied_with_the_methods():
+    text = "study: t\ngrid: {method: [vanilla, mixup]}\ncases: {ls: {label_smoothing_factor: .1}}"
+    runs = asked_runs(parse_file(text, "t"))
+    assert [run.labels["method"] for run in runs] == ["vanilla", "mixup", "vanilla-ls", "mixup-ls"]
+
+
+def test_values_of_several_words_and_below_zero():
+    runs = asked_runs(parse_file("study: t\ngrid: {shift: [[a=x, b=y], c=z]}\nfixed: {weight: -1}", "t"))
+    assert [run.words for run in runs] == [["--weight=-1", "--shift", "a=x", "b=y"], ["--weight=-1", "--shift", "c=z"]]
+    assert [run.labels["shift"] for run in runs] == ["a=x+b=y", "c=z"]
+
+
+BAD = {
+    "": "this file holds nothing",
+    "- a\n- b": "this file holds a list",
+    "study: [": "this is no YAML",
+    "study: t\n\tgrid: x": "this is no YAML",
+    "study: t\nstudy: u\ngrid: {seed: [1]}": "'study' is given twice",
+    "study: t\ngrid: {seed: [1], seed: [2]}": "'seed' is given twice",
+    "grid: {seed: [1]}": "study: needs a name",
+    "study: a/b\ngrid: {seed: [1]}": "study: needs a name",
+    "study: ..\ngrid: {seed: [1]}": "study: needs a name",
+    "study: t": "there is nothing to run",
+    "study: t\ngird: {seed: [1]}": "Did you mean 'grid'?",
+    "study: t\ncommand: gleu\ngrid: {seed: [1]}": "Did you mean 'glue'?",
+    "study: t\ngrid: [seed]": "grid: needs `key: value`",
+    "study: t\ngrid: {seed: 1}": "write [1]",
+    "study: t\ngrid: {seed: []}": "grid: seed has no value",
+    "study: t\ngrid: {seed: [1, 1]}": "names a value twice",
+    "study: t\ngrid: {seed: [{a: 1}]}": "flags take words and numbers",
+    "study: t\ngrid: {seed: [2024-01-01]}": "put it in quotes",
+    "study: t\ngrid: {seed: [.nan]}": ".nan is no number",
+    "study: t\ngrid: {1: [1]}": "1 is no name",
+    "study: t\ngrid: {--seed: [1]}": "without dashes in front",
+    "study: t\ngrid: {seed: [1]}\nfixed: {seed: 2}": "stands in fixed: and in grid:",
+    "study: t\ngrid: {seed: [1]}\nfixed: {output_dir: x}": "the study's own business",
+    "study: t\ngrid: {seed: [1]}\nfixed: {x: []}": "has no value",
+    "study: t\ngrid: {seed: [1]}\nresources: {gpu: 1}": "Did you mean 'gpus'?",
+    "study: t\ngrid: {seed: [1]}\nresources: {cpus: 0}": "resources: cpus must be a number at least 1",
+    "study: t\ngrid: {seed: [1]}\nresources: {gpus: 1.5}": "a whole number, or a share below 1",
+    "study: t\ngrid: {seed: [1]}\nresources: {gpus: lots}": "resources: gpus must be a number",
+    "study: t\ngrid: {seed: [1]}\nretries: -1": "retries: must be a whole number",
+    "study: t\ngrid: {seed: [1]}\nretries: yes": "retries: must be a whole number",
+    "study: t\ngrid: {seed: [1]}\nkeep: [weights]": "keep: knows predictions, card, model, checkpoints",
+    "study: t\ngrid: {seed: [1]}\nkeep: [model]": "must name predictions",
+    "study: t\ngrid: {seed: [1]}\ncompare: {metrics: nll}": "compare: metrics needs a list",
+    "study: t\ngrid: {seed: [1]}\ncompare: {base: x}": "Did you mean 'baseline'?",
+    "study: t\ngrid: {seed: [1]}\nexclude: {seed: 1}": "exclude: needs a list",
+    "study: t\ngrid: {seed: [1]}\nexclude: [{sed: 1}]": "Did you mean 'seed'?",
+    "study: t\ngrid: {seed: [1]}\nexclude: [{seed: 3}]": "no run matches",
+    "study: t\ngrid: {seed: [1]}\nexclude: [{seed: 1}]": "leaves no run",
+    "study: t\ngrid: {seed: [1]}\noverride: [{seed: 1}]": "no key of override: 'seed'",
+    "study: t\ngrid: {seed: [1]}\noverride: [{when: {seed: 1}}]": "needs `when:` and `set:`",
+    "study: t\ngrid: {seed: [1]}\ncases: [early]": "cases: needs `key: value`",
+    "study: &a [*a]": "study: needs a name",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_a_mistake_is_one_line_that_names_file_and_place(text):
+    with pytest.raises(UserError) as told:
+        asked_runs(parse_file(text, "bad.yaml"))
+    message = str(told.value)
+    assert message.startswith("bad.yaml: ")
+    assert BAD[text] in message
+    assert "\n" not in message
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    (tmp_path / "bytes.yaml").write_bytes(b"study: \xff\xfe")
+    with pytest.raises(UserError, match="cannot be read as text"):
+        read_file(tmp_path / "bytes.yaml")
+    for name in ("nowhere.yaml", str(tmp_path), "a\0b", "x" * 5000):
+        with pytest.raises(UserError, match="There is no study file"):
+            find_file(name)
