@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "calibrate": ("commands.calibrate", "judge any text or image classifier and fit its temperature, without training"),
     "predict": ("commands.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
+    "serve": ("commands.serve", "answer over HTTP what predict answers, for many clients; --ui adds a page"),
     "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
     "study": ("commands.study", "many runs that one file names: start, resume, watch, and set side by side"),
     "ensemble": ("commands.ensemble", "join finished runs: what they say together, and one classifier of them all"),

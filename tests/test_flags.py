@@ -187,6 +187,7 @@ def test_no_flag_is_told_twice(command: str, capsys: pytest.CaptureFixture[str])
         "export": "MODEL",
         "inspect": "RUN",
         "push": "RUN",
+        "serve": "RUN",
         "card": "RUN",
         "report": "RUN [RUN ...]",
     }

@@ -149,22 +149,35 @@ def answer_rows(
 
     No more than ``batch_size * window`` texts, or ``batch_size`` images as the network takes them, are in memory.
     """
-    predict = _texts if classifier.modality == TEXT else _Images()
+    read = logits_reader(classifier, batch_size)
     size = batch_size * (window if classifier.modality == TEXT else 1)
     rows = iter(rows)
     while some := list(islice(rows, size)):
-        wrong: dict[int, str] = {row.index: row.wrong for row in some if row.wrong}
-        good = [row for row in some if not row.wrong]
-        logits = predict(classifier, good, batch_size, wrong)
-        for row in good:
-            if row.index in logits and not np.isfinite(logits[row.index]).all():
-                half = "" if classifier.model.dtype.itemsize > 2 else "; try --dtype float32"
-                wrong[row.index] = f"the model's outputs are not finite{half}"
+        logits, wrong = read([row for row in some if not row.wrong])
+        wrong |= {row.index: row.wrong for row in some if row.wrong}
         for row in some:
             if row.index in wrong:
                 broken(row, wrong[row.index])
-        answered = [row for row in good if row.index not in wrong]
+        answered = [row for row in some if row.index not in wrong]
         yield answers.of(answered, np.stack([logits[row.index] for row in answered])) if answered else []
+
+
+def logits_reader(
+    classifier: Classifier, batch_size: int
+) -> Callable[[list[InputRow]], tuple[dict[int, np.ndarray], dict[int, str]]]:
+    """What gives some rows' (C,) logits by their index, and in words why, where a row has none or they are not finite."""
+    predict = _texts if classifier.modality == TEXT else _Images()
+
+    def read(rows: list[InputRow]) -> tuple[dict[int, np.ndarray], dict[int, str]]:
+        wrong: dict[int, str] = {}
+        logits = predict(classifier, rows, batch_size, wrong)
+        half = "" if classifier.model.dtype.itemsize > 2 else "; try --dtype float32"
+        for index, row in logits.items():
+            if not np.isfinite(row).all():
+                wrong[index] = f"the model's outputs are not finite{half}"
+        return logits, wrong
+
+    return read
 
 
 def _texts(
