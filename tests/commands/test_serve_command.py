@@ -11,14 +11,14 @@ import sys
 import time
 
 import pytest
-
-pytest.importorskip("fastapi")
-httpx = pytest.importorskip("httpx")
-
 from servingmodels import text_classifier
 
 from logitmix_hf.cli import main as logitmix
 from logitmix_hf.serving.classifier import load_classifier
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+httpx = pytest.importorskip("httpx")
+
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

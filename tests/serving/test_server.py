@@ -8,16 +8,17 @@ import json
 
 import numpy as np
 import pytest
-
-pytest.importorskip("fastapi")
-httpx = pytest.importorskip("httpx")
-
 from picturefiles import encoded, noise
 from servingmodels import text_classifier
 from tiny import CONFIGS, build
 
 from logitmix_hf.serving.classifier import load_classifier
-from logitmix_hf.serving.server import Limits, make_app
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+httpx = pytest.importorskip("httpx")
+server = pytest.importorskip("logitmix_hf.serving.server")
+Limits, make_app = server.Limits, server.make_app
+
 
 TEXTS = ["good film", "bad meal is not good", "the film was very poor", "fine"]
 
