@@ -32,7 +32,7 @@ class CalibrateSettings(RunSettings):
         return False  # without a flag it is by halves
 
 
-OF_TRAINING = ("recipe", "resume", "early_stopping")
+OF_TRAINING = ("recipe", "resume", "early_stopping", "folds")
 """Flags of every other run that mean nothing here."""
 
 

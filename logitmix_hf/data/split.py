@@ -33,7 +33,7 @@ def hold_out_rows(labels: Sequence[Any], problem: str, share: float, seed: int) 
         raise UserError(
             f"A share of {share:g} of {rows} rows leaves {rows - held} to train; give a validation file or more rows."
         )
-    groups = _groups(labels, problem, most=min(held, rows - held))
+    groups = groups_of(labels, problem, most=min(held, rows - held))
     stratify = groups if len(np.unique(groups)) > 1 else None
     train, out = map(
         np.asarray, train_test_split(np.arange(rows), test_size=held, random_state=seed, stratify=stratify)
@@ -51,7 +51,7 @@ def _classes(label: Any, problem: str) -> set[int]:
     return set(np.flatnonzero(label).tolist()) if problem == MULTI else {label}
 
 
-def _groups(labels: Sequence[Any], problem: str, most: int) -> np.ndarray:
+def groups_of(labels: Sequence[Any], problem: str, most: int) -> np.ndarray:
     """A group number for each row: at most ``most`` groups of at least two rows; too small ones share the last."""
     if problem == REGRESSION:
         ranks = np.argsort(np.argsort(np.asarray(labels), kind="stable"), kind="stable")

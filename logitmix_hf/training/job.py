@@ -19,6 +19,7 @@ from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.resolved import resolved
+from logitmix_hf.training.folds import Fold
 from logitmix_hf.training.settings import Change, RunSettings, TrainSettings
 
 RequestT = TypeVar("RequestT", bound=DataRequest)
@@ -40,6 +41,7 @@ class Loaded:
         corrupted: splits of corrupted images by corruption and severity, judged at the end; ``data_record`` has
             "corrupted".
         changed: arguments of the training, by flag, that could not stay as they were asked.
+        given: predictions that were made before, by the name of their split, whose rows this model is not asked.
     """
 
     data: TaskData[Any]
@@ -54,6 +56,7 @@ class Loaded:
     data_record: Mapping[str, Any] = field(default_factory=dict)
     corrupted: Mapping[tuple[str, int], Any] = field(default_factory=dict)
     changed: Mapping[str, Change] = field(default_factory=dict)
+    given: Mapping[str, Predictions] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,6 +65,7 @@ class Job(ABC):
 
     Attributes:
         argv: the words of the command, the program's first.
+        fold: of ``--folds``, which of the trainings this is.
     """
 
     modality: ClassVar[str]
@@ -73,6 +77,7 @@ class Job(ABC):
     run: RunSettings
     training: TrainSettings
     argv: Sequence[str]
+    fold: Fold | None = field(default=None, init=False, kw_only=True)
 
     @property
     @abstractmethod

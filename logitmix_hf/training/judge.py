@@ -73,6 +73,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
     timings: dict[str, Any] = {}
 
     def predicted(name: str, prefix: str, scaling: Scaling = unfolded) -> Predictions:
+        if name in loaded.given:
+            return loaded.given[name]
         output = last and last.again(trainer, name, prefix)
         output = output or trainer.predict(loaded.splits[name], metric_key_prefix=prefix)
         wanted = ("_loss", "_runtime", "_samples_per_second", "_steps_per_second")
@@ -121,6 +123,8 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             ranked = calibration.ranked()
             strangers = {name: calibration.apply(p) for name, p in strangers.items()}
             protocols.write_methods(folder, calibration, before, data.metrics, job.run.bins, title)
+        if job.fold is not None:
+            times |= job.fold.results(data.metrics[0])
         own = after[next(iter(judged))] if ranked is None else ranked
         times |= ood.judge_ood(own, next(iter(judged.values())).source, strangers)
         if corruption is not None:

@@ -35,6 +35,7 @@ from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.decisions import check_thresholds
+from logitmix_hf.training.folds import with_folds
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, judged_splits, predictions_of, record_of
 from logitmix_hf.training.last_evaluation import LastEvaluation
@@ -47,6 +48,8 @@ from logitmix_hf.training.targets import in_own_unit, target_scale
 
 def fine_tune(job: Job) -> int:
     """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
+    if job.run.folds is not None and job.fold is None:
+        return with_folds(job, fine_tune)
     folder = RunFolder(str(job.training.output_dir))
     with SaveOnSignal() as signals, ExitStack() as lock:
         try:
@@ -83,6 +86,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
 
     set_seed(training.seed)
     loaded = job.load()
+    if job.fold is not None:
+        loaded = job.fold.of(loaded, training.seed)
     data = loaded.data
     mix = _weighed(job, loaded)
     _check_batches(job, loaded)
@@ -102,6 +107,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
         found = in_own_unit(predictions_of(output, data), scale)
         return evaluate_predictions(found, data.metrics, job.run.bins) | refinement(found)
 
+    if job.fold is not None:
+        by_main(job.fold.claim)  # a trainer makes its folder, within that of the whole run
     trainer = job.trainer_class(
         model=loaded.model,
         args=_arguments(training, loaded.changed),
@@ -249,7 +256,7 @@ def _early_stopping(job: Job) -> list[Any]:
 
 def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:
     last = get_last_checkpoint(str(folder.path)) if job.run.resume else None
-    if job.run.resume and is_main_process():
+    if job.run.resume and is_main_process() and (last or job.fold is None):
         say(f"Going on from {last}." if last else "No checkpoint was complete: training starts anew.", out=True)
     result = trainer.train(resume_from_checkpoint=last)
     done_before = result.metrics["train_steps_per_second"] == 0 and (folder.path / "train_results.json").is_file()

@@ -72,6 +72,12 @@ class RunSettings:
     protocol: str | None = flag(
         "calibration", None, "halves: or each half of the judged rows is judged by a temperature of the other half"
     )
+    folds: int | None = flag(
+        "data",
+        None,
+        "K models judge every row of train that they did not see; one trained on all rows is kept, with the temperature and the"
+        " thresholds of those scores",
+    )
     calibrate_on_eval: bool = flag("calibration", False, "or on the very rows that it is judged on; results say so")
     calibrator: str = flag(
         "calibration",
@@ -102,10 +108,16 @@ class RunSettings:
             pick({"halves": ""}, self.protocol, "protocol")
         pick(CALIBRATORS, self.calibrator, "calibrator")
         self._check_decisions()
+        if self.folds is not None:
+            check_number("folds", self.folds, low=2)
+            if self.calibration not in (None, "halves"):
+                raise UserError(
+                    f"--folds fits the temperature on the rows out of fold, and --{self._given[0]} on others: take one."
+                )
         asked = {"thresholds": self.thresholds, "cost": self.cost}
         asked["calibrator"] = None if self.calibrator == TEMPERATURE else self.calibrator
         for name, value in asked.items():
-            if value is not None and not self._given and self._needs_rows:
+            if value is not None and not self._given and self._needs_rows and self.folds is None:
                 raise UserError(
                     f"--{name} {value} needs rows to be fitted on: give --calibration_split, --calibration_file,"
                     " --protocol halves or --calibrate_on_eval."

@@ -79,6 +79,16 @@ class Split(ABC):
             made.labels = torch.as_tensor(numbers, device=self.labels.device)[self.labels]
         return made
 
+    def some(self, rows: np.ndarray, name: str) -> Self:
+        """These rows alone, in their order, as a split of another name."""
+        made = copy(self)
+        made.name, made.idx, made._epoch = name, self.idx[rows], torch.zeros_like(self._epoch)
+        if self._epoch.is_shared():
+            made._epoch.share_memory_()
+        if self.labels is not None:
+            made.labels = self.labels[torch.as_tensor(rows, device=self.labels.device)]
+        return made
+
     @property
     def device(self) -> torch.device:
         """Where batches are made."""
@@ -115,6 +125,11 @@ class MemorySplit(Split):
         self._at = np.arange(len(self._pixels)) if at is None else np.asarray(at, np.int64)
         side = self._pixels.shape[1]
         super().__init__(name, labels, self._at if idx is None else idx, side if size is None else size)
+
+    def some(self, rows: np.ndarray, name: str) -> Self:
+        made = super().some(rows, name)
+        made._at = self._at[rows]
+        return made
 
     @property
     def pixels(self) -> Tensor:
