@@ -82,7 +82,8 @@ PUBLIC_FILES = MODEL_FILES + TOKENIZER_FILES + REPORT_FILES
 
 # Written too, but never pushed: pickles hold arbitrary code and, with HF's Trainer, the token of the Hub.
 # What codecarbon measured comes with the coordinates of the machine; the card has its sums.
-_PRIVATE_FILES = ("training_args.bin", "emissions.csv")
+# Rows of the data may be nobody else's business.
+_PRIVATE_FILES = ("training_args.bin", "emissions.csv", "suspects.csv")
 _PRIVATE_FOLDERS = ("checkpoint-*", "folds", ".incoming", ".saving-*")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import new_record, now, peak_memory
 from logitmix_hf.reporting.results import INTERVALS, read_results, write_results
+from logitmix_hf.reporting.suspects import write_suspects
 from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.sharded import plain_copy, whole_state
@@ -277,12 +278,29 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
         say("", *by_class, *[""] * bool(by_class), *results_table(rows).split("\n"), out=True)
         wheres = {source: f"{source}: " if len(judged) > 1 else "" for source in told}
         of_members = [wheres[source] + line for source, p in told.items() for line in told_of_members(p) if line]
-        for line in (*of_members, *silent):
+        own = {split.name: told[split.source] for split in judged if split.source in told and not _beside(split)}
+        suspects = write_suspects(folder, own, _texts_of(data, own))
+        for line in (*of_members, *silent, *[suspects] * bool(suspects)):
             say(line)
         for lines in (ood.ood_lines(results), corruption_lines(results)):
             if lines:
                 say("", *lines, out=True)
     return 0 if target is None else push(folder, target)
+
+
+def _beside(split: JudgedSplit) -> bool:
+    """Whether a split is data of another origin."""
+    return split.name.startswith(PREFIX)
+
+
+def _texts_of(data: TaskData[Any], names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """The text columns of splits, in the order of their rows; images have none."""
+    columns = getattr(data, "columns", ())
+    return {
+        name: {column: data.splits[name].data.column(column).to_pylist() for column in columns}
+        for name in names
+        if name in data.splits
+    }
 
 
 def _member_rows(folder: RunFolder, split: JudgedSplit, metric: str, bins: int) -> list[tuple[str, dict[str, Any]]]:

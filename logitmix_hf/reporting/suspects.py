@@ -1,0 +1,65 @@
+"""``suspects.csv``: rows whose label a model contradicts most, to be looked at by somebody."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from logitmix_hf.evaluation import SINGLE, Predictions
+from logitmix_hf.evaluation.suspects import suspect_rows
+from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.tables import csv_text
+
+FILE = "suspects.csv"
+MOST = 1000
+"""Rows in the file; more are counted."""
+LONGEST = 300
+"""Characters of a text in the file."""
+
+
+def write_suspects(
+    folder: RunFolder,
+    splits: Mapping[str, Predictions],
+    texts: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+) -> str:
+    """Write ``suspects.csv``, of all splits together the most contradicted first; a line that says how many there are.
+
+    Columns: split, idx, label, answer, probability_of_label, probability_of_answer, and the texts. An earlier file goes
+    where there is none now, or where a row has no single label. The file stays at home: it holds rows of the data.
+
+    Args:
+        splits: rows that were not trained on, by the name of their split.
+        texts: by split, the text columns in the order of its rows.
+    """
+    found: list[tuple[float, list[Any]]] = []
+    names = dict.fromkeys(column for columns in (texts or {}).values() for column in columns)
+    judged = {name: p for name, p in splits.items() if p.problem == SINGLE and p.labels is not None and len(p)}
+    for name, p in judged.items():
+        probabilities, answers = p.probabilities, p.predictions
+        called = p.label_names or tuple(map(str, range(probabilities.shape[1])))
+        columns = (texts or {}).get(name, {})
+        for row in suspect_rows(probabilities, p.labels).tolist():  # type: ignore[arg-type]
+            label, answer = int(p.labels[row]), int(answers[row])  # type: ignore[index]
+            own, other = probabilities[row, label], probabilities[row, answer]
+            told = [str(columns[column][row])[:LONGEST] if column in columns else "" for column in names]
+            values = [name, int(p.idx[row]), called[label], called[answer], f"{own:.6f}", f"{other:.6f}", *told]  # type: ignore[index]
+            found.append((float(own), values))
+    if not found:
+        (folder.path / FILE).unlink(missing_ok=True)
+        return ""
+    found.sort(key=lambda one: one[0])
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["split", "idx", "label", "answer", "probability_of_label", "probability_of_answer", *names])
+    writer.writerows(
+        [csv_text(cell) if isinstance(cell, str) else cell for cell in values] for _, values in found[:MOST]
+    )
+    folder.write_text(FILE, text.getvalue())
+    rows = sum(map(len, judged.values()))
+    first = f", the first {MOST:,} of them" if len(found) > MOST else ""
+    return (
+        f"{len(found):,} of the {rows:,} judged rows have a label that the model contradicts (confident learning):"
+        f" {folder.path / FILE}{first}."
+    )
