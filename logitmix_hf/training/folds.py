@@ -27,6 +27,7 @@ from logitmix_hf.trainer.resolved import resolved
 
 if TYPE_CHECKING:
     from logitmix_hf.training.job import Job, Loaded
+    from logitmix_hf.training.settings import RunSettings
 
 OUT_OF_FOLD = "out_of_fold"
 """The name of the predictions of all rows, each by the model that did not train on it."""
@@ -62,10 +63,12 @@ def fold_rows(labels: Sequence[Any], problem: str, count: int, seed: int) -> lis
 class Fold:
     """One of the trainings of a run with folds.
 
-    folder: of the whole run. number: which fold is left out of train; None: none is, and the folds' predictions are judged.
+    asked: the flags of the whole run, of which a fold carries out a part. folder: of the whole run. number: which fold is left
+    out of train; None: none is, and the folds' predictions are judged.
     claimed: shared by all of a run, whether the folder is known to be this run's.
     """
 
+    asked: RunSettings
     folder: RunFolder
     count: int
     number: int | None
@@ -164,6 +167,7 @@ def with_folds(job: Job, train: Callable[[Job], int]) -> int:
     """
     run, training = job.run, job.training
     _check(job)
+    job.check()  # what only the last training needs is missed now, not after the folds
     folder = RunFolder(str(training.output_dir))
     by_main(lambda: folder.check(overwrite=run.overwrite, resume=run.resume))
     count, claimed = int(run.folds or 0), list[bool]()
@@ -173,15 +177,19 @@ def with_folds(job: Job, train: Callable[[Job], int]) -> int:
         made = copy.copy(job)
         made.data = replace(job.data, validation_share=0.0)
         made.run = replace(run, **changes)
-        made.fold = Fold(folder, count, number, run.overwrite, run.resume, claimed)
+        made.fold = Fold(run, folder, count, number, run.overwrite, run.resume, claimed)
         return made
 
     quiet: Mapping[str, Any] = {
         "protocol": None, "calibrator": "temperature", "thresholds": None, "cost": None, "positive_label": None,
-        "shift": None, "ood": None, "bootstrap": 0,
+        "bootstrap": 0,
     }  # fmt: skip
+    beside: Mapping[str, Any] = {
+        "shift": None,
+        "ood": None,
+    }  # the first fold reads it, so that a mistake is seen at once
     for number in range(count):
-        made = fold(number, resume=began[number], overwrite=run.overwrite, **quiet)
+        made = fold(number, resume=began[number], overwrite=run.overwrite, **quiet, **(beside if number else {}))
         made.training = resolved(
             training,
             output_dir=str(fold_path(folder, number)),

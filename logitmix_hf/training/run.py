@@ -49,6 +49,8 @@ from logitmix_hf.training.targets import in_own_unit, target_scale
 def fine_tune(job: Job) -> int:
     """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
     if job.run.folds is not None and job.fold is None:
+        if job.training.push_to_hub and is_main_process():
+            _check_hub(job.training, RunFolder(str(job.training.output_dir)))
         return with_folds(job, fine_tune)
     folder = RunFolder(str(job.training.output_dir))
     with SaveOnSignal() as signals, ExitStack() as lock:
@@ -93,7 +95,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     _check_batches(job, loaded)
     _check_best_score(job, data)
     protocols.check_rows(job, data)
-    check_thresholds(job.run, data)
+    check_thresholds(job.run if job.fold is None else job.fold.asked, data)
     check_ood_data(job.run.ood, data, judged_splits(job, data))
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be

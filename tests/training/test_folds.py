@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyarrow import csv
 from sklearn.linear_model import LogisticRegression
@@ -80,11 +81,14 @@ def test_the_model_that_is_kept_was_trained_on_all_rows_and_carries_what_was_fit
 
 def test_a_validation_split_of_its_own_is_judged_by_the_model_that_is_kept(tiny_model, files, tmp_path):
     more = {"validation_file": files / "validation.csv", "folds": 2, "max_steps": 2}
+    more |= {"shift": f"other={files / 'validation.csv'}"}
     assert glue(words(tiny_model, files, tmp_path / "out", **more)) == 0
     results = read(tmp_path / "out" / "eval_results.json")
     assert results["eval_samples"] == 48
     assert results["eval_validation_samples"] == 24
     assert len(saved(tmp_path / "out", "validation")) == 24
+    assert len(saved(tmp_path / "out", "shift_other")) > 0
+    assert not (tmp_path / "out" / "folds" / "0" / "predictions" / "shift_other.parquet").exists()
     assert report([str(tmp_path / "out"), "--output_dir", str(tmp_path / "report"), "--bootstrap", "0"]) == 0
 
 
@@ -134,6 +138,18 @@ def test_folds_of_several_labels_and_of_values_are_balanced():
         assert np.mean(values[part] > np.median(values)) == pytest.approx(0.5, abs=0.07)
 
 
+def test_a_regression_has_scores_out_of_fold_and_no_temperature(tiny_model, tmp_path):
+    table = pa.table({"text": [f"good film {n}" for n in range(30)], "price": [1000.0 + 7 * n for n in range(30)]})
+    csv.write_csv(table, tmp_path / "train.csv")
+    more = {"label_column": "price", "regression": "true", "folds": 2, "max_steps": 2}
+    assert glue(words(tiny_model, tmp_path, tmp_path / "out", **more)) == 0
+    results = read(tmp_path / "out" / "eval_results.json")
+    assert "temperature" not in results
+    judged = saved(tmp_path / "out", "out_of_fold")
+    assert judged.labels == pytest.approx(np.array(table["price"].to_pylist()))
+    assert results["eval_samples"] == 30
+
+
 def test_images(tmp_path):
     more = {"method": "vanilla", "folds": 2, "bootstrap": 0}
     assert vision(image_flags(tmp_path / "out", **more)) == 0
@@ -151,6 +167,9 @@ def test_images(tmp_path):
         ({"calibration_split": 0.2}, "take one"),
         ({"do_train": "false"}, "--do_train false"),
         ({"load_best_model_at_end": "true"}, "--load_best_model_at_end"),
+        ({"thresholds": "label", "positive_label": "upp"}, "'upp'"),
+        ({"shift": "other=missing.csv"}, "missing.csv"),
+        ({"ood": "other=missing.csv"}, "missing.csv"),
     ],
 )
 def test_mistakes(changes, told, tiny_model, files, tmp_path, capfd):
