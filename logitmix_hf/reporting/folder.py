@@ -69,6 +69,7 @@ REPORT_FILES = (
     "corruptions.json",
     "corruptions.png",
     "reliability.png",
+    "confusion.png",
     "training.png",
     "mix_preview.png",
     "ensemble.json",

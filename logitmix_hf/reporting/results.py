@@ -9,6 +9,8 @@ from logitmix_hf.evaluation import REGRESSION, Interval, Predictions, bootstrap,
 from logitmix_hf.evaluation.class_scores import balance, baseline, class_scores
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.refinement import refinement
+from logitmix_hf.reporting.confusion import FILE as CONFUSION
+from logitmix_hf.reporting.confusion import confusion_plot
 from logitmix_hf.reporting.folder import RunFolder
 
 RESULTS, TESTED = "eval_results.json", "test_results.json"
@@ -80,6 +82,9 @@ def write_results(
         results[f"{prefix}_samples"] = len(read_back.logits)
         if not drawn and predictions.problem != REGRESSION:
             reliability_plot(read_back, folder.path / "reliability.png", title=title, bins=bins)
+            found = class_scores(read_back, bins)
+            if found is None or not confusion_plot(found, folder.path / CONFUSION, title):
+                (folder.path / CONFUSION).unlink(missing_ok=True)
             drawn = True
     results |= dict(timings or {})
     tests = {key: value for key, value in results.items() if key.startswith("test_")}

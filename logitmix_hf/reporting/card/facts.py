@@ -12,10 +12,12 @@ from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit, sets
+from logitmix_hf.reporting.card.classes import ClassesOfSplit, classes_of_split
 from logitmix_hf.reporting.card.corruptions import corruption_facts
 from logitmix_hf.reporting.card.coverage import coverage_rows
 from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.card.ood import ood_rows
+from logitmix_hf.reporting.class_lines import HEADS
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.tables import markdown_block, markdown_code, markdown_table, markdown_text
 
@@ -46,6 +48,7 @@ class Facts:
     method:       the method's row: ``name``, ``idea``, ``source`` and what it was trained with.
     picture:      file name of the reliability plot.
     tempered_picture: file name of the plot of reliability before and after a temperature.
+    confusion:    file name of the picture of the confusion matrix.
     bins:         of ECE and OE in ``results``.
     intervals:    content of ``intervals.json``.
     temperature:  what ``config.json`` says under ``logitmix``: ``temperature``, ``folded`` …
@@ -60,6 +63,7 @@ class Facts:
     method: Json = field(default_factory=dict)
     picture: str | None = "reliability.png"
     tempered_picture: str | None = None
+    confusion: str | None = None
     bins: int = 15
     intervals: Json = field(default_factory=dict)
     temperature: Json = field(default_factory=dict)
@@ -205,6 +209,9 @@ class Facts:
             # what was measured
             "scores": self.score_rows(has_intervals),
             "never_predicted": self.never_predicted(),
+            "classes": self.classes(),
+            "class_heads": HEADS,
+            "confusion": self.confusion,
             "chose": self.named(test=False),
             "tests": self.named(test=True),
             "judged": {key for prefix in self.splits for key, *_ in self.scores(prefix)},
@@ -250,6 +257,15 @@ class Facts:
         """Split, and the line about classes that are never answered there."""
         lines = {prefix: never_predicted(predictions) for prefix, predictions in self.predictions.items()}
         return [(self.judged_on(prefix), line) for prefix, line in lines.items() if line]
+
+    def classes(self) -> list[ClassesOfSplit]:
+        """How each class of each split was answered."""
+        metrics = tuple(self.data.get("metrics") or ())
+        found = [
+            classes_of_split(self.judged_on(prefix), predictions, metrics, self.bins)
+            for prefix, predictions in self.predictions.items()
+        ]
+        return [one for one in found if one is not None]
 
     def coverage(self) -> list[tuple[str, ...]]:
         """Split, share asked for, threshold, share reached and accuracy."""

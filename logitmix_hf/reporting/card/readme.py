@@ -86,6 +86,7 @@ def _facts_of(folder: RunFolder) -> Facts:
         method=method | ({"idea": row.idea, "source": row.source} if row else {}),
         picture=_present(folder, "reliability.png"),
         tempered_picture=_present(folder, "calibration.png"),
+        confusion=_present(folder, "confusion.png"),
         bins=run["arguments"].get("bins") or 15,
         intervals=_optional(folder, "intervals.json"),
         temperature=_optional(folder, "config.json").get("logitmix") or {},
