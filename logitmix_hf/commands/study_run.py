@@ -24,7 +24,12 @@ class StudyRunSettings:
     """Which study, where its runs go, and which of them."""
 
     study: str | None = word("STUDY", "a YAML file, or the name of a study that comes with the package")
-    engine: Literal["local"] = field(default="local", metadata={"help": "local: this machine"})
+    engine: Literal["local", "ray", "slurm"] = field(
+        default="local", metadata={"help": "local: this machine; ray: a Ray cluster; slurm: a queue, by submitit"}
+    )
+    ray_address: str | None = field(
+        default=None, metadata={"help": "of the Ray cluster; default RAY_ADDRESS, else one on this machine"}
+    )
     max_parallel: int | None = field(default=None, metadata={"help": "runs at a time; default as many as fit"})
     only: list[str] | None = field(
         default=None,
@@ -63,8 +68,19 @@ def main(argv: Sequence[str]) -> int:
 
 def engine_of(settings: StudyRunSettings, study: Study) -> Callable[[], Engine]:
     """How the engine is made; what it lacks is told now."""
-    engine = Local(study, settings.max_parallel)
-    return lambda: engine
+    if settings.ray_address is not None and settings.engine != "ray":
+        raise UserError(f"--ray_address {settings.ray_address} needs --engine ray.")
+    if settings.engine == "ray":
+        from logitmix_hf.studies.engines.ray import Ray
+
+        return lambda: Ray(study, settings.max_parallel, address=settings.ray_address)
+    if settings.engine == "slurm":
+        from logitmix_hf.studies.engines.slurm import Slurm
+
+        slurm = Slurm(study, settings.max_parallel)
+        return lambda: slurm
+    local = Local(study, settings.max_parallel)
+    return lambda: local
 
 
 def study_named(name: str, *, elsewhere: bool = False) -> Study:

@@ -139,6 +139,21 @@ class Attempt:
             with suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGTERM)
 
+    def lives(self) -> bool:
+        """Whether the child runs, asked without the lock of ``Popen``: a signal handler may have come while it was held."""
+        if self.process is None or self.process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
+
+    def note(self, kind: str) -> None:
+        """Write how it ended where nobody polls any more."""
+        seconds, step = round(time.monotonic() - self._began, 1), ends.last_step(self.cell.folder)
+        write_event(self.cell.folder, "end", kind=kind, code=None, seconds=seconds, step=step, line="")
+        self._held.close()
+
     def wait(self) -> Ending:
         """Poll until it ends."""
         while (outcome := self.poll()) is None:
