@@ -52,7 +52,7 @@ def over_their_network(
     layers: dict[str, Any] = dict(made.classifier.named_modules())
     for module in layers.values():
         if isinstance(module, LoraLayer) and member_name(0) in module.lora_A:
-            module.get_base_layer().weight -= module.get_delta_weight(member_name(0))
+            module.get_base_layer().weight -= module.get_delta_weight(member_name(0))  # type: ignore[operator]  of its linear kinds
     for number, model in enumerate(models):
         parts: dict[str, Any] = dict(model.named_modules())
         for path, module in layers.items():
@@ -76,7 +76,7 @@ def _began_there(model: Any, layers: dict[str, Any], name: str) -> bool:
         if isinstance(module, LoraLayer):
             found: Any = getattr(module.get_base_layer(), kind)
             if kind == "weight" and name in module.lora_A:
-                found = found + module.get_delta_weight(name)
+                found = found + module.get_delta_weight(name)  # type: ignore[operator]
         else:
             found = getattr(module, kind, None)
         if not _close(found, parameter):

@@ -121,11 +121,12 @@ def fit_thresholds(
         number = 1 if positive is None else p.label_names.index(positive)
         names, scores, truth = (p.label_names[number],), p.probabilities[:, [number]], p.labels[:, None] == number
     if cost is not None:
+        costs = dict(cost)
         values = [
-            _best(one, own, lambda *counts: -_cost(*counts, cost=cost))
+            _best(one, own, lambda *counts: -_cost(*counts, cost=costs))
             for one, own in zip(scores.T, truth.T, strict=True)
         ]
-        return Thresholds(dict(zip(names, values, strict=True)), COST, dict(cost))
+        return Thresholds(dict(zip(names, values, strict=True)), COST, costs)
     pick(GOALS, goal, "goal of thresholds")
     if p.problem == MULTI and goal != "label":
         value = _common(scores, truth, macro=goal == "macro")

@@ -188,7 +188,8 @@ def make_page(classifier: Classifier) -> Any:
     import gradio
 
     def answer(*fields: Any) -> Any:
-        given = tuple(fields) if len(fields) > 1 else fields[0]
+        first, *others = fields
+        given = fields if others else first
         if given is None or not any(fields):
             return {} if classifier.problem != REGRESSION else ""
         logits = classifier.logits([given])

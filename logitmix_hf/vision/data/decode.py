@@ -285,7 +285,8 @@ def scan(images: RawImages, rows: np.ndarray) -> Scan:
     def header(data: bytes) -> tuple[tuple[int, int], bool]:
         with Image.open(io.BytesIO(data)) as image:
             turned = _turn(image) in across and image.format != "TIFF"  # of which Pillow tells the upright size
-            return image.size[::-1] if turned else image.size, image.mode in GREY_MODES
+            width, height = image.size
+            return (height, width) if turned else (width, height), image.mode in GREY_MODES
 
     def one(position: int) -> None:
         try:
