@@ -12,6 +12,7 @@ from logitmix_hf.process import guarded
 from logitmix_hf.reporting.comparison.columns import SCORE
 from logitmix_hf.reporting.comparison.runs import find_runs
 from logitmix_hf.reporting.comparison.scores import Options
+from logitmix_hf.reporting.comparison.significance import ONLY
 from logitmix_hf.reporting.pages.page import FILES, check_library, check_target, write_report
 from logitmix_hf.reporting.pages.sections import Section
 from logitmix_hf.tables import aligned_table
@@ -26,7 +27,8 @@ class ReportSettings:
     title: str = field(default="", metadata={"help": "of the page; default how many runs on how many tasks"})
     bins: int = field(default=15, metadata={"help": "of ECE and OE, the same for every run"})
     bootstrap: int = field(
-        default=1000, metadata={"help": "resamples behind intervals and bold; 0 leaves both out and is quick"}
+        default=1000,
+        metadata={"help": "draws of seeds and rows behind intervals and bold; 0 leaves both out and is quick"},
     )
 
     last: int = field(
@@ -80,7 +82,7 @@ IN_TERMINAL = ("T", "ECE", "ECE at T", "NLL", "NLL at T", "seconds")
 
 
 def _terminal_table(section: Section) -> list[str]:
-    """The lines of the first table in short; * where the test supports the best."""
+    """The lines of the first table in short; * where it is bold."""
     table = section.scores
     names = [head.plain or head.text for head in table.heads]
     scores = 1 + next((width for name, width in table.groups if name == SCORE), 0)
@@ -91,7 +93,9 @@ def _terminal_table(section: Section) -> list[str]:
     ]
     lines = [section.title, *aligned_table([names[number] for number in columns], rows, rule=False).split("\n")]
     if any(row[n].strong for row in table.rows for n in columns):
-        lines.append("* best, and a paired bootstrap over the rows supports it against the runner-up")
+        lines.append("* best: interval over seeds and rows, and exact test, support it against the runner-up")
+    if any(ONLY in row[n].text for row in table.rows for n in columns[1:]):
+        lines.append(f"{ONLY} best by the interval only: too few seeds for a test")
     return lines
 
 

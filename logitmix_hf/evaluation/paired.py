@@ -60,6 +60,15 @@ class SeedDifference(Interval):
         """Whether the interval leaves out 0."""
         return self.low > 0 or self.high < 0
 
+    def supported(self, p: float) -> bool:
+        """Whether A is better by the interval and by the test. p: that of the test, corrected where it counts."""
+        return self.low > 0 and p < 0.05
+
+    @property
+    def interval_only(self) -> bool:
+        """Whether A is better by an interval of too few seeds for the test to find anything."""
+        return self.low > 0 and self.seeds < FEWEST
+
     @property
     def meaningful(self) -> bool:
         """Bouthillier et al.'s verdict: A wins more often than not, and may well win three times of four."""

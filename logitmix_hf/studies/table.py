@@ -14,6 +14,7 @@ from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.comparison.scores import AFTER
+from logitmix_hf.reporting.comparison.significance import few_seeds
 from logitmix_hf.reporting.comparison.tables import ScoreTable
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.page import check_library, check_target, html_page, markdown_page
@@ -146,7 +147,7 @@ def _reading(scores: StudyScores, verdicts: Verdicts, draws: int, bins: int) -> 
         "flips of the signs of the seeds' differences.",
         "Bold: better than the baseline, for the interval leaves out 0 and p is below .05, after Holm's correction over "
         "methods and tasks for the first metric. All others are exploratory, and their p is not corrected.",
-        tables.few_seeds(verdicts),
+        few_seeds(each.found.seeds for found in verdicts.findings.values() for each in found),
         "A method that lacks a run has no mean and no rank. A seed that diverged is counted and told.",
         f"After temperature: logits divided by a T that never saw the rows it is judged on. ECE has {bins} bins. The row "
         "“+ T” is the baseline after its temperature: what a method has to beat, since T costs nothing.",

@@ -13,9 +13,9 @@ import numpy as np
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import better
-from logitmix_hf.evaluation.paired import FEWEST
 from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.scores import AFTER
+from logitmix_hf.reporting.comparison.significance import ONLY
 from logitmix_hf.reporting.comparison.tables import Head, ScoreTable, TableCell
 from logitmix_hf.reporting.emissions import FILE as EMISSIONS
 from logitmix_hf.reporting.emissions import read_emissions
@@ -23,9 +23,6 @@ from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.studies.scores import MISSING, JudgedRun, StudyScores, StudyTask
 from logitmix_hf.studies.verdicts import Finding, Overall, Verdicts
 from logitmix_hf.tables import csv_text
-
-ONLY = "°"
-"""Behind a score whose interval leaves out 0, of too few seeds for a test."""
 
 Paper = Mapping[tuple[str, str, str], float]
 """Published scores by task, method and metric."""
@@ -302,19 +299,6 @@ def resolvable(verdicts: Verdicts) -> str:
         sizes = [each.found.resolvable for each in first if each.task == task and math.isfinite(each.found.resolvable)]
         words += [f"{task} {float(np.median(sizes)):.4f}"] if sizes else []
     return ", ".join(words)
-
-
-def few_seeds(verdicts: Verdicts) -> str:
-    """What is to be known of so few seeds, or empty."""
-    seeds = {each.found.seeds for found in verdicts.findings.values() for each in found}
-    if not seeds or min(seeds) >= FEWEST:
-        return ""
-    least = {r: f"{r} seeds cannot have a p below {2 / 2**r:g}" for r in sorted(seeds) if 2 <= r < FEWEST}
-    told_of = "; ".join(least.values()) or "one seed has no p at all"
-    return (
-        f"With fewer than {FEWEST} seeds nothing is bold: {told_of}. Where the interval over seeds and rows leaves out 0, "
-        f"{ONLY} says so."
-    )
 
 
 def missing(scores: StudyScores) -> list[str]:

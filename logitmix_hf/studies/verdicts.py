@@ -19,7 +19,7 @@ from logitmix_hf.evaluation.over_tasks import (
     ranks,
     wilcoxon_p,
 )
-from logitmix_hf.evaluation.paired import FEWEST, SeedDifference, paired_difference
+from logitmix_hf.evaluation.paired import SeedDifference, paired_difference
 from logitmix_hf.reporting.comparison.scores import AFTER
 from logitmix_hf.studies.scores import StudyScores, StudyTask, drawn, known_scores, seed_scores
 
@@ -45,13 +45,12 @@ class Finding:
     @property
     def bold(self) -> bool:
         """Better by the interval, and by the test: corrected where it counts."""
-        p = self.found.p if self.exploratory else self.adjusted
-        return self.found.low > 0 and p < 0.05
+        return self.found.supported(self.found.p if self.exploratory else self.adjusted)
 
     @property
     def interval_only(self) -> bool:
         """Better by an interval of too few seeds for the test to find anything."""
-        return self.found.low > 0 and self.found.seeds < FEWEST
+        return self.found.interval_only
 
 
 @dataclass(frozen=True, eq=False)

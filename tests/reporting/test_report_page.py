@@ -1,4 +1,4 @@
-"""The numbers of a report are those of the runs; bold is earned; nothing of a run's own words is taken for markup."""
+"""The numbers of a report are those of the runs; nothing of a run's own words is taken for markup."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import shlex
 import statistics
 from pathlib import Path
 
-import numpy as np
 import pytest
-from reportruns import labels_of, logits_of, write_multi, write_regression, write_run
+from reportruns import write_multi, write_regression, write_run
 
 from logitmix_hf.cli import main
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
@@ -60,89 +59,6 @@ def test_every_number_of_the_csv_reads_back_in_full(tmp_path):
             assert float(line[key]) == loaded(run)[key]
             assert float(line[f"{key}_low"]) <= float(line[f"{key}_high"])
         assert (line["temperature_source"], line["process_mb"]) == ("halves", "900.0")
-
-
-def two_methods(folder, seeds, *, right):
-    """Runs of two methods whose accuracy is about as given, seed by seed."""
-    labels = labels_of("toy", 300)
-    return [
-        write_run(
-            folder / f"{method}-{seed}",
-            method=method,
-            seed=seed,
-            labels=labels,
-            logits=logits_of(labels, 10 * number + seed, share),
-        )
-        for number, (method, shares) in enumerate(zip(("vanilla", "logitmix"), right, strict=True))
-        for seed, share in zip(seeds, shares, strict=True)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("right", "bold"),
-    [
-        (([0.6, 0.6], [0.95, 0.95]), True),  # every pair says so
-        (([0.6, 0.95], [0.95, 0.95]), False),  # one seed of the runner-up comes close: chance of seeds, not of methods
-        (([0.6], [0.95]), True),
-        (([0.90], [0.92]), False),  # too few rows for two hundredths
-    ],
-)
-def test_bold_needs_every_pair_of_runs(tmp_path, right, bold):
-    runs = two_methods(tmp_path, range(1, 1 + len(right[0])), right=right)
-    (section,) = report(tmp_path / "out", runs)
-    cells = column(section.scores, "accuracy")
-    assert not cells["vanilla"].strong
-    assert cells["logitmix layer.1"].strong == bold
-    said = ("supported" if bold else "not supported", f"{len(right[0]) ** 2} pairs" if len(right[0]) > 1 else "p = ")
-    assert all(words in cells["logitmix layer.1"].title for words in said)
-    text = (tmp_path / "out" / "report.md").read_text()
-    assert (f"**{cells['logitmix layer.1'].text}**" in text) == bold
-
-
-@pytest.mark.parametrize("spread", [0.3, 3.0])
-def test_a_small_gap_is_not_bold_where_the_same_model_tells_rows_apart_least(tmp_path, spread):
-    """One model says the share of the classes and little else: it is calibrated, and its NLL is that of a coin. The other is
-    right nine times of ten and a little too sure; or both are coins, and nobody says more."""
-    labels = labels_of("toy", 600)
-    coin = np.random.default_rng(0).normal(0, 0.01, (len(labels), 2))
-    knows = np.where(np.random.default_rng(1).random(len(labels)) < 0.9, labels, 1 - labels)
-    sharp = spread * np.eye(2)[knows] * 1.7
-    runs = [
-        write_run(tmp_path / method, method=method, labels=labels, logits=logits)
-        for method, logits in (("vanilla", sharp), ("logitmix", coin))
-    ]
-    (section,) = report(tmp_path / "out", runs)
-    ece = column(section.scores, "ECE")["logitmix layer.1"]
-    assert not ece.strong
-    assert ("not in bold: its NLL is the worst of all, and the test supports vanilla" in ece.title) == (
-        float(ece.value) < float(column(section.scores, "ECE")["vanilla"].value)
-        and "before vanilla supported" in ece.title
-    )
-    assert column(section.scores, "NLL")["vanilla"].strong
-
-
-def test_two_fits_of_a_temperature_for_one_model_are_no_gain(tmp_path):
-    """The same logits, by a good and by a poor temperature: as trained they are equal, and what differs is the fit."""
-    labels = labels_of("toy", 300)
-    raw = logits_of(labels, 3, sharp=6.0)
-    runs = [
-        write_run(tmp_path / method, method=method, labels=labels, logits=raw / t, temperature=t)
-        for method, t in (("vanilla", 1.1), ("logitmix", 2.5))
-    ]
-    (section,) = report(tmp_path / "out", runs)
-    after = column(section.scores, "NLL at T")
-    assert len({cell.text for cell in after.values()}) == 2
-    assert not any(cell.strong for row in section.scores.rows for cell in row)
-
-
-def test_equal_runs_have_no_best_and_without_resamples_none_is_marked(tmp_path):
-    labels = labels_of("toy")
-    same = logits_of(labels, 1)
-    runs = [write_run(tmp_path / method, method=method, logits=same) for method in ("vanilla", "logitmix")]
-    runs.append(write_run(tmp_path / "poor", method="mixup", logits=logits_of(labels, 1, 0.5)))
-    for options in (QUICK, Options(resamples=0)):
-        (section,) = report(tmp_path / "out", runs, options)
-        assert not any(cell.strong for cell in column(section.scores, "accuracy").values())
 
 
 def test_tasks_of_every_kind_have_their_own_section_and_nothing_is_mixed(tmp_path):

@@ -1,22 +1,31 @@
-"""Is the best really the best? A paired bootstrap on the same rows, between the best method and the runner-up.
+"""Is the best really the best? The best method against the runner-up, over the seeds that both have and the rows they share.
 
-A method may have several seeds. The means over the seeds say which is best and which comes next. The bootstrap knows of
-rows alone, and another seed moves a score as well; so every run of the best is set against every run of the runner-up,
-and all of these pairs must agree: the interval of each difference lies on the better side of 0.
+The means over the seeds say which is best and which comes next. Their difference has the interval and the exact test of
+``evaluation.paired``, by the rule of ``logitmix study table``: bold where both say so, a mark where there are too few seeds
+for a test and the interval leaves out 0. docs/statistics.md tells every number.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from logitmix_hf.evaluation import Difference, compare
-from logitmix_hf.reporting.comparison.columns import Column
+import numpy as np
+
+from logitmix_hf.evaluation.intervals import CENTRED, INFLATED
+from logitmix_hf.evaluation.over_tasks import holm
+from logitmix_hf.evaluation.paired import FEWEST, SeedDifference, SeedScores, paired_difference
+from logitmix_hf.evaluation.resampled_scores import drawn_scores
+from logitmix_hf.reporting.comparison.columns import Column, score_columns
+from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
 
 GAPS = ("ece", "oe", "ece_by_chance", "ece_mass", "ece_classwise", "mce", "rmsce_debiased", "brier_reliability")
 """Scores of calibration alone, which say nothing of how well rows are told apart."""
+
+ONLY = "°"
+"""Behind a score whose gain has an interval off 0, of too few seeds for a test."""
 
 
 @dataclass(frozen=True)
@@ -24,69 +33,159 @@ class Verdict:
     """Of one score.
 
     Attributes:
-        best: label of the best method.
-        supported: whether the test supports it against the runner-up.
+        best, second: labels of the best method and the runner-up.
+        found: best minus second, signed so that more is better; of one "seed" where rows alone are drawn.
+        supported: whether the best may be bold.
+        interval_only: whether it has the mark ``ONLY`` instead.
         words: what was found, for a reader.
     """
 
     best: str
+    second: str
+    found: SeedDifference
     supported: bool
+    interval_only: bool
     words: str
 
 
 class Judge:
-    """Decides for the methods of one task; each pair of runs is resampled once for all scores."""
+    """Decides for the methods of one task; the rows of each run are drawn once for all scores.
 
-    def __init__(self, methods: Sequence[ScoredVariant], metrics: Sequence[str], options: Options) -> None:
-        self.methods, self.metrics, self.options = methods, metrics, options
-        self._found: dict[tuple[int, int], dict[str, Difference]] = {}
+    adjusted: p of the task's own first score after Holm's correction over the tasks of a report; None of a single test.
+    """
+
+    def __init__(self, task: JudgedTask, methods: Sequence[ScoredVariant], options: Options) -> None:
+        self.methods, self.metrics, self.options = methods, task.metrics, options
+        self.headline = score_columns(task.problem, task.metrics)[0]
+        self.adjusted: float | None = None
+        self._drawn: dict[int, dict[str, np.ndarray]] = {}
 
     def verdict(self, column: Column) -> Verdict | None:
         """None where nothing is to be decided: no better and worse, fewer than two methods, no bootstrap, a tie."""
+        pair = self._first_two(column)
+        found = self._difference(*pair, column) if pair is not None else None
+        if pair is None or found is None:
+            return None
+        best, second = pair
+        p = self.adjusted if column.key == self.headline.key and self.adjusted is not None else found.p
+        supported, only = found.supported(p), found.interval_only
+        words = f"{best.label} before {second.label} by {_told(found)}"
+        if math.isfinite(found.p):
+            words += f", p = {found.p:.4f}" + (f", after Holm {p:.4f}" if p != found.p else "")
+        words += ": supported" if supported else ": interval only" if only else ": not supported"
+        if (supported or only) and column.key in GAPS and (rival := self._says_more(best)):
+            supported = only = False
+            words += f"; not marked: its NLL is the worst of all, and the interval there has {rival} before it"
+        return Verdict(best.label, second.label, found, supported, only, words)
+
+    def headline_p(self) -> float:
+        """p of the task's own first score, not corrected; NaN where there is no test."""
+        pair = self._first_two(self.headline)
+        found = self._difference(*pair, self.headline) if pair is not None else None
+        return math.nan if found is None else found.p
+
+    def _first_two(self, column: Column) -> tuple[ScoredVariant, ScoredVariant] | None:
         if not column.better or not column.tested or not self.options.resamples:
             return None
         known = [method for method in self.methods if math.isfinite(method.mean(column.key))]
-        if len(known) < 2:
+        ordered = sorted(known, key=lambda method: -column.better * method.mean(column.key))
+        if len(ordered) < 2 or ordered[0].mean(column.key) == ordered[1].mean(column.key):
             return None
-        best, second = sorted(known, key=lambda method: -column.better * method.mean(column.key))[:2]
-        if best.mean(column.key) == second.mean(column.key):
-            return None
-        pairs = [self._difference(one, other, column.key) for one in best.runs for other in second.runs]
-        found = [pair for pair in pairs if pair is not None]
-        won = [min(column.better * pair.low, column.better * pair.high) > 0 for pair in found]
-        supported = bool(won) and all(won) and len(found) == len(pairs)
-        if len(pairs) == 1 and found:
-            (one,) = found
-            measured = f"difference {one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}], p = {one.p:.3f}"
-        else:
-            measured = f"{sum(won)} of {len(pairs)} pairs of runs"
-        support = "supported" if supported else "not supported"
-        words = f"{best.label} before {second.label} {support} ({measured})"
-        if supported and column.key in GAPS and (rival := self._says_more(best)):
-            supported = False
-            words += f"; not in bold: its NLL is the worst of all, and the test supports {rival} before it there"
-        return Verdict(best.label, supported, words)
+        return ordered[0], ordered[1]
 
     def _says_more(self, best: ScoredVariant) -> str | None:
-        """The method of the lowest NLL, where ``best`` has the highest and the test supports the one before it: small gaps
+        """The method of the lowest NLL, where ``best`` has the highest and the interval tells the two apart: small gaps
         between confidence and accuracy are easily had by a model that tells rows apart less."""
+        nll = Column("nll", "NLL", "", -1)
         known = sorted((m for m in self.methods if math.isfinite(m.mean("nll"))), key=lambda m: m.mean("nll"))
         if len(known) < 2 or known[-1] is not best:
             return None
-        pairs = [self._difference(one, other, "nll") for one in known[0].runs for other in best.runs]
-        return known[0].label if all(pair is not None and max(pair.low, pair.high) < 0 for pair in pairs) else None
+        found = self._difference(known[0], best, nll)
+        return known[0].label if found is not None and found.low > 0 else None
 
-    def _difference(self, a: Scored, b: Scored, key: str) -> Difference | None:
-        place = (id(a), id(b))
-        if place not in self._found:
+    def _difference(self, a: ScoredVariant, b: ScoredVariant, column: Column) -> SeedDifference | None:
+        """a minus b, more being better: seed by seed, or of fewer than two shared seeds the means over rows alone."""
+        pairs = shared(a, b)
+        sides = tuple(zip(*pairs, strict=True)) if len(pairs) > 1 else (a.runs, b.runs)
+        scores = [self._scores(side, column.key) for side in sides]
+        one, other = (each.signed(column.better) if each else None for each in scores)
+        if one is None or other is None:
+            return None
+        if len(pairs) < 2:
+            one, other = _mean(one), _mean(other)
+        options, raised = self.options, column.key in INFLATED | CENTRED
+        return paired_difference(one, other, options.level, options.seed, centred=raised)
+
+    def _scores(self, runs: Sequence[Scored], key: str) -> SeedScores | None:
+        """None of a score that cannot be drawn again."""
+        drawn = [self._rows_of(run).get(key) for run in runs]
+        known = [each for each in drawn if each is not None]
+        if len(known) < len(drawn):
+            return None
+        return SeedScores(np.array([run.values[key] for run in runs]), np.stack(known))
+
+    def _rows_of(self, run: Scored) -> dict[str, np.ndarray]:
+        if id(run) not in self._drawn:
             options = self.options
-            self._found[place] = compare(
-                a.side(after=False),
-                b.side(after=False),
-                [name for name in self.metrics if name in a.values and name in b.values],
-                options.bins,
-                options.resamples,
-                options.seed,
-                options.level,
-            )
-        return self._found[place].get(key)
+            metrics = [name for name in self.metrics if name in run.values]
+            side, names = run.side(after=False), list(run.values)
+            (found,) = drawn_scores([side], names, metrics, options.bins, options.resamples, options.seed)
+            self._drawn[id(run)] = found
+        return self._drawn[id(run)]
+
+
+def judges(tasks: Iterable[tuple[JudgedTask, Sequence[ScoredVariant]]], options: Options) -> list[Judge]:
+    """One for each task; the first score of each is corrected together with those of the others."""
+    made = [Judge(task, methods, options) for task, methods in tasks]
+    p = [judge.headline_p() for judge in made]
+    for judge, adjusted in zip(made, holm(p), strict=True):
+        judge.adjusted = adjusted
+    return made
+
+
+def shared(a: ScoredVariant, b: ScoredVariant) -> list[tuple[Scored, Scored]]:
+    """The runs of the two that have the same seed."""
+    seeds = [(one, one.member.run.seed) for one in a.runs]
+    return [
+        (one, other) for one, seed in seeds for other in b.runs if seed is not None and other.member.run.seed == seed
+    ]
+
+
+def few_seeds(seeds: Iterable[int]) -> str:
+    """What is to be known of comparisons of so few seeds; empty where all have enough."""
+    found = set(seeds)
+    if not found or min(found) >= FEWEST:
+        return ""
+    least = [f"{r} seeds cannot have a p below {2 / 2**r:g}" for r in sorted(found) if 2 <= r < FEWEST]
+    told_of = "; ".join(least) or "one seed has no p at all"
+    return (
+        f"With fewer than {FEWEST} seeds nothing is bold: {told_of}. Where the interval over seeds and rows leaves out 0, "
+        f"{ONLY} says so."
+    )
+
+
+def remark(verdicts: Iterable[Verdict]) -> str:
+    """What is to be known of these verdicts together: too few seeds for a test, and none in common."""
+    found = list(verdicts)
+    alone = dict.fromkeys(f"{one} and {two}" for one, two in (_pair(v) for v in found if v.found.seeds < 2))
+    sentences = [few_seeds(verdict.found.seeds for verdict in found if verdict.found.seeds > 1)]
+    if alone:
+        sentences.append(
+            f"Fewer than two seeds in common: {'; '.join(alone)}. There nothing is bold, and {ONLY} says that an interval "
+            "over rows alone leaves out 0: it says nothing of other seeds."
+        )
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _pair(verdict: Verdict) -> tuple[str, str]:
+    one, two = sorted((verdict.best, verdict.second))
+    return one, two
+
+
+def _mean(scores: SeedScores) -> SeedScores:
+    return SeedScores(scores.values.mean(keepdims=True), scores.drawn.mean(axis=0, keepdims=True))
+
+
+def _told(found: SeedDifference) -> str:
+    ends = f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    return f"{ends}, {found.seeds} seeds" if found.seeds > 1 else f"{ends}, rows alone"

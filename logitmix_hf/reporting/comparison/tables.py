@@ -12,7 +12,7 @@ from itertools import groupby
 from logitmix_hf.reporting.comparison.columns import Column
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import AFTER, Scored, ScoredVariant
-from logitmix_hf.reporting.comparison.significance import Judge
+from logitmix_hf.reporting.comparison.significance import ONLY, Judge, remark
 from logitmix_hf.tables import csv_text
 
 
@@ -41,19 +41,20 @@ class Head:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """groups: (name, width) above the heads; notes: what was found of each score, for readers."""
+    """groups: (name, width) above the heads; notes: what was found of each score; remark: of all of them, in view."""
 
     caption: str
     heads: Sequence[Head]
     rows: Sequence[Sequence[TableCell]]
     groups: Sequence[tuple[str, int]] = ()
     notes: Sequence[str] = field(default_factory=list)
+    remark: str = ""
 
 
 def methods_table(
     caption: str, methods: Sequence[ScoredVariant], columns: Sequence[Column], judge: Judge
 ) -> ScoreTable:
-    """Methods × scores: mean ± standard deviation over the seeds, the best in bold where the test supports it."""
+    """Methods × scores: mean ± standard deviation over the seeds, the best marked where seeds and rows support it."""
     verdicts = {column.key: judge.verdict(column) for column in columns}
     rows = []
     for method in methods:
@@ -64,7 +65,7 @@ def methods_table(
             value, spread = method.mean(column.key), method.spread(column.key)
             cells.append(
                 TableCell(
-                    column.write(value),
+                    f"{column.write(value)}{ONLY if best is not None and best.interval_only else ''}",
                     f"± {column.write(spread).lstrip('+')}" if spread is not None and math.isfinite(value) else "",
                     repr(value) if math.isfinite(value) else "",
                     best is not None and best.supported,
@@ -79,7 +80,8 @@ def methods_table(
         for column in columns
         if (verdict := verdicts[column.key]) is not None
     ]
-    return ScoreTable(caption, heads, rows, [("", 1), *_groups(columns)], notes)
+    told = remark(verdict for verdict in verdicts.values() if verdict is not None)
+    return ScoreTable(caption, heads, rows, [("", 1), *_groups(columns)], notes, told)
 
 
 def _head(column: Column, starts: bool) -> Head:

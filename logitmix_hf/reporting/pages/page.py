@@ -17,6 +17,7 @@ from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, group
 from logitmix_hf.reporting.comparison.runs import FoundRuns
 from logitmix_hf.reporting.comparison.scores import Options, ScoredVariant, score
+from logitmix_hf.reporting.comparison.significance import judges
 from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell, results_csv
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.sections import Section, section, several
@@ -69,11 +70,13 @@ def write_report(
     check_library()
     check_target(folder)
     tasks: list[tuple[JudgedTask, list[ScoredVariant]]] = []
-    sections: list[Section] = []
-    for number, task in enumerate(group(found.runs), start=1):
+    for task in group(found.runs):
         say(f"judging {task.title}: {several(len(task.members), 'run')}")
         tasks.append((task, score(task, options)))
-        sections.append(section(number, *tasks[-1], options))
+    sections = [
+        section(number, task, methods, judge, options)
+        for number, ((task, methods), judge) in enumerate(zip(tasks, judges(tasks, options), strict=True), start=1)
+    ]
     runs = len(found.runs)
     values = {
         "title": title or f"{several(runs, 'run')} on {several(len(tasks), 'task')}",

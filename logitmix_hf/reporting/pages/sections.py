@@ -64,9 +64,8 @@ class Section:
     corrupted: ScoreTable | None = None
 
 
-def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], options: Options) -> Section:
+def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], judge: Judge, options: Options) -> Section:
     """Everything about one task."""
-    judge = Judge(methods, task.metrics, options)
     columns = known(score_columns(task.problem, task.metrics), methods)
     more = known(further_columns(task.problem, task.metrics), methods)
     confident = task.problem != REGRESSION
