@@ -25,8 +25,10 @@ class TextDemoSettings:
     task: str = field(default="sst2", metadata={"help": f"a built-in task with classes: {', '.join(TASKS_SHOWN)}"})
     output_dir: str = field(default="demo", metadata={"help": "folder of the runs and the picture"})
     seed: int = field(default=42, metadata={"help": "of weights, data order and mixing"})
-    num_train_epochs: float = field(default=3.0, metadata={"help": "passes over the training rows"})
-    max_train_samples: int | None = field(default=None, metadata={"help": "fewer training rows, for a quicker look"})
+    num_train_epochs: float = field(default=10.0, metadata={"help": "passes over the training rows"})
+    max_train_samples: int | None = field(
+        default=400, metadata={"help": "training rows: few, seen often, make a classifier too sure of itself"}
+    )
 
     def __post_init__(self) -> None:
         pick(dict.fromkeys(TASKS_SHOWN), self.task, "demo task")
@@ -63,11 +65,12 @@ def _flags(settings: TextDemoSettings, method: str, folder: Path) -> dict[str, o
         "output_dir": folder,
         "seed": settings.seed,
         "num_train_epochs": settings.num_train_epochs,
-        "learning_rate": 5e-5,
+        "learning_rate": 1e-4,
         "per_device_train_batch_size": 16,
         "per_device_eval_batch_size": 64,
         "max_length": 64,
         "logging_steps": 10,
+        "eval_strategy": "no",
         "save_strategy": "no",
         **fewer,
     }
