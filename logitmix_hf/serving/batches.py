@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import QueueFull
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,10 +14,6 @@ import numpy as np
 from logitmix_hf.serving.classifier import Classifier
 from logitmix_hf.serving.inputs import InputRow
 from logitmix_hf.serving.predict import logits_reader
-
-
-class Full(Exception):
-    """More rows wait than are held."""
 
 
 class Batches:
@@ -47,10 +44,10 @@ class Batches:
         """(C,) calibrated logits of each input; in words why, where one cannot be read.
 
         Raises:
-            Full: when too many rows wait; none of these is taken then.
+            asyncio.QueueFull: when too many rows wait; none of these is taken then.
         """
         if len(self._waiting) + len(values) > self.most_waiting:
-            raise Full
+            raise QueueFull
         loop = asyncio.get_running_loop()
         mine = [(InputRow(number, "", value), loop.create_future()) for number, value in enumerate(values)]
         self._waiting += mine

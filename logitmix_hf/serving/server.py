@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from asyncio import QueueFull
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from logitmix_hf.errors import UserError, listed
 from logitmix_hf.evaluation.predictions import REGRESSION
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
-from logitmix_hf.serving.batches import Batches, Full
+from logitmix_hf.serving.batches import Batches
 from logitmix_hf.serving.classifier import Classifier
 from logitmix_hf.serving.inputs import InputRow
 
@@ -37,7 +38,7 @@ class Limits:
     waiting: int = 4096
 
 
-class Refused(Exception):
+class _Refused(Exception):
     """A request that is answered with this status and one line."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -74,9 +75,9 @@ def make_app(
             asked = _parsed(await _body(request, limits.body), request.headers.get("content-type", ""))
             values, answers = read_request(asked, classifier, limits)
             return answered(values, await batches.logits(values), answers)
-        except Refused as refused:
+        except _Refused as refused:
             return JSONResponse({"error": str(refused)}, refused.status)
-        except Full:
+        except QueueFull:
             full = f"{batches.waiting} rows wait already: ask again in a moment."
             return JSONResponse({"error": full}, 503, headers={"Retry-After": "1"})
 
@@ -102,16 +103,16 @@ def read_request(asked: Any, classifier: Classifier, limits: Limits) -> tuple[li
     """The inputs of a request and how they are to be answered.
 
     Raises:
-        Refused: with what is wrong.
+        _Refused: with what is wrong.
     """
     if not isinstance(asked, dict) or "inputs" not in asked:
-        raise Refused(422, 'The body must be a JSON object with "inputs", a list.')
+        raise _Refused(422, 'The body must be a JSON object with "inputs", a list.')
     if unknown := sorted(set(asked) - {"inputs", *OPTIONS}):
-        raise Refused(422, f"There is no {listed(unknown)}; known beside inputs: {', '.join(OPTIONS)}.")
+        raise _Refused(422, f"There is no {listed(unknown)}; known beside inputs: {', '.join(OPTIONS)}.")
     inputs = asked["inputs"]
     rows = inputs if isinstance(inputs, list) else [inputs]
     if not rows or len(rows) > limits.rows:
-        raise Refused(413 if rows else 422, f"inputs must hold 1 to {limits.rows} rows, got {len(rows)}.")
+        raise _Refused(413 if rows else 422, f"inputs must hold 1 to {limits.rows} rows, got {len(rows)}.")
     read = _text if classifier.modality == TEXT else _image
     pairs = len(classifier.columns) or None
     values = [read(value, number, pairs) for number, value in enumerate(rows)]
@@ -119,13 +120,13 @@ def read_request(asked: Any, classifier: Classifier, limits: Limits) -> tuple[li
     for name, value in options.items():
         kind: Any = bool if name == "probabilities" else int if name == "top_k" else (int, float)
         if not isinstance(value, kind) or (isinstance(value, bool) and name != "probabilities"):
-            raise Refused(422, f"{name} cannot be {listed([value])}.")
+            raise _Refused(422, f"{name} cannot be {listed([value])}.")
     each = bool(options.pop("probabilities", False))
     thresholds = classifier.thresholds
     try:
         return values, Answers(classifier.problem, classifier.label_names, each=each, thresholds=thresholds, **options)
     except UserError as mistake:
-        raise Refused(422, str(mistake)) from None
+        raise _Refused(422, str(mistake)) from None
 
 
 def answered(values: list[Any], logits: list[np.ndarray | str], answers: Answers) -> list[dict[str, Any]]:
@@ -142,12 +143,12 @@ def answered(values: list[Any], logits: list[np.ndarray | str], answers: Answers
 def _text(value: Any, number: int, columns: int | None) -> Any:
     texts = value if isinstance(value, list) else [value]
     if not 1 <= len(texts) <= 2 or not all(isinstance(text, str) for text in texts):
-        raise Refused(422, f"inputs, row {number}: a text, or a pair of texts as a list of two, is needed.")
+        raise _Refused(422, f"inputs, row {number}: a text, or a pair of texts as a list of two, is needed.")
     if columns is not None and len(texts) != columns:
         what = "a pair of texts" if columns == 2 else "one text"
-        raise Refused(422, f"inputs, row {number}: the model was trained on {what} a row.")
+        raise _Refused(422, f"inputs, row {number}: the model was trained on {what} a row.")
     if wrong := next((wrong for text in texts if (wrong := not_text(text))), ""):
-        raise Refused(422, f"inputs, row {number}: the text {wrong}.")
+        raise _Refused(422, f"inputs, row {number}: the text {wrong}.")
     return tuple(texts) if len(texts) == 2 else texts[0]
 
 
@@ -156,7 +157,7 @@ def _image(value: Any, number: int, columns: int | None) -> bytes:
     try:
         return base64.b64decode(value.partition("base64,")[2] or value, validate=True)
     except (AttributeError, ValueError, binascii.Error):
-        raise Refused(422, f"inputs, row {number}: an image file in base64 is needed.") from None
+        raise _Refused(422, f"inputs, row {number}: an image file in base64 is needed.") from None
 
 
 async def _body(request: Any, most: int) -> bytes:
@@ -165,7 +166,7 @@ async def _body(request: Any, most: int) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise Refused(413, f"The body is larger than {most} bytes: send fewer rows at once.")
+            raise _Refused(413, f"The body is larger than {most} bytes: send fewer rows at once.")
         parts.append(part)
     return b"".join(parts)
 
@@ -173,11 +174,11 @@ async def _body(request: Any, most: int) -> bytes:
 def _parsed(body: bytes, kind: str) -> Any:
     # A form of another site can send other types, but not this one without being asked first.
     if kind.partition(";")[0].strip().lower() != "application/json":
-        raise Refused(415, "Content-Type must be application/json.")
+        raise _Refused(415, "Content-Type must be application/json.")
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(400, "The body is no JSON.") from None
+        raise _Refused(400, "The body is no JSON.") from None
 
 
 def make_page(classifier: Classifier) -> Any:

@@ -16,7 +16,7 @@ from logitmix_hf.process import guarded
 PACKAGE = ROOT / "logitmix_hf"
 PAGE = (ROOT / "docs" / "exceptions.md").read_text(encoding="utf-8")
 # Raised and caught within the package, or said to a protocol of Python's: nobody meets them.
-INSIDE = {"AssertionError", "OSError", "OverflowError", "RuntimeError", "StopIteration"}
+INSIDE = {"AssertionError", "OSError", "OverflowError", "QueueFull", "RuntimeError", "StopIteration"}
 
 
 def rows(number: int) -> list[list[str]]:
