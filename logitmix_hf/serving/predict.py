@@ -171,9 +171,9 @@ def logits_reader(
     def read(rows: list[InputRow]) -> tuple[dict[int, np.ndarray], dict[int, str]]:
         wrong: dict[int, str] = {}
         logits = predict(classifier, rows, batch_size, wrong)
-        half = "" if classifier.model.dtype.itemsize > 2 else "; try --dtype float32"
         for index, row in logits.items():
             if not np.isfinite(row).all():
+                half = "" if classifier.model.dtype.itemsize > 2 else "; try --dtype float32"
                 wrong[index] = f"the model's outputs are not finite{half}"
         return logits, wrong
 

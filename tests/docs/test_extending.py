@@ -150,14 +150,14 @@ def test_a_method(place, tiny_model):
         assert record["method"]["name"] == "consistency"
         assert (record["method"]["w_mix"], record["method"]["w_sim"]) == (0, 1)
         cards = [card.split("\n")[0] for card in methods_page().split("\n## ")[1:]]
-        assert cards[-2:] == ["`consistency`", "`rdrop`"]
+        assert cards[-2:] == ["`consistency`", "`two_passes`"]
         lines = [line for line in names["trainer"].state.log_history if "loss" in line]
         assert len(lines) == 2
         for line in lines:
             assert line["loss"] == pytest.approx(line["loss_cls"] + line["loss_agree"], rel=1e-3)
             assert line["loss_agree"] > 0  # dropout makes the two passes differ
         still = no_dropout()
-        result = build_step(still, MixArguments(method="rdrop")).run(
+        result = build_step(still, MixArguments(method="two_passes")).run(
             still, data.batch, data.labels, Where(seed=0, step=0)
         )
         assert float(result.terms["agree"].detach().abs().max()) < 1e-6

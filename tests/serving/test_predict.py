@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -161,7 +162,7 @@ def test_a_folder_of_images_with_one_that_is_broken(tmp_path, capsys):
 @pytest.mark.parametrize("divisor", [float("nan"), 1e-45])  # not a number; beyond the largest float32
 def test_outputs_that_are_not_finite_are_bad_rows(folder, divisor):
     classifier = load_classifier(str(folder), device="cpu")
-    object.__setattr__(classifier, "temperature", divisor)
+    object.__setattr__(classifier, "scaling", SimpleNamespace(apply=lambda logits: logits / divisor))
     broken = Broken()
     rows = [InputRow(0, "row 1", "good"), InputRow(1, "row 2", "bad")]
     assert list(answer_rows(classifier, rows, Answers(SINGLE, classifier.label_names), broken)) == [[]]
