@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 from transformers import (
@@ -37,7 +39,9 @@ def build(name: str = "digits") -> PreTrainedModel:
     if name == "digits":
         model = build_network("digits", LABELS, 8)
     else:
-        model = AutoModelForImageClassification.from_config(CONFIGS[name])
+        model = AutoModelForImageClassification.from_config(
+            copy.deepcopy(CONFIGS[name])
+        )  # what a test writes into it is its own
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.ndim > 1:
