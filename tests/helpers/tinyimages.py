@@ -41,7 +41,7 @@ def build(name: str = "digits") -> PreTrainedModel:
     else:
         model = AutoModelForImageClassification.from_config(
             copy.deepcopy(CONFIGS[name])
-        )  # what a test writes into it is its own
+        )  # each test writes into its own
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             if parameter.ndim > 1:
