@@ -30,7 +30,7 @@ TOKEN = "loopback-secret-5e1f"  # not in the shape of a token, so that it is not
 FILES = {
     *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "README.md", "run.json"),
     *("train_results.json", "eval_results.json", "intervals.json", "all_results.json", "trainer_state.json"),
-    *("predictions/validation.parquet", "reliability.png", "training.png"),
+    *("predictions/validation.parquet", "reliability.png", "training.png", "confusion.png", "data.json"),
 }
 
 

@@ -43,6 +43,7 @@ SCHEDULES = {
     "manifold_mixup_cifar": (1200, 100, 0.1, 1e-4, (400, 800), 0.1),
     "manifold_mixup_tiny": (2000, 100, 0.1, 1e-4, (1000, 1500), 0.1),
     "puzzlemix_cifar": (600, 100, 0.2, 1e-4, (350, 500), 0.1),
+    "logitmix_puzzlemix_cifar": (600, 100, 0.2, 1e-4, (350, 500), 0.1),
     "puzzlemix_adversarial_cifar": (1200, 100, 0.1, 1e-4, (400, 800), 0.1),
     "puzzlemix_wideresnet_cifar": (200, 100, 0.2, 1e-4, (120, 170), 0.1),
     "puzzlemix_tiny": (600, 100, 0.2, 1e-4, (300, 450), 0.1),
@@ -140,6 +141,7 @@ def test_weights_and_shares_are_those_of_the_source():
 
     assert terms("logitmix_cifar") == (1, 1, 1, 3, 1)
     assert terms("logitmix_cutmix_cifar") == (1, 1, 0.1, 1, 0.5)
+    assert terms("logitmix_puzzlemix_cifar") == (1, 1, 0.5, 1, 1)
     assert terms("logitmix_cutmix_tiny") == (1, 1, 0.1, 1, 1)
     assert terms("logitmix_paper_cifar") == (1, 1, 1, 3, 1)
     assert terms("mixup_cifar") == (1, 0, 0, 1, 1)
