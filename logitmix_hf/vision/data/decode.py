@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -134,9 +135,25 @@ def _turn(image: Any) -> Any:
     table = (None, turns.FLIP_LEFT_RIGHT, turns.ROTATE_180, turns.FLIP_TOP_BOTTOM)
     table += (turns.TRANSPOSE, turns.ROTATE_270, turns.TRANSVERSE, turns.ROTATE_90)
     try:
-        return table[range(1, 9).index(image.getexif()[ExifTags.Base.Orientation])]
+        found: Any = image.getexif().get(ExifTags.Base.Orientation)
+        if found is None and "exif" in image.info:
+            found = _orientation(image.info["exif"])
+        return table[list(range(1, 9)).index(found)]
     except Exception:  # of the many ways to be broken, and for no such tag
         return None
+
+
+def _orientation(exif: bytes) -> int | None:
+    """The tag of that name in EXIF's first directory, entry by entry: Pillow 12.3 reads none after a broken one."""
+    data = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}[data[:2]]
+    (start,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, start)
+    for number in range(count):
+        tag, kind, values, value = struct.unpack_from(f"{order}HHIH", data, start + 2 + 12 * number)
+        if (tag, kind, values) == (0x0112, 3, 1):  # one short number
+            return value
+    return None
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
