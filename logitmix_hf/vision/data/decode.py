@@ -138,7 +138,7 @@ def _turn(image: Any) -> Any:
         found: Any = image.getexif().get(ExifTags.Base.Orientation)
         if found is None and "exif" in image.info:
             found = _orientation(image.info["exif"])
-        return table[list(range(1, 9)).index(found)]
+        return table[range(1, 9).index(found or 0)]
     except Exception:  # of the many ways to be broken, and for no such tag
         return None
 
