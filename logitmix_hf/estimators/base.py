@@ -105,11 +105,13 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """(N,) labels as ``fit`` was given them; (N, L) of 0 and 1 where a row may have several."""
-        found = self._predictions(X)
+        """(N,) labels as ``fit`` was given them; (N, L) of 0 and 1 where a row may have several. Thresholds (``thresholds``,
+        ``cost``) decide, where the model was given some; else the likeliest class, and of several labels a half."""
+        found, limits = self._predictions(X), self.classifier_.thresholds
+        said = found.predictions if limits is None else limits.decide(found.probabilities, found.label_names)
         if self.classifier_.problem == MULTI:
-            return found.predictions[:, self._order].astype(int)
-        return self.classes_[np.argsort(self._order)[found.predictions]]
+            return said[:, self._order].astype(int)
+        return self.classes_[np.argsort(self._order)[said]]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(N, C) calibrated probabilities, columns in the order of ``classes_``."""

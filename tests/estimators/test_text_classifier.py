@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 
@@ -17,6 +18,7 @@ from tinyrun import rows
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from logitmix_hf import TextClassifier, UserError
+from logitmix_hf.cli import main as logitmix
 
 FAST = {"max_steps": 6, "learning_rate": 3e-3, "max_length": 16, "use_cpu": True, "report_to": "none"}
 TABLE = rows(48, 0).to_pandas()
@@ -130,6 +132,35 @@ def test_several_labels_a_row(tiny_model):
     assert list(one.classes_) == ["good", "bad", "film"]
     assert one.predict(TEXTS).shape == one.predict_proba(TEXTS).shape == (48, 3)
     assert set(np.unique(one.predict(TEXTS))) <= {0, 1}
+
+
+def cli_labels(classifier, folder, texts, capsys) -> list[dict]:
+    """What ``logitmix predict`` says of the saved one."""
+    (folder / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    words = ["--model", str(classifier.save(folder / "kept")), "--input", str(folder / "in.jsonl")]
+    assert logitmix(["predict", *words, "--output_format", "jsonl"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.strip().split("\n")]
+
+
+def test_thresholds_decide_as_in_predict(tiny_model, tmp_path, capsys):
+    """A miss that costs nine times a false alarm: rows are answered so although the other class is likelier."""
+    one = made(tiny_model, calibration_split=0.25, cost="FN=9,FP=1", positive_label="up").fit(TEXTS, LABELS)
+    said = one.predict(TEXTS)
+    assert (said != one.classes_[one.predict_proba(TEXTS).argmax(1)]).any()
+    capsys.readouterr()
+    assert list(said) == [row["label"] for row in cli_labels(one, tmp_path, TEXTS, capsys)]
+
+
+def test_thresholds_of_several_labels_decide_as_in_predict(tiny_model, tmp_path, capsys):
+    y = pd.DataFrame({word: TEXTS.str.contains(word).astype(int) for word in ("good", "bad", "film")})
+    one = made(tiny_model, calibration_split=0.25, cost="FN=9,FP=1").fit(TEXTS, y)
+    said = one.predict(TEXTS)
+    assert (said != (one.predict_proba(TEXTS) > 0.5)).any()
+    capsys.readouterr()
+    rows_of = cli_labels(one, tmp_path, TEXTS, capsys)
+    assert [{name for name, yes in zip(one.classes_, row, strict=True) if yes} for row in said] == [
+        set(row["labels"]) for row in rows_of
+    ]
 
 
 def test_it_fits_in_another_thread(tiny_model):
