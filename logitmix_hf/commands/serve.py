@@ -64,7 +64,7 @@ def _serve(settings: ServeSettings) -> int:
 
         from logitmix_hf.serving.classifier import find_classifier
         from logitmix_hf.serving.host import bars_for_people
-        from logitmix_hf.serving.server import Limits, make_app, with_page
+        from logitmix_hf.serving.server import Limits, make_app
 
         found = find_classifier(str(settings.run), settings.model_revision, settings.hub_token)
         with bars_for_people():
@@ -73,6 +73,8 @@ def _serve(settings: ServeSettings) -> int:
         limits = Limits(settings.max_rows, settings.max_body * 2**20, settings.max_waiting)
         app = make_app(classifier, settings.batch_size, limits, settings.host)
         if settings.ui:
+            from logitmix_hf.serving.page import with_page
+
             app = with_page(app, classifier)
         host, port = listening.getsockname()[:2]
         place = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -17,7 +17,6 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from logitmix_hf import __version__
 from logitmix_hf.data.rows import not_text
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.evaluation.predictions import REGRESSION
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.batches import Batches
@@ -179,41 +178,3 @@ def _parsed(body: bytes, kind: str) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         raise _Refused(400, "The body is no JSON.") from None
-
-
-def make_page(classifier: Classifier) -> Any:
-    """A Gradio page with one field and the likeliest labels."""
-    import os
-
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    import gradio
-
-    def answer(*fields: Any) -> Any:
-        first, *others = fields
-        given = fields if others else first
-        if given is None or not any(fields):
-            return {} if classifier.problem != REGRESSION else ""
-        logits = classifier.logits([given])
-        if classifier.problem == REGRESSION:
-            return f"{logits[0, 0]:.4g}"
-        from logitmix_hf.evaluation.predictions import Predictions
-
-        found = Predictions(logits, None, classifier.label_names, classifier.problem).probabilities[0]
-        return {name: float(value) for name, value in zip(classifier.label_names, found, strict=True)}
-
-    if classifier.modality == TEXT:
-        fields: list[Any] = [gradio.Textbox(label=name, lines=3) for name in classifier.columns or ("text",)]
-    else:
-        fields = [gradio.Image(type="pil", label="image")]
-    told = gradio.Textbox(label="value") if classifier.problem == REGRESSION else gradio.Label(num_top_classes=10)
-    return gradio.Interface(
-        answer, fields, told, title=classifier.name.rstrip("/").rpartition("/")[2], flagging_mode="never",
-        description="Probabilities are calibrated on held-out rows where the model's card says so.",
-    )  # fmt: skip
-
-
-def with_page(app: Any, classifier: Classifier) -> Any:
-    """The same application with the page at ``/ui``."""
-    import gradio
-
-    return gradio.mount_gradio_app(app, make_page(classifier), path="/ui")

@@ -152,3 +152,19 @@ def test_images_and_one_that_is_broken(tmp_path):
     assert "error" in told[1]
     assert "label" in told[0]
     assert post(make_app(classifier), inputs=["no base64!"]).status_code == 422
+
+
+def test_the_page_answers_by_the_thresholds_as_requests_are(classifier):
+    """Where yes begins at a tenth: the likelier label is not the answer."""
+    from dataclasses import replace
+
+    from logitmix_hf.evaluation.thresholds import Thresholds
+    from logitmix_hf.serving.page import asked
+
+    two = replace(classifier, label_names=("no", "yes"), thresholds=Thresholds({"yes": 0.1}, "label"))
+    object.__setattr__(two, "forward", lambda prepared, calibrated=True: np.array([[1.0, 0.0]], np.float32))
+    said, p = asked(two, "good film")
+    assert said == "yes"
+    assert p["no"] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert post(make_app(two), inputs=["good film"]).json()[0]["label"] == said
+    assert asked(two, "") == ("", {})
