@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.flag_words import flag_words
+from logitmix_hf.yaml_text import load_mapping
 
 FLAG = "--config"
 
 
 def with_config(argv: Sequence[str]) -> list[str]:
-    """``argv`` with the flags of its ``--config`` put before the user's own.
-
-    Values are the words that stand in the file (``no`` is the word no, ``1e-5`` what the flag makes of it); a list is
-    several words, a mapping JSON.
+    """``argv`` with the flags of its ``--config`` put before the user's own. Values are read as
+    :func:`logitmix_hf.yaml_text.load_mapping` does.
 
     Raises:
-        UserError: for a file that cannot be read, is no mapping of flags, or says one flag twice.
+        UserError: for a file that cannot be read, is no mapping of flags, gives a flag no value, or says one twice.
     """
     path, given = None, list(argv)
     for index, word in enumerate(given):
@@ -27,44 +26,30 @@ def with_config(argv: Sequence[str]) -> list[str]:
             path = given[index + 1]
         elif word.startswith(f"{FLAG}="):
             path = word.partition("=")[2]
-    return given if path is None else [*_words(_read(path), path), *given]
-
-
-def _read(path: str) -> dict[str, Any]:
-    """The file's flags: words as they are written, of a mapping what YAML makes of them."""
-    import yaml
-
+    if path is None:
+        return given
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:
         raise UserError(f"{FLAG} {path!r} cannot be read: {one_line(problem)}.") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        written, typed = yaml.load(text, Loader=yaml.BaseLoader), yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        raise UserError(f"{FLAG} {path!r} is no YAML: {one_line(problem)}.") from None
-    if not isinstance(written, dict) or not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{FLAG} {path!r} must hold flags and their values, one a line, as `method: logitmix`.")
-    names = [str(key.value).replace("-", "_") for key, _ in node.value]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{FLAG} {path!r} says {name} {names.count(name)} times: leave one.")
-    return {str(key): typed[own] if isinstance(value, dict) else value
-            for (key, value), own in zip(written.items(), typed, strict=True)}  # fmt: skip
+        return [*flag_words(_checked(load_mapping(text))), *given]
+    except UserError as mistake:
+        raise UserError(f"{FLAG} {path!r}: {mistake}") from None
 
 
-def _words(flags: dict[str, Any], path: str) -> list[str]:
-    words: list[str] = []
-    for name, value in flags.items():
-        name = name.lstrip("-")
+def _checked(values: dict[Any, Any]) -> dict[str, Any]:
+    """The flags by name, each once however it is spelt."""
+    flags: dict[str, Any] = {}
+    for key, value in values.items():
+        name = str(key).lstrip("-").replace("-", "_")
+        if name in flags:
+            raise UserError(f"{name!r} is given twice.")
         if name == FLAG[2:]:
-            raise UserError(f"{FLAG} {path!r} names another {name}: put its flags here.")
-        if value == "" or value == []:
-            raise UserError(f"{FLAG} {path!r} gives {name} no value: leave the line out.")
-        if isinstance(value, list):
-            if not all(isinstance(one, str) for one in value):
-                raise UserError(f"{FLAG} {path!r}: {name} must be a list of words and numbers.")
-            words += [f"--{name}", *value]
-        else:
-            words.append(f"--{name}={json.dumps(value) if isinstance(value, dict) else value}")
-    return words
+            raise UserError(f"it names another {name}: put its flags here.")
+        if value is None or value == "" or value == []:
+            raise UserError(f"{name} has no value: leave the line out.")
+        if isinstance(value, list) and any(isinstance(one, list | dict) for one in value):
+            raise UserError(f"{name} must be a list of words and numbers.")
+        flags[name] = value
+    return flags

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from logitmix_hf.config_file import with_config
 from logitmix_hf.errors import UserError, nearest, pick, say
+from logitmix_hf.flag_words import flag_words
 from logitmix_hf.process import is_main_process
 
 OF_METHOD = ("alpha", "atom", "w_mix", "w_cls", "w_sim", "w_agree", "cls_sum")
@@ -300,9 +301,5 @@ def read_recipe(name: str) -> dict[str, Any]:
 
 def recipe_flags(name: str, left_out: Collection[str] = ()) -> list[str]:
     """A recipe's flags as words of a command line."""
-    words: list[str] = []
-    for flag, value in read_recipe(name).items():
-        if not flag.startswith("_") and flag not in left_out:
-            several = value if isinstance(value, list) else [value]
-            words += [f"--{flag}", *(str(one).lower() if isinstance(one, bool) else str(one) for one in several)]
-    return words
+    values = read_recipe(name).items()
+    return flag_words({flag: value for flag, value in values if not flag.startswith("_") and flag not in left_out})

@@ -21,15 +21,18 @@ seed: 012
 mixer_probs: [.5, 0.5]
 bf16: false
 lr_scheduler_kwargs: {num_cycles: 2}
+start: 2026-11-28            # nor is this a date
+shift: 12:30                 # or this 750
 """
 
 
-def test_values_are_the_words_of_the_file(tmp_path):
+def test_a_word_stays_a_word(tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text(WRITTEN)
     assert with_config(["--seed", "3", "--config", str(path)]) == [
-        *("--method=logitmix", "--learning-rate=1e-3", "--eval_strategy=no", "--save_strategy=no", "--seed=012"),
-        *("--mixer_probs", ".5", "0.5", "--bf16=false", '--lr_scheduler_kwargs={"num_cycles": 2}'),
+        *("--method", "logitmix", "--learning_rate", "1e-3", "--eval_strategy", "no", "--save_strategy", "no"),
+        *("--seed", "012", "--mixer_probs", "0.5", "0.5", "--bf16", "false"),
+        *("--lr_scheduler_kwargs", '{"num_cycles": 2}', "--start", "2026-11-28", "--shift", "12:30"),
         *("--seed", "3", "--config", str(path)),
     ]
     assert with_config(["--seed", "3"]) == ["--seed", "3"]
@@ -46,12 +49,12 @@ def test_the_command_line_wins_and_a_run_is_the_same_as_by_flags(tiny_model, fil
 
 BAD = {
     "missing": (None, "cannot be read"),
-    "list": ("- a\n- b\n", "must hold flags"),
-    "empty": ("", "must hold flags"),
+    "list": ("- a\n- b\n", "holds a list"),
+    "empty": ("", "holds nothing"),
     "broken": ("a: [1\n", "is no YAML"),
-    "twice": ("seed: 1\nmethod: mixup\nseed: 2\n", "seed 2 times"),
-    "twice, spelt otherwise": ("learning-rate: 1\nlearning_rate: 2\n", "learning_rate 2 times"),
-    "nothing": ("seed:\n", "seed no value"),
+    "twice": ("seed: 1\nmethod: mixup\nseed: 2\n", "'seed' is given twice"),
+    "twice, spelt otherwise": ("learning-rate: 1\nlearning_rate: 2\n", "'learning_rate' is given twice"),
+    "nothing": ("seed:\n", "seed has no value"),
     "nested list": ("names: [[1], 2]\n", "list of words"),
     "itself": ("config: other.yaml\n", "another config"),
     "unsafe": ("seed: !!python/object/apply:os.system ['true']\n", "is no YAML"),
@@ -79,7 +82,7 @@ def test_a_recipe_may_stand_in_it(tmp_path):
     from logitmix_hf.flags import with_recipe
 
     words = with_recipe(["--config", str(path)])
-    assert words[-3:] == ["--config_is=not here", "--config", str(path)]
-    assert "--recipe=paper" in words
+    assert words[-4:] == ["--config_is", "not here", "--config", str(path)]
+    assert "paper" in words
     with pytest.raises(UserError):
         with_config(["--config="])

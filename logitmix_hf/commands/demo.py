@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from logitmix_hf.errors import check_number, pick
+from logitmix_hf.flag_words import flag_words
 from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
 
@@ -48,10 +49,10 @@ def main(argv: Sequence[str]) -> int:
 def _demo(settings: TextDemoSettings) -> int:
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import glue
-    from logitmix_hf.commands.side_by_side import train_side_by_side, words
+    from logitmix_hf.commands.side_by_side import train_side_by_side
 
     home = Path(settings.output_dir)
-    jobs = {method: glue.parse(words(_flags(settings, method, home / method))) for method in METHODS_SHOWN}
+    jobs = {method: glue.parse(flag_words(_flags(settings, method, home / method))) for method in METHODS_SHOWN}
     return train_side_by_side(jobs, home / "comparison.png", f"{settings.task}, built-in data", NOTE)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from logitmix_hf.errors import check_number
+from logitmix_hf.flag_words import flag_words
 from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
 
@@ -53,13 +54,13 @@ def main(argv: Sequence[str]) -> int:
 def _demo(settings: ImageDemoSettings) -> int:
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import vision
-    from logitmix_hf.commands.side_by_side import train_side_by_side, words
+    from logitmix_hf.commands.side_by_side import train_side_by_side
 
     home = Path(settings.output_dir)
     fewer = {} if settings.max_train_samples is None else {"max_train_samples": settings.max_train_samples}
     jobs = {
         name: vision.parse(
-            words(
+            flag_words(
                 {
                     "dataset": "digits",
                     "model": "digits",

@@ -51,11 +51,6 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
     return 0
 
 
-def words(flags: Mapping[str, object]) -> list[str]:
-    """Flags as the words of a command line."""
-    return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
-
-
 def _is_there(folder: RunFolder, job: Job) -> bool:
     """Whether the folder holds this very run, done."""
     if not folder.holds_run() or folder.read_json("run.json").get("status") != "done":

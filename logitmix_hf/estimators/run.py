@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.flag_words import flag_words
 from logitmix_hf.flags import COMMANDS
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.reporting.folder import RECORD, RunFolder
@@ -92,7 +90,7 @@ def fine_tune(modality: str | None = None, **flags: Any) -> Run:
         from logitmix_hf.commands.glue import parse
     else:
         from logitmix_hf.commands.vision import parse  # type: ignore[assignment]
-    job = parse(as_words(flags), f"logitmix {COMMANDS[modality]}")
+    job = parse(flag_words(flags), f"logitmix {COMMANDS[modality]}")
     from logitmix_hf.training.run import fine_tune as carry_out
 
     code = carry_out(job)
@@ -104,26 +102,3 @@ def fine_tune(modality: str | None = None, **flags: Any) -> Run:
             stacklevel=2,
         )
     return Run(Path(str(job.training.output_dir)), None if not job.training.push_to_hub else code == 0)
-
-
-def as_words(flags: Mapping[str, Any]) -> list[str]:
-    """Keywords as the words of a command line."""
-    words: list[str] = []
-    for name, value in flags.items():
-        if value is None:
-            continue
-        if isinstance(value, list | tuple):
-            words += [f"--{name}", *map(_word, value)]
-        else:
-            words.append(f"--{name}={_word(value)}")
-    return words
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return json.dumps(value)
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return str(getattr(value, "value", value))  # an enumeration of transformers is its word

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from logitmix_hf.errors import UserError, nearest
+from logitmix_hf.flag_words import flag_words, texts
 from logitmix_hf.studies.file import Flags, StudyFile
 
 Label = str | int | float
@@ -87,30 +88,11 @@ def _matches(when: Flags, flags: Flags, labels: dict[str, Label]) -> bool:
 
 
 def _same(value: Any, other: Any) -> bool:
-    return value is other if None in (value, other) else _texts(value) == _texts(other)
+    return value is other if None in (value, other) else texts(value) == texts(other)
 
 
 def label(value: Any) -> Label:
     """A value as the name of a row or column."""
     if isinstance(value, (bool, list)):
-        return "+".join(_texts(value))
+        return "+".join(texts(value))
     return "none" if value is None else value
-
-
-def _texts(value: Any) -> list[str]:
-    several = value if isinstance(value, list) else [value]
-    return [str(one).lower() if isinstance(one, bool) else str(one) for one in several]
-
-
-def flag_words(flags: Flags) -> list[str]:
-    """Flags as the words of a command line. A value that looks like a flag itself is joined to its own by ``=``."""
-    words: list[str] = []
-    for name, value in flags.items():
-        if value is None:
-            continue
-        texts = _texts(value)
-        if len(texts) == 1 and texts[0].startswith("-"):
-            words.append(f"--{name}={texts[0]}")
-        else:
-            words += [f"--{name}", *texts]
-    return words

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, listed, nearest, one_line
+from logitmix_hf.yaml_text import load_mapping
 
 Flags = dict[str, Any]
 """A value for each flag: a scalar, a list of them for a flag of several words, None for a flag that is left out."""
@@ -114,52 +115,9 @@ def read_file(path: Path) -> StudyFile:
 def parse_file(text: str, source: str) -> StudyFile:
     """As :func:`read_file`, of text that is there already."""
     try:
-        return _checked(_load(text), text, source)
+        return _checked(load_mapping(text), text, source)
     except UserError as mistake:
         raise UserError(f"{source}: {mistake}") from None
-
-
-def _load(text: str) -> dict[str, Any]:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """A key that stands twice would silently mean its last value."""
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
-            for key_node, _ in node.value:
-                if key_node.tag == "tag:yaml.org,2002:merge":
-                    continue
-                key = self.construct_object(key_node, deep=True)
-                if isinstance(key, (dict, list)):
-                    raise UserError(f"line {key_node.start_mark.line + 1}: a key must be a word.")
-                if key in seen:
-                    raise UserError(f"line {key_node.start_mark.line + 1}: {key!r} is given twice.")
-                seen.add(key)
-            return super().construct_mapping(node, deep)
-
-    # `save_strategy: no` is a word, as it is on a command line; true and false alone are truths.
-    Loader.yaml_implicit_resolvers = {
-        letter: [(tag, form) for tag, form in forms if tag != "tag:yaml.org,2002:bool"]
-        for letter, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|True|false|False)$"), list("tTfF"))
-
-    try:
-        values = yaml.load(text, Loader)
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or one_line(problem)
-        raise UserError(f"{where}this is no YAML: {one_line(ValueError(what))}.") from None
-    except (ValueError, RecursionError) as problem:  # a date that is none, or one list in another without an end
-        if isinstance(problem, UserError):
-            raise
-        raise UserError(f"this is no YAML: {one_line(problem)}.") from None
-    if not isinstance(values, dict):
-        kind = "nothing" if values is None else f"a {type(values).__name__}"
-        raise UserError(f"a study is a list of `key: value`, this file holds {kind}.")
-    return values
 
 
 def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:

@@ -9,7 +9,6 @@ from tinyrun import flags
 
 from logitmix_hf import UserError, fine_tune
 from logitmix_hf.cli import main as logitmix
-from logitmix_hf.estimators.run import as_words
 
 
 def keywords(words: list[str]) -> dict[str, str]:
@@ -43,8 +42,3 @@ def test_a_mistake_is_an_exception_of_one_line(tmp_path):
     with pytest.raises(UserError, match="modality"):
         fine_tune("sound", task="sst2")
     assert not (tmp_path / "run").exists()
-
-
-def test_keywords_are_words():
-    made = as_words({"a": True, "b": None, "c": [0.5, 0.25], "d": {"n": 1}, "e": "-x", "f": 1e-5})
-    assert made == ["--a=true", "--c", "0.5", "0.25", '--d={"n": 1}', "--e=-x", "--f=1e-05"]

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 FLOORS = (
     ("redact",),
     ("errors",),
-    ("disk", "lock", "process", "tables", "lazy", "precision", "config_file"),
+    ("disk", "lock", "process", "tables", "lazy", "precision", "flag_words", "yaml_text"),
+    ("config_file",),
     ("plan", "targets", "methods", "flags", "class_weights", "evaluation", "builtin"),
     ("losses", "data", "models"),
     ("text", "vision"),
