@@ -24,7 +24,6 @@ from logitmix_hf.models.folding import recorded, unfold
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 def classifier(tiny_model: str, folder: Path, names: tuple[str, ...], **changes: Any) -> Path:

@@ -16,7 +16,6 @@ from logitmix_hf.models.folding import recorded
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 @pytest.mark.parametrize("inside", ["", "val", "test"])

@@ -39,6 +39,7 @@ def without_pictures(monkeypatch: Any) -> None:
     monkeypatch.setattr("logitmix_hf.training.vision.job.draw_preview", lambda *args, **kwargs: None)
     monkeypatch.setattr("logitmix_hf.training.judge.training_plot", lambda *args, **kwargs: None)
     monkeypatch.setattr("logitmix_hf.reporting.plots.reliability_plot", lambda *args, **kwargs: None)
+    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 def watch(monkeypatch: Any, callback: Any) -> None:

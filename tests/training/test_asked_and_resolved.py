@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
 import pytest
+from calibraterun import read
 from tinyrun import flags
 from visionrun import assert_same_weights, weights, without_pictures
 from visionrun import flags as image_flags
@@ -16,10 +13,6 @@ from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.commands.vision import parse
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training.run import fine_tune
-
-
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 import torch
+from calibraterun import read, saved
 from tinyrun import flags, rows
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from visionrun import flags as image_flags
@@ -22,18 +22,9 @@ from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.models.folding import forget, keep_in_config, recorded, scaling_left, unfold
 
 
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
-
-
-def saved(folder: Path, name: str) -> Predictions:
-    return Predictions.load(folder / "predictions" / f"{name}.parquet")
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="module")

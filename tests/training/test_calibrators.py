@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from calibraterun import read, saved
 from pyarrow import csv
 from tinyrun import flags, rows
 from transformers import AutoModelForSequenceClassification, pipeline
@@ -24,18 +24,9 @@ from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.serving import load_classifier
 
 
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
-
-
-def saved(folder: Path, name: str) -> Predictions:
-    return Predictions.load(folder / "predictions" / f"{name}.parquet")
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="module")

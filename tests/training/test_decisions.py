@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from calibraterun import read, saved
 from pyarrow import csv
 from sklearn.metrics import f1_score
 from tinyrun import flags, rows
@@ -20,18 +21,9 @@ from logitmix_hf.evaluation.thresholds import fit_thresholds
 from logitmix_hf.serving import load_classifier
 
 
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
-
-
-def saved(folder: Path, name: str) -> Predictions:
-    return Predictions.load(folder / "predictions" / f"{name}.parquet")
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from calibraterun import read, saved
 from pyarrow import csv
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -24,18 +25,9 @@ from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE, Predictions, evalu
 from logitmix_hf.training.folds import fold_rows, joined
 
 
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
-
-
-def saved(folder: Path, name: str) -> Predictions:
-    return Predictions.load(folder / "predictions" / f"{name}.parquet")
-
-
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 def words(model: str, files: Path, output: Path, **more: Any) -> list[str]:

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 import yaml
+from calibraterun import read
 from datasets import ClassLabel, Dataset, Features
 from datasets import Image as ImageFeature
 from PIL import Image
@@ -26,10 +27,6 @@ from logitmix_hf.reporting.comparison.grouping import group
 from logitmix_hf.reporting.comparison.runs import find_runs
 from logitmix_hf.text.data import TextRequest, load_text_data
 from logitmix_hf.text.tasks import TASKS
-
-
-def read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
 
 
 def index_of(folder: Path) -> list[dict[str, Any]]:

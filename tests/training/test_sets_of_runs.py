@@ -20,7 +20,6 @@ from logitmix_hf.evaluation.sets import fit_sets
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     without_pictures(monkeypatch)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="module")
