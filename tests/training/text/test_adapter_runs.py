@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from processes import start_two
 from safetensors.torch import load_file
 from tinyrun import flags
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainingArguments, pipeline
@@ -45,6 +47,27 @@ def members(tiny_model, files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("members") / "run"
     assert run(tiny_model, files, folder, members=3, seed=5, protocol="halves", num_train_epochs=2) == 0
     return folder
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_members_of_one(tiny_model, files, tmp_path):
+    """Each has one of the two micro-batches that one process takes a step over; nothing is drawn, as each draws its own."""
+    calm = shutil.copytree(tiny_model, tmp_path / "calm")
+    config = json.loads((calm / "config.json").read_text())
+    (calm / "config.json").write_text(
+        json.dumps(config | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
+    )
+    options = {"method": "vanilla", "members": 2, "lora_dropout": 0, "max_steps": 3, "per_device_train_batch_size": 4}
+    options |= {"learning_rate": 5e-3, "bootstrap": 0, "seed": 5, "eval_strategy": "no", "save_strategy": "no"}
+    assert run(str(calm), files, tmp_path / "one", gradient_accumulation_steps=2, **options) == 0
+    both = start_two(flags(str(calm), files, tmp_path / "two", **options))
+    ends = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ends
+    for number in (0, 1):
+        mine, theirs = adapter(tmp_path / "two", number), adapter(tmp_path / "one", number)
+        assert mine.keys() == theirs.keys()
+        for name, value in mine.items():
+            torch.testing.assert_close(value, theirs[name], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["vanilla", "mixup", "logitmix"])

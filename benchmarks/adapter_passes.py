@@ -1,0 +1,53 @@
+"""``python -m benchmarks.adapter_passes``: three adapters over one network, answered in one pass against three passes.
+
+CPU time of the process, both sides in turns; MiniLM-L6's shape with random weights, one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+from transformers import AutoModelForSequenceClassification, BertConfig
+
+from logitmix_hf.ensembles import over_one_network
+from logitmix_hf.ensembles.lora import lora_config
+
+MEMBERS = 3
+SHAPES = ((1, 32), (8, 128))
+"""Rows and tokens of a batch."""
+
+
+def main() -> None:
+    """Print the ratio for each shape."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+    model = AutoModelForSequenceClassification.from_config(config)
+    joined = over_one_network(model, [lora_config(model, 8, 16.0, 0.0)] * MEMBERS).eval()
+    print("| rows x tokens | one pass of three | of the rounds |\n|---|---|---|")
+    for rows, tokens in SHAPES:
+        batch = {"input_ids": torch.randint(5, 30_000, (rows, tokens))}
+        ratios = [_turn(joined, batch) for _ in range(rounds + 1)][1:]  # the first only warms up
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"| {rows} x {tokens} | {statistics.median(ratios):.2f} | {spread} |", flush=True)
+
+
+@torch.no_grad()
+def _turn(joined: torch.nn.Module, batch: dict[str, torch.Tensor]) -> float:
+    took = []
+    for one_pass in (True, False):
+        joined.in_one_pass = one_pass
+        began = time.process_time()
+        joined(**batch)
+        took.append(time.process_time() - began)
+    return took[0] / took[1]
+
+
+if __name__ == "__main__":
+    main()
