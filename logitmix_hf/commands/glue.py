@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from logitmix_hf.training.text.job import TextJob
 
 
+SETTINGS = (TextDataSettings, TextModelSettings, MixArguments, RunSettings, TrainSettings, AdapterSettings)
+"""Every flag is a field of one of these."""
+
+
 def parse(argv: Sequence[str], prog: str = "logitmix glue") -> TextJob:
     """The flags as settings; see :class:`logitmix_hf.flags.FlagParser` for how mistakes end."""
-    kinds = [TextDataSettings, TextModelSettings, MixArguments, RunSettings, TrainSettings, AdapterSettings]
-    parser = FlagParser(kinds, prog=prog, description=__doc__)
+    parser = FlagParser(SETTINGS, prog=prog, description=__doc__)
     words = with_recipe(argv)
     *settings, adapters = parser.parse(words)
     if adapters.count:

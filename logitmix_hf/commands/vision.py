@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from logitmix_hf.training.vision.job import VisionJob
 
 
+SETTINGS = (ImageDataSettings, ImageModelSettings, MixArguments, RunSettings, VisionTrainSettings)
+"""Every flag is a field of one of these."""
+
+
 def parse(argv: Sequence[str], prog: str = "logitmix vision") -> VisionJob:
     """The flags as settings; a pretrained model starts from other defaults than a network with random weights."""
-    kinds = [ImageDataSettings, ImageModelSettings, MixArguments, RunSettings, VisionTrainSettings]
-    parser = FlagParser(kinds, IMAGE, prog=prog, description=__doc__)
+    parser = FlagParser(SETTINGS, IMAGE, prog=prog, description=__doc__)
     words = with_recipe(argv)
     settings = parser.parse(words)
     if not is_ours(settings[1].model):

@@ -33,6 +33,9 @@ _BY_DATA = (
 _BY_FIT = ("do_train", "do_eval", "do_predict", "resume", "resume_from_checkpoint", "config")
 """Flags that say what is done with them."""
 
+_OF_JUDGED = ("protocol", "calibrate_on_eval", "ood", "load_best_model_at_end", "early_stopping")
+"""Flags that mean nothing where no row is judged."""
+
 
 class RunEstimator(ClassifierMixin, BaseEstimator):
     """A classifier that ``fit`` trains as the command does, with every flag of the command a parameter.
@@ -46,6 +49,7 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
 
     modality: ClassVar[str]
     _defaults: ClassVar[dict[str, Any]]
+    _aliases: ClassVar[dict[str, str]]
 
     verbose: bool
     output_dir: str | None
@@ -58,17 +62,18 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
 
     def set_params(self: EstimatorT, **parameters: Any) -> EstimatorT:
         """Change parameters; a name that is none is a :class:`UserError` with the nearest one."""
-        self._check_names(parameters)
-        return super().set_params(**parameters)
+        return super().set_params(**self._own_names(parameters))
 
     @classmethod
-    def _check_names(cls, names: Iterable[str]) -> None:
-        for name in names:
-            if name not in cls._defaults:
+    def _own_names(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        """By the names of the fields, where a flag's other spelling was given."""
+        for name in parameters:
+            if name not in cls._defaults and name not in cls._aliases:
                 raise UserError(
                     f"{cls.__name__} has no parameter {name!r}.{nearest(name, cls._defaults)} They are the flags of the"
                     f" command; {cls.__name__}().get_params() has them all."
                 )
+        return {cls._aliases.get(name, name): value for name, value in parameters.items()}
 
     def fit(self: EstimatorT, X: Any, y: Any, eval_set: tuple[Any, Any] | None = None) -> EstimatorT:
         """Train on all of the rows, or on those that ``validation_share`` and ``calibration_split`` leave.
@@ -86,13 +91,14 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
         _check_lengths(X, y)
         words = {name: value for name in self._defaults if self._differs(name, value := getattr(self, name))}
         words.pop("verbose", None)
-        held_out = eval_set is not None or bool(words.get("validation_share"))
-        if not held_out:
-            words |= {"validation_share": 0, "do_eval": False, "eval_strategy": "no"}
+        if eval_set is None and not words.get("validation_share"):
+            if needy := [name for name in _OF_JUDGED if name in words]:
+                raise UserError(f"{needy[0]} needs rows to judge on: give eval_set or validation_share.")
+            words |= {"validation_share": 0, "do_eval": "folds" in words, "eval_strategy": "no"}
         with ExitStack() as stack:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="logitmix-")))
             folder = self.output_dir or str(place / "run")
-            if self.output_dir is None:  # nobody can go on from it
+            if self.output_dir is None and "load_best_model_at_end" not in words:  # nobody can go on from it
                 words.setdefault("save_strategy", "no")
             stack.enter_context(_quiet(self.verbose))
             data = self._write_rows(place / "data", X, named, judged)
@@ -192,18 +198,26 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def with_parameters(*kinds: Any) -> Any:
-    """Give an estimator the flags of these dataclasses as its parameters, with what it says of itself as help."""
+def with_parameters(kinds: Iterable[Any], modality: str) -> Any:
+    """Give an estimator of this modality the flags of these dataclasses as its parameters."""
 
     def decorate(cls: type[RunEstimator]) -> type[RunEstimator]:
-        flags = {each.name: each for kind in kinds for each in fields(kind) if each.init}
+        cls.modality = modality
+        mine = (each for kind in kinds for each in fields(kind) if each.metadata.get("only") in (None, modality))
+        flags = {each.name: each for each in mine if each.init}
         own = {name: _default(each) for name, each in flags.items() if name not in (*_BY_DATA, *_BY_FIT)}
         cls._defaults = {"verbose": False, **own}
+        cls._aliases = {
+            alias.lstrip("-"): name
+            for name in own
+            for alias in flags[name].metadata.get("aliases", ())
+            if alias[2:] not in own
+        }
 
         def __init__(self: RunEstimator, **parameters: Any) -> None:  # noqa: N807
-            self._check_names(parameters)
+            given = self._own_names(parameters)
             for name, default in self._defaults.items():
-                setattr(self, name, parameters.get(name, default))
+                setattr(self, name, given.get(name, default))
 
         made = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in cls._defaults.items()]
         here = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)

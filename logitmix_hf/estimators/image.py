@@ -10,16 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from logitmix_hf.arguments import MixArguments
+from logitmix_hf.commands.vision import SETTINGS
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.estimators.base import RunEstimator, with_parameters
 from logitmix_hf.modality import IMAGE
-from logitmix_hf.training.settings import RunSettings
-from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSettings, VisionTrainSettings
 from logitmix_hf.vision.data.decode import decode
 
 
-@with_parameters(ImageModelSettings, MixArguments, ImageDataSettings, RunSettings, VisionTrainSettings)
+@with_parameters(SETTINGS, IMAGE)
 class ImageClassifier(RunEstimator):
     """Trains or fine-tunes an image model; every flag of ``logitmix vision`` but those about files is a parameter.
 
@@ -36,8 +34,6 @@ class ImageClassifier(RunEstimator):
         validation_share: given, so much of the images is held out, stratified, and judged; else ``fit`` trains on all.
         verbose: show the training's log, bars and last table.
     """
-
-    modality = IMAGE
 
     def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
         from datasets import ClassLabel, Dataset, Features, Image

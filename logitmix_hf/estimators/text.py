@@ -8,17 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from logitmix_hf.arguments import MixArguments
+from logitmix_hf.commands.glue import SETTINGS
 from logitmix_hf.errors import UserError
 from logitmix_hf.estimators.base import RunEstimator, first_missing, with_parameters
 from logitmix_hf.modality import TEXT
-from logitmix_hf.training.settings import RunSettings, TrainSettings
-from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
 _COLUMNS = ("text", "text_b")
 
 
-@with_parameters(TextModelSettings, MixArguments, TextDataSettings, RunSettings, TrainSettings)
+@with_parameters(SETTINGS, TEXT)
 class TextClassifier(RunEstimator):
     """Fine-tunes a text model; every flag of ``logitmix glue`` but those about files is a parameter.
 
@@ -35,8 +33,6 @@ class TextClassifier(RunEstimator):
         validation_share: given, so much of the rows is held out, stratified, and judged; else ``fit`` trains on all.
         verbose: show the training's log, bars and last table.
     """
-
-    modality = TEXT
 
     def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
         folder.mkdir(parents=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from parsers import flags_of
 from sklearn.base import clone
 from sklearn.calibration import CalibrationDisplay
 from sklearn.exceptions import NotFittedError
@@ -169,6 +170,54 @@ def test_it_fits_in_another_thread(tiny_model):
     thread.start()
     thread.join()
     assert len(done[0].predict(TEXTS[:3])) == 3
+
+
+OF_FILES = {
+    "task",
+    "task_name",
+    "dataset_name",
+    "dataset_config",
+    "dataset_config_name",
+    "train_file",
+    "validation_file",
+}
+OF_FILES |= {"eval_file", "test_file", "text_columns", "label_column", "regression"}
+OF_FIT = {"help", "config", "resume", "resume_from_checkpoint", "do_train", "do_eval", "do_predict"}
+
+
+def test_every_flag_of_the_command_is_a_parameter():
+    """In every spelling, but for files, which fit is given in their place, and for what fit does."""
+    names = {flag[2:] for flag in flags_of("glue") if flag.startswith("--") and "-" not in flag[2:]}
+    names = {name for name in names if name.removeprefix("no_") not in names or not name.startswith("no_")}
+    for name in names - OF_FILES - OF_FIT:
+        assert 7 in TextClassifier(**{name: 7}).get_params().values(), name
+    for name in (names & (OF_FILES | OF_FIT)) | {"mixer_probs"}:  # the last is of images
+        with pytest.raises(UserError):
+            TextClassifier(**{name: 7})
+
+
+def test_adapters_and_folds(tiny_model, tmp_path):
+    one = made(tiny_model, max_steps=2, lora=True, output_dir=str(tmp_path / "lora")).fit(TEXTS, LABELS)
+    assert (tmp_path / "lora" / "adapters" / "member_0").is_dir()
+    assert one.predict(TEXTS).shape == (48,)
+    two = made(tiny_model, max_steps=2, members=2).fit(TEXTS, LABELS)
+    assert two.classifier_.model.config.architectures[0].startswith("LogitmixAdapters")
+    folded = made(tiny_model, max_steps=2, folds=3).fit(TEXTS, LABELS)
+    assert folded.scores_["eval_samples"] == 48  # every row, by a model that has not seen it
+
+
+def test_the_best_checkpoint_of_a_run_that_is_kept_nowhere(tiny_model):
+    best = {"validation_share": 0.25, "load_best_model_at_end": True, "max_steps": -1, "num_train_epochs": 2}
+    assert made(tiny_model, **best).fit(TEXTS, LABELS).scores_["eval_samples"] == 12
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [{"protocol": "halves"}, {"calibrate_on_eval": True}, {"ood": ["x=y.csv"]}, {"load_best_model_at_end": True}],
+)
+def test_what_needs_judged_rows_says_how_to_give_some(tiny_model, needs):
+    with pytest.raises(UserError, match="needs rows to judge on: give eval_set or validation_share"):
+        made(tiny_model, **needs).fit(TEXTS, LABELS)
 
 
 def test_a_kept_run_is_a_run_folder(tiny_model, tmp_path):
