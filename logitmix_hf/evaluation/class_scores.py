@@ -118,7 +118,7 @@ def class_scores(p: Predictions, bins: int = 15) -> ClassScores | None:
             else confusion_matrix(labels, said, labels=np.arange(classes))
         )
     return ClassScores(
-        p.label_names or tuple(map(str, range(classes))),
+        p.class_names,
         rows,
         answered,
         precision,

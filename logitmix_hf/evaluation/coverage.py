@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.evaluation.binning import confidences_and_outcomes
-from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import Predictions
 
 
@@ -72,5 +71,4 @@ def coverage_curve(p: Predictions) -> Coverage:
     Raises:
         UserError: for a regression, which has no confidence, or without labels or rows.
     """
-    logits, labels = p.decisions()
-    return Coverage.of(softmax(logits).max(axis=1), logits.argmax(axis=1) == labels)
+    return Coverage.of(*p.confidence())

@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-BETTER: dict[str, int] = {
-    **dict.fromkeys(
-        (
-            *("accuracy", "top5_accuracy", "subset_accuracy", "f1", "f1_macro", "f1_micro", "matthews_correlation"),
-            *(
-                "balanced_accuracy",
-                "pearson",
-                "spearmanr",
-                "r2",
-                "accuracy_at_80",
-                "brier_resolution",
-                "member_accuracy",
-            ),
-        ),
-        1,
-    ),
-    **dict.fromkeys(
-        (
-            *("loss", "nll", "nll_refined", "brier", "brier_reliability", "mse", "rmse", "mae"),
-            *(
-                "ece",
-                "ece_mass",
-                "ece_classwise",
-                "mce",
-                "oe",
-                "rmsce_debiased",
-                "true_calibration_error",
-                "aurc",
-                "member_nll",
-            ),
-        ),
-        -1,
-    ),
+_NAMES = {
+    1: """accuracy top5_accuracy subset_accuracy balanced_accuracy accuracy_at_80 member_accuracy f1 f1_macro f1_micro
+        matthews_correlation pearson spearmanr r2 brier_resolution""",
+    -1: """loss nll nll_refined member_nll brier brier_reliability mse rmse mae ece ece_mass ece_classwise mce oe
+        rmsce_debiased true_calibration_error aurc""",
     # Signed, or of the data and not of the model.
-    **dict.fromkeys(("d_re", "ensemble_gain"), 0),
-    **dict.fromkeys(("confidence_gap", "ece_by_chance", "brier_uncertainty", "bayes_accuracy"), 0),
+    0: "confidence_gap d_re ensemble_gain ece_by_chance brier_uncertainty bayes_accuracy",
 }
+BETTER: dict[str, int] = {name: sign for sign, names in _NAMES.items() for name in names.split()}
 """1 where more is better, -1 where less is, 0 where neither end is: a confidence gap is best at 0."""
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.binning import Bins
 from logitmix_hf.evaluation.chance import ece_by_chance
-from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 from logitmix_hf.evaluation.resampled_scores import drawn_scores
 from logitmix_hf.evaluation.scores import review
@@ -81,7 +80,7 @@ def bootstrap(
             found[name] = Interval(value, *_ends(value, _honest(name, value, drawn[name]), level, _range(name)))
     if p.problem == REGRESSION:
         return found
-    confidence = softmax(p.decisions()[0]).max(axis=1)
+    confidence, _ = p.confidence()
     for name, scheme in CHANCE.items():
         chance = ece_by_chance(confidence, bins, resamples, seed, scheme)
         if values[name] <= chance.point(level):
@@ -220,7 +219,4 @@ def _paired(a: Predictions, b: Predictions) -> tuple[Predictions, Predictions]:
 
 def _by_idx(p: Predictions) -> Predictions:
     order = np.argsort(p.idx, kind="stable")  # type: ignore[arg-type]
-    if (order == np.arange(len(p))).all():
-        return p
-    labels, idx, posterior = (None if each is None else each[order] for each in (p.labels, p.idx, p.posterior))
-    return Predictions(p.logits[order], labels, p.label_names, p.problem, idx, posterior)
+    return p if (order == np.arange(len(p))).all() else p.some(order)

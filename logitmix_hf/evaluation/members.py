@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,7 @@ def members_of(p: Predictions) -> list[Predictions]:
     """What each member said, as predictions of its own; none where they are not known."""
     if p.members is None:
         return []
-    return [
-        Predictions(p.members[:, k], p.labels, p.label_names, p.problem, idx=p.idx) for k in range(p.members.shape[1])
-    ]
+    return [replace(p, logits=p.members[:, k], posterior=None, members=None) for k in range(p.members.shape[1])]
 
 
 def member_scores(p: Predictions) -> dict[str, Any]:

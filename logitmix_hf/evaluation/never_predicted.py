@@ -19,8 +19,7 @@ def never_predicted(p: Predictions) -> str:
     """
     if p.labels is None or p.problem == REGRESSION or not len(p):
         return ""
-    classes = p.probabilities.shape[1]
-    names = p.label_names or tuple(map(str, range(classes)))
+    names, classes = p.class_names, p.logits.shape[1]
     if p.problem == MULTI:
         return _never_said(p.probabilities > 0.5, p.labels == 1, names)
     rows = np.bincount(p.labels.astype(np.int64), minlength=classes)

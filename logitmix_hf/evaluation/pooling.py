@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from logitmix_hf.errors import UserError, pick
+from logitmix_hf.evaluation.intervals import Interval
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
 
@@ -33,15 +34,7 @@ def pool(members: Sequence[Predictions], average: str = "logits") -> Predictions
     first = members[0]
     aligned = [_aligned(first, other, number) for number, other in enumerate(members)]
     each = np.stack([one.logits.astype(np.float64) for one in aligned], 1)
-    return Predictions(
-        averaged(each, average, first.problem),
-        first.labels,
-        first.label_names,
-        first.problem,
-        idx=first.idx,
-        posterior=first.posterior,
-        members=each,
-    )
+    return replace(first, logits=averaged(each, average, first.problem), members=each)
 
 
 def averaged(each: np.ndarray, average: str, problem: str) -> np.ndarray:
@@ -95,16 +88,7 @@ def _aligned(first: Predictions, other: Predictions, number: int) -> Predictions
     return Predictions(other.logits[order], labels, first.label_names, first.problem, idx=first.idx)
 
 
-@dataclass(frozen=True)
-class Gain:
-    """A mean over rows with its interval: the score of all together less the mean of the members' scores."""
-
-    value: float
-    low: float
-    high: float
-
-
-def gains(pooled: Predictions, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> dict[str, Gain]:
+def gains(pooled: Predictions, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> dict[str, Interval]:
     """What the members gain together, by score, over the mean of theirs, on the same rows.
 
     ``accuracy`` (of decisions where a row has several labels) and ``nll`` in nats; of a regression ``mse``. The interval is
@@ -117,7 +101,7 @@ def gains(pooled: Predictions, resamples: int = 1000, seed: int = 0, level: floa
         rng = np.random.default_rng(seed)
         drawn = [differences[rng.integers(len(differences), size=len(differences))].mean() for _ in range(resamples)]
         ends = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if resamples else (math.nan, math.nan)
-        found[name] = Gain(float(differences.mean()), float(ends[0]), float(ends[1]))
+        found[name] = Interval(float(differences.mean()), float(ends[0]), float(ends[1]))
     return found
 
 
@@ -176,11 +160,4 @@ def without(pooled: Predictions, member: int, average: str) -> Predictions:
     """What the others say together."""
     assert pooled.members is not None
     rest = np.delete(pooled.members, member, 1).astype(np.float64)
-    return Predictions(
-        averaged(rest, average, pooled.problem),
-        pooled.labels,
-        pooled.label_names,
-        pooled.problem,
-        pooled.idx,
-        members=rest,
-    )
+    return replace(pooled, logits=averaged(rest, average, pooled.problem), posterior=None, members=rest)

@@ -134,6 +134,11 @@ class Predictions:
             return (self.logits > 0).astype(np.int64)
         return self.logits.argmax(axis=1).astype(np.int64)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for each column of the logits: its label's, or its number where labels have no names."""
+        return self.label_names or tuple(map(str, range(self.logits.shape[1])))
+
     def decisions(self) -> tuple[np.ndarray, np.ndarray]:
         """One row a decision, what calibration judges: logits (D, C) float64 and labels (D,) int64.
 
@@ -146,6 +151,12 @@ class Predictions:
             what = "are of a regression" if self.problem == REGRESSION else "have no labels"
             raise UserError(f"These predictions {what}, so their confidence cannot be judged.")
         return decisions(self.logits, self.labels)
+
+    def confidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each of :meth:`decisions`, which raises: how sure it is, (D,) float64 in (0, 1], and whether it is right, (D,)
+        bool."""
+        logits, labels = self.decisions()
+        return softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one Parquet file with the columns idx, label, prediction, logits and, where known, posterior and members

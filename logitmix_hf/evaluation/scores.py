@@ -212,10 +212,7 @@ def review(p: Predictions, metrics: Sequence[str] = (), bins: int = 15) -> dict[
     scores = evaluate_predictions(p, metrics, bins)
     if p.problem == REGRESSION:
         return scores
-    logits, labels = p.decisions()
-    confidence, correct = softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
-    of_classes = p.probabilities, np.asarray(p.labels)
-    return scores | further_scores(confidence, correct, *of_classes, bins)
+    return scores | further_scores(*p.confidence(), p.probabilities, np.asarray(p.labels), bins)
 
 
 def further_scores(

@@ -75,8 +75,7 @@ def summary(p: Predictions, metrics: Sequence[str]) -> str:
     scores = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in none.items() if name != "nll")
     always = "each label's more frequent side"
     if p.problem != MULTI:
-        names = p.label_names or tuple(map(str, range(p.logits.shape[1])))
-        always = listed([names[int(np.bincount(p.labels).argmax())]])
+        always = listed([p.class_names[int(np.bincount(p.labels).argmax())]])
     return f"{told}. Always {always}: {scores}; each with its frequency: NLL {none['nll']:.4f}."
 
 

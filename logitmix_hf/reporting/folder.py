@@ -23,58 +23,23 @@ FORMAT = "logitmix_hf run 1"
 """The mark in ``run.json`` by which a folder is known to be a run of ours."""
 
 MODEL_FILES = (
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "model-*-of-*.safetensors",
-    "model.safetensors.index.json",
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "adapters/*/adapter_config.json",
-    "adapters/*/adapter_model.safetensors",
+    *("config.json", "generation_config.json", "model.safetensors", "model-*-of-*.safetensors"),
+    *("model.safetensors.index.json", "adapter_config.json", "adapter_model.safetensors"),
+    *("adapters/*/adapter_config.json", "adapters/*/adapter_model.safetensors"),
 )
 TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spm.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "bpe.codes",
-    "chat_template.jinja",
-    "preprocessor_config.json",
-    "processor_config.json",
+    *("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.txt", "vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model", "bpe.codes"),
+    *("chat_template.jinja", "preprocessor_config.json", "processor_config.json"),
 )
 _GLUE_FILES = ("CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI-m", "MNLI-mm", "QNLI", "RTE", "WNLI", "AX")
 REPORT_FILES = (
-    "README.md",
-    RECORD,
-    "data.json",
-    "train_results.json",
-    "eval_results.json",
-    "intervals.json",
-    "calibration.json",
-    "calibration.png",
-    "predict_results.json",
-    "test_results.json",
-    "all_results.json",
-    "trainer_state.json",
-    "predictions/*.parquet",
-    ".eval_results/*.yaml",
-    "corruptions.json",
-    "corruptions.png",
-    "reliability.png",
-    "confusion.png",
-    "training.png",
-    "mix_preview.png",
-    "ensemble.json",
-    "inspect.json",
-    "filters.png",
+    *("README.md", "run.json", "data.json", "trainer_state.json", "predictions/*.parquet"),
+    *("ensemble.json", "inspect.json"),
+    *("train_results.json", "eval_results.json", "test_results.json", "predict_results.json", "all_results.json"),
+    *("intervals.json", "calibration.json", "corruptions.json", ".eval_results/*.yaml"),
+    *("reliability.png", "calibration.png", "confusion.png", "corruptions.png"),
+    *("training.png", "mix_preview.png", "filters.png"),
     # The files that GLUE's leaderboard takes, by name: a user's own .tsv in the folder is no business of ours.
     *(f"{task}.tsv" for task in _GLUE_FILES),
 )
@@ -265,6 +230,10 @@ class RunFolder:
         if not isinstance(values, dict):
             raise UserError(f"{str(path)!r} should hold a JSON object, not a {type(values).__name__}.")
         return values
+
+    def optional_json(self, name: str) -> dict[str, Any]:
+        """As :meth:`read_json`; empty where there is no such file."""
+        return self.read_json(name) if (self.path / name).is_file() else {}
 
     def update_record(self, **changes: Any) -> dict[str, Any]:
         """Change entries of ``run.json`` (``status="done"``, ``seconds=…``); returns the whole record."""

@@ -11,6 +11,7 @@ import numpy as np
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import calibration
 from logitmix_hf.evaluation.calibration import Bins
+from logitmix_hf.evaluation.intervals import bin_intervals
 from logitmix_hf.evaluation.predictions import MULTI, Predictions
 from logitmix_hf.evaluation.scores import bin_predictions
 from logitmix_hf.reporting.style import BLUE, GREEN, GREY, INK, ORANGE, SKY, STYLE, VERMILION, save_figure
@@ -134,8 +135,8 @@ def _draw_reliability(axes: Axes, b: Bins, true_rate: np.ndarray | None) -> None
             hatch=hatch,
             lw=0,
         )
-    low, high = _wilson(b.accuracy[full], b.count[full])
-    axes.vlines(middle[full], low, high, color=BLUE, lw=1.4, zorder=3)
+    low, high = bin_intervals(b)
+    axes.vlines(middle[full], low[full], high[full], color=BLUE, lw=1.4, zorder=3)
     axes.hlines(b.accuracy[full], (middle - width / 2)[full], (middle + width / 2)[full], color=BLUE, lw=4)
     axes.plot([0, 1], [0, 1], "--", color=INK, lw=1.6)
     if true_rate is not None:
@@ -160,13 +161,6 @@ def _begin(b: Bins) -> float:
     """Where the axis of confidence begins: 0, or the lower edge of the bin of .5 where no bin before it has rows."""
     first = int(np.searchsorted(b.edges, 0.5, side="left")) - 1
     return 0.0 if b.count[: max(first, 0)].any() else float(b.edges[first])
-
-
-def _wilson(rate: np.ndarray, count: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    """The ends of the score interval of a rate among ``count`` rows (Wilson 1927)."""
-    middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(rate * (1 - rate) / count + z * z / (4 * count**2))
-    return middle - half, middle + half
 
 
 def _draw_counts(axes: Axes, b: Bins, heights: np.ndarray) -> None:

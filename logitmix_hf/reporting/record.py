@@ -34,55 +34,35 @@ from logitmix_hf.redact import command_line
 from logitmix_hf.reporting.files import plain
 from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
 
-STATUSES = ("running", "done", "interrupted", "failed")
-
 _PACKAGES = (
     *("logitmix_hf", "torch", "transformers", "accelerate", "datasets", "tokenizers", "huggingface_hub"),
     *("safetensors", "numpy", "scipy", "scikit-learn"),
 )
 
 MAY_DIFFER = (
-    "output_dir",
-    "config",
-    "resume",
-    "keep_checkpoints",
-    "resume_from_checkpoint",
-    "overwrite",
-    "do_train",
-    "do_eval",
-    "do_predict",
-    "test_file",
-    "push_to_hub",
-    "hub_*",
-    "logging_*",
-    "log_*",
-    "report_to",
-    "run_name",
-    "project",
-    "trackio_*",
-    "disable_tqdm",
-    "save_*",
-    "eval_delay",
-    "eval_steps",
-    "eval_strategy",
-    "eval_on_start",
-    "eval_accumulation_steps",
-    "per_device_eval_batch_size",
-    "dataloader_num_workers",
-    "dataloader_pin_memory",
-    "dataloader_persistent_workers",
-    "dataloader_prefetch_factor",
-    "local_rank",
-    "ddp_timeout",
-    "skip_memory_metrics",
-    "protocol",
-    "calibration_file",
-    "calibrate_on_eval",
-    "shift",
-    "ood",
-    "corrupted",
-    "corruptions",
-    "fold",
+    *("output_dir", "config", "resume", "resume_from_checkpoint", "keep_checkpoints", "overwrite"),
+    *("do_train", "do_eval", "do_predict", "test_file", "shift", "ood", "corrupted", "corruptions", "fold"),
+    *("protocol", "calibration_file", "calibrate_on_eval", "push_to_hub", "hub_*", "local_rank", "ddp_timeout"),
+    *(
+        "logging_*",
+        "log_*",
+        "report_to",
+        "run_name",
+        "project",
+        "trackio_*",
+        "disable_tqdm",
+        "save_*",
+        "skip_memory_metrics",
+    ),
+    *(
+        "eval_delay",
+        "eval_steps",
+        "eval_strategy",
+        "eval_on_start",
+        "eval_accumulation_steps",
+        "per_device_eval_batch_size",
+    ),
+    *("dataloader_num_workers", "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor"),
 )
 """Arguments that a resumed run may change, as patterns: they move no weight of the model."""
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from logitmix_hf.evaluation import SINGLE, Predictions
 from logitmix_hf.evaluation.suspects import suspect_rows
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.tables import csv_text
+from logitmix_hf.tables import csv_table
 
 FILE = "suspects.csv"
 MOST = 1000
@@ -38,8 +36,7 @@ def write_suspects(
     judged = {name: p for name, p in splits.items() if p.problem == SINGLE and p.labels is not None and len(p)}
     for name, p in judged.items():
         probabilities, answers = p.probabilities, p.predictions
-        called = p.label_names or tuple(map(str, range(probabilities.shape[1])))
-        columns = (texts or {}).get(name, {})
+        called, columns = p.class_names, (texts or {}).get(name, {})
         for row in suspect_rows(probabilities, p.labels).tolist():  # type: ignore[arg-type]
             label, answer = int(p.labels[row]), int(answers[row])  # type: ignore[index]
             own, other = probabilities[row, label], probabilities[row, answer]
@@ -50,13 +47,8 @@ def write_suspects(
         (folder.path / FILE).unlink(missing_ok=True)
         return ""
     found.sort(key=lambda one: one[0])
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["split", "idx", "label", "answer", "probability_of_label", "probability_of_answer", *names])
-    writer.writerows(
-        [csv_text(cell) if isinstance(cell, str) else cell for cell in values] for _, values in found[:MOST]
-    )
-    folder.write_text(FILE, text.getvalue())
+    head = ["split", "idx", "label", "answer", "probability_of_label", "probability_of_answer", *names]
+    folder.write_text(FILE, csv_table(head, [values for _, values in found[:MOST]]))
     rows = sum(map(len, judged.values()))
     first = f", the first {MOST:,} of them" if len(found) > MOST else ""
     return (

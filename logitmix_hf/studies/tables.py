@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,16 +12,16 @@ import numpy as np
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import better
-from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.scores import AFTER
 from logitmix_hf.reporting.comparison.significance import ONLY
 from logitmix_hf.reporting.comparison.tables import Head, ScoreTable, TableCell
 from logitmix_hf.reporting.emissions import FILE as EMISSIONS
 from logitmix_hf.reporting.emissions import read_emissions
+from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.studies.scores import MISSING, JudgedRun, StudyScores, StudyTask
 from logitmix_hf.studies.verdicts import Finding, Overall, Verdicts
-from logitmix_hf.tables import csv_text
+from logitmix_hf.tables import csv_table
 
 Paper = Mapping[tuple[str, str, str], float]
 """Published scores by task, method and metric."""
@@ -228,7 +227,7 @@ def table_csv(scores: StudyScores, name: str) -> str:
                 [name, task.name, task.split, "", *_labels(scores, method, axes), seed, "", reason, "", ""]
                 for seed, reason in seeds.items()
             ]
-    return _csv(head, lines)
+    return csv_table(head, lines)
 
 
 def _labels(scores: StudyScores, method: str, axes: Sequence[str]) -> list[Any]:
@@ -258,19 +257,11 @@ def tests_csv(verdicts: Verdicts) -> str:
         for method, p in overall.p.items():
             own = ["Wilcoxon", "all", metric, method, "", "", "", "", "", _full(p), _full(overall.adjusted[method])]
             lines.append([*own, *blank, exploratory, "", ""])
-    return _csv(head, lines)
+    return csv_table(head, lines)
 
 
 def _full(value: float) -> str:
     return repr(float(value)) if not math.isnan(value) else ""
-
-
-def _csv(head: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows([csv_text(cell) if isinstance(cell, str) else cell for cell in line] for line in lines)
-    return text.getvalue()
 
 
 def read_paper(path: Path) -> Paper | None:

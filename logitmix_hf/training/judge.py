@@ -255,7 +255,7 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
     if results:
         metric = data.metrics[0]
         common = {"metric": metric, "seconds": seconds, "folder": str(folder.path)}
-        ends = folder.read_json(INTERVALS) if (folder.path / INTERVALS).is_file() else None
+        ends = folder.optional_json(INTERVALS)
 
         def row(label: str, values: Mapping[str, Any], split: JudgedSplit) -> dict[str, Any]:
             key = f"{split.prefix}_{metric}"

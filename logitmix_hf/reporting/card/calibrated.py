@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
+from logitmix_hf.reporting.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.tables import markdown_text
 

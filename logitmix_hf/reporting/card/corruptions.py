@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from logitmix_hf.evaluation.corruption import PREFIX, SCORES
+from logitmix_hf.reporting.numbers import finite_cells
 
 
 def corruption_facts(record: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,8 +20,7 @@ def corruption_facts(record: Mapping[str, Any], results: Mapping[str, Any]) -> d
     pools = (results.get("corrupted") or {}).get("pools") or {}
     rows = []
     for name in (*record.get("corruptions", ()), *pools):
-        found = [results.get(f"{PREFIX}{name}_{score}") for score in SCORES]
-        if all(isinstance(value, float | int) and math.isfinite(value) for value in found):
+        if cells := finite_cells(results, [f"{PREFIX}{name}_{score}" for score in SCORES]):
             title = f"**all {name.removeprefix('all')}**" if name in pools else name.replace("_", " ")
-            rows.append((title, *(f"{value:.4f}" for value in found)))
+            rows.append((title, *cells))
     return {**record, "rows": rows, "each": record.get("rows"), "fifteen": "all15" in pools} if rows else {}

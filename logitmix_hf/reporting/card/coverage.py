@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from logitmix_hf.evaluation.coverage import answered
-from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
 
 COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.5)
@@ -22,8 +21,7 @@ def coverage_rows(predictions: Predictions) -> list[tuple[float, str, float, flo
     """
     if predictions.problem == REGRESSION or predictions.labels is None or not len(predictions):
         return []
-    logits, labels = predictions.decisions()
-    confidence, right = softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
+    confidence, right = predictions.confidence()
     falling = np.sort(confidence)[::-1]
     found = []
     for wanted in COVERAGES:

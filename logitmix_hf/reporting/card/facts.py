@@ -15,9 +15,9 @@ from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit
 from logitmix_hf.reporting.card.classes import ClassesOfSplit, classes_of_split
 from logitmix_hf.reporting.card.corruptions import corruption_facts
 from logitmix_hf.reporting.card.coverage import coverage_rows
-from logitmix_hf.reporting.card.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.card.ood import ood_rows
 from logitmix_hf.reporting.class_lines import HEADS
+from logitmix_hf.reporting.numbers import bracketed, count, finite, number, pair
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.tables import markdown_block, markdown_code, markdown_table, markdown_text
 

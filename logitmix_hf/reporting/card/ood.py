@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
+from logitmix_hf.reporting.numbers import finite_cells
 from logitmix_hf.tables import markdown_text
 
 
@@ -19,8 +19,7 @@ def ood_rows(splits: Mapping[str, Any], results: Mapping[str, Any]) -> list[tupl
     rows = []
     for name, split in splits.items():
         for score, title in OOD_SCORES.items():
-            found = [results.get(f"{name}_{score}_{measure}") for measure in OOD_MEASURES]
-            if all(isinstance(value, float | int) and math.isfinite(value) for value in found):
-                cells = (markdown_text(name.removeprefix("ood_")), f"{split.get('rows') or 0:,}", title)
-                rows.append((*cells, *(f"{value:.4f}" for value in found)))
+            if cells := finite_cells(results, [f"{name}_{score}_{measure}" for measure in OOD_MEASURES]):
+                called = markdown_text(name.removeprefix("ood_"))
+                rows.append((called, f"{split.get('rows') or 0:,}", title, *cells))
     return rows

@@ -15,7 +15,7 @@ from logitmix_hf.reporting.card.metadata import metadata
 from logitmix_hf.reporting.emissions import FILE, read_emissions
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import read_record
-from logitmix_hf.reporting.results import RESULTS, TESTED
+from logitmix_hf.reporting.results import INTERVALS, RESULTS, TESTED
 
 CARD = "README.md"
 
@@ -80,7 +80,7 @@ def _facts_of(folder: RunFolder) -> Facts:
     holds_model = any((folder.path / name).is_file() for name in ("config.json", "adapter_config.json"))
     return Facts(
         run=run,
-        results={**_optional(folder, RESULTS), **_optional(folder, TESTED)},
+        results=folder.optional_json(RESULTS) | folder.optional_json(TESTED),
         name=folder.path.resolve().name,
         location=str(folder.path) if holds_model else str(run["model"].get("base")),
         method=method | ({"idea": row.idea, "source": row.source} if row else {}),
@@ -88,8 +88,8 @@ def _facts_of(folder: RunFolder) -> Facts:
         tempered_picture=_present(folder, "calibration.png"),
         confusion=_present(folder, "confusion.png"),
         bins=run["arguments"].get("bins") or 15,
-        intervals=_optional(folder, "intervals.json"),
-        temperature=_optional(folder, "config.json").get("logitmix") or {},
+        intervals=folder.optional_json(INTERVALS),
+        temperature=folder.optional_json("config.json").get("logitmix") or {},
         predictions={prefix: Predictions.load(path) for prefix, path in paths.items() if path.is_file()},
         emissions=read_emissions(folder.path / FILE),
     )
@@ -97,7 +97,3 @@ def _facts_of(folder: RunFolder) -> Facts:
 
 def _present(folder: RunFolder, name: str) -> str | None:
     return name if (folder.path / name).is_file() else None
-
-
-def _optional(folder: RunFolder, name: str) -> dict[str, Any]:
-    return folder.read_json(name) if (folder.path / name).is_file() else {}

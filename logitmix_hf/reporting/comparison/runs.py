@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +13,9 @@ import numpy as np
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.evaluation import DEFAULT_METRICS, Predictions, evaluate_predictions
 from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
+from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.reporting.record import read_record
-from logitmix_hf.reporting.results import RESULTS, TESTED, read_results
+from logitmix_hf.reporting.results import INTERVALS, RESULTS, TESTED, read_results
 
 _TRACES = (RECORD, "eval_results.json", "trainer_state.json", "predictions", "model.safetensors")
 """What only a run leaves: a folder with any of these is one, whole or not."""
@@ -124,8 +123,7 @@ def read_run(path: Path) -> ComparedRun:
         hint = ": it trains still, or stopped without a word" if status == "running" else ""
         raise UserError(f"it is not finished (its status is {status!r}{hint})")
     data, results = record["data"], read_results(folder)
-    state = folder.read_json("trainer_state.json") if (path / "trainer_state.json").exists() else {}
-    intervals = folder.read_json("intervals.json") if (path / "intervals.json").exists() else {}
+    state, intervals = folder.optional_json("trainer_state.json"), folder.optional_json(INTERVALS)
     splits = {
         prefix: (str(split["split"]), _predictions(path, str(split["split"]), split.get("rows")))
         for prefix, split in data["splits"].items()
@@ -161,13 +159,6 @@ def _agree(run: ComparedRun, prefix: str, split: str, predictions: Predictions) 
             f"{name} gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
             f"{value:.4f}: one of them is of another run"
         )
-
-
-def finite(value: Any) -> float | None:
-    """A number of JSON; None for what is none, is not finite or is too large to reckon with."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > sys.float_info.max:
-        return None
-    return float(value) if math.isfinite(value) else None
 
 
 def _damaged(problem: BaseException) -> str:

@@ -19,8 +19,8 @@ from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES
 from logitmix_hf.evaluation.refinement import refinement
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, Member, Variant
-from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.temperature import OWN, Tempered, temper
+from logitmix_hf.reporting.numbers import finite, pair
 
 AFTER = "_at_t"
 """What the key of a score after temperature ends with."""
@@ -151,8 +151,8 @@ def _intervals(
     bins = member.run.record["arguments"].get("bins", 15)
     if as_judged and bins == options.bins and all(recorded.get(key) == value for key, value in asked.items()):
         own = recorded.get(member.prefix)
-        ends = {key: ends_of(pair) for key, pair in own.items()} if isinstance(own, dict) else {}
-        return {f"{key}{ending}": pair for key, pair in ends.items() if pair is not None}
+        known = own.items() if isinstance(own, dict) else ()
+        return {f"{key}{ending}": ends for key, each in known if (ends := pair(each)) is not None}
     drawn = bootstrap(predictions, metrics, options.bins, options.resamples, options.seed, options.level)
     return {f"{key}{ending}": (found.low, found.high) for key, found in drawn.items() if math.isfinite(found.low)}
 
@@ -175,17 +175,11 @@ def last_evaluations(
 
 def _finite(scores: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Those that are one finite number."""
-    return ((key, value) for key, value in scores.items() if isinstance(value, float | int) and math.isfinite(value))
-
-
-def ends_of(interval: Any) -> tuple[float, float] | None:
-    """Two finite numbers of JSON; None for anything else."""
-    low, high = map(finite, interval) if isinstance(interval, list) and len(interval) == 2 else (None, None)
-    return None if low is None or high is None else (low, high)
+    return ((key, value) for key, each in scores.items() if (value := finite(each)) is not None)
 
 
 def _cost(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     costs = {key: finite(record.get(key)) for key in ("seconds", "examples_per_second")}
     costs |= {key: finite(record["peak_memory"].get(key)) for key in ("process_mb", "device_mb")}
     costs["memory_mb"] = costs["process_mb"] if costs["device_mb"] is None else costs["device_mb"]
-    return ((key, value) for key, value in costs.items() if value is not None)
+    return _finite(costs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +11,7 @@ from logitmix_hf.reporting.comparison.columns import Column
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import AFTER, Scored, ScoredVariant
 from logitmix_hf.reporting.comparison.significance import ONLY, Judge, remark
-from logitmix_hf.tables import csv_text
+from logitmix_hf.tables import csv_table
 
 
 @dataclass(frozen=True)
@@ -157,14 +155,4 @@ def results_csv(tasks: Sequence[tuple[JudgedTask, Sequence[ScoredVariant]]]) -> 
                         line[f"{key}_low"], line[f"{key}_high"] = run.intervals[key]
                 lines.append(line)
                 names |= dict.fromkeys(line)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _csv_cell(value) for key, value in line.items()} for line in lines)
-    return text.getvalue()
-
-
-def _csv_cell(value: object) -> object:
-    if value is None:
-        return ""
-    return csv_text(value) if isinstance(value, str) else value
+    return csv_table(list(names), [[line.get(name) for name in names] for line in lines])

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from logitmix_hf.evaluation import Predictions, bin_intervals, bin_predictions, coverage_curve, ece
-from logitmix_hf.evaluation.decisions import softmax
 from logitmix_hf.reporting.comparison.scores import AFTER, Options, Scored, ScoredVariant
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
@@ -126,7 +125,7 @@ def confidence_histogram(run: Scored, options: Options) -> Picture:
 
     start = _least(run.side(False), np.arange(options.bins + 1) / options.bins)
     edges = np.linspace(start, 1, FINE + 1)
-    sure, right = _confidence(run.side(False))
+    sure, right = run.side(False).confidence()
     parts = [("wrong", ~right, VERMILION, "/", 2), ("right", right, BLUE, "", 1)]
     counts = {name: np.histogram(sure[some], edges)[0] for name, some, *_ in parts}
     spans = [f"confidence {low:.2f} to {high:.2f}" for low, high in pairwise(edges)]
@@ -147,7 +146,7 @@ def confidence_histogram(run: Scored, options: Options) -> Picture:
         for name, _, colour, shape, rank in parts
     ]
     if run.tempered is not None:
-        after = np.histogram(_confidence(run.tempered.after)[0], edges)[0]
+        after = np.histogram(run.tempered.after.confidence()[0], edges)[0]
         traces.append(
             go.Scatter(
                 x=rounded(np.repeat(edges, 2)[1:-1]),
@@ -183,12 +182,6 @@ def _least(predictions: Predictions, edges: np.ndarray) -> float:
 
 def _tick(start: float) -> float:
     return 0.1 if start > 0.3 else 0.2
-
-
-def _confidence(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """(M,) the confidence of each decision, and (M,) bool whether it was right."""
-    logits, labels = predictions.decisions()
-    return softmax(logits).max(axis=1), logits.argmax(axis=1) == labels
 
 
 def before_and_after(methods: Sequence[ScoredVariant]) -> Picture:

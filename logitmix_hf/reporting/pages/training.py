@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from logitmix_hf.reporting.comparison.runs import finite
 from logitmix_hf.reporting.comparison.scores import Scored
+from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
     GREEN,

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 
 def finite(value: Any) -> float | None:
-    """A number as Python's float, numpy's too; None for what is missing, NaN or infinite."""
-    return None if value is None or not math.isfinite(float(value)) else float(value)
+    """A number as Python's float, numpy's too; None for what is none, is not finite or is too large to reckon with."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # of a whole number of hundreds of digits
+        return None
+
+
+def finite_cells(results: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
+    """The scores of these keys as cells; empty unless every one is there and finite."""
+    values = [finite(results.get(key)) for key in keys]
+    return () if None in values else tuple(f"{value:.4f}" for value in values)
 
 
 def pair(value: Any) -> tuple[float, float] | None:
