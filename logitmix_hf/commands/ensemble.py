@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from logitmix_hf.errors import UserError, check_choice, check_number, say
-from logitmix_hf.flags import FlagParser, words
+from logitmix_hf.errors import UserError, check_choice, say
+from logitmix_hf.evaluation.scaling import TEMPERATURE
+from logitmix_hf.flags import FlagParser, flag, words
 from logitmix_hf.process import guarded
+from logitmix_hf.training.settings import RunSettings
 
 AVERAGES = ("logits", "probs")
+OF_TRAINING = ("recipe", "config", "resume", "keep_checkpoints", "early_stopping", "folds")
+OF_TRAINING += ("calibration_split", "calibration_file", "protocol", "calibrate_on_eval")
+"""Flags of every other run that mean nothing here: rows for the temperature are those of the members."""
+ASKS = ("shift", "ood", "corrupted")
+"""Flags of data that the joined model itself must be asked for."""
 
 
 @dataclass(frozen=True)
-class EnsembleSettings:
-    """Which runs are joined, how, and where to."""
+class EnsembleSettings(RunSettings):
+    """Which runs are joined, how, and where to; and how they are judged, as every run."""
 
     runs: list[str] = words("RUN", "folders of finished runs on the same rows, as runs/*")
     average: str = field(default="logits", metadata={"help": "what is averaged: logits, or probs for probabilities"})
@@ -22,27 +29,36 @@ class EnsembleSettings:
         default=None,
         metadata={"help": "write one classifier here; default: stored predictions are joined, nothing written"},
     )
-    overwrite: bool = field(default=False, metadata={"help": "replace the run that the output folder holds"})
-    bins: int = field(default=15, metadata={"help": "bins of ECE and of every other score that has bins"})
-    bootstrap: int = field(default=1000, metadata={"help": "resamples behind intervals; 0: none"})
+    corrupted: str | None = flag("data", None, "of images: judge it on corrupted ones: a folder of CIFAR-C, or like")
+    corruptions: str | None = flag("data", None, "of these corruptions alone: names joined by commas; default all")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.runs) < 2:
             raise UserError(
                 f"logitmix ensemble needs at least two runs, got {len(self.runs)}: logitmix ensemble runs/a runs/b."
             )
         check_choice("average", self.average, AVERAGES)
-        check_number("--bins", self.bins, low=1)
-        check_number("--bootstrap", self.bootstrap, low=0)
-        if self.overwrite and self.output_dir is None:
+        if self.output_dir is not None:
+            return
+        if self.overwrite:
             raise UserError(
                 "--overwrite replaces what --output_dir holds, and none was given: give it, or leave it out."
             )
+        for name in (one for one in ASKS if getattr(self, one)):
+            raise UserError(
+                f"--{name} asks the joined model, which --output_dir names a folder for: give it, or leave --{name} out."
+            )
+
+    @property
+    def _needs_rows(self) -> bool:
+        return False  # they are those of the members
 
 
 def parse(argv: Sequence[str]) -> EnsembleSettings:
     """The flags as settings."""
-    return FlagParser([EnsembleSettings], prog="logitmix ensemble", description=__doc__).parse(argv)[0]
+    parser = FlagParser([EnsembleSettings], without=OF_TRAINING, prog="logitmix ensemble", description=__doc__)
+    return parser.parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,20 +67,45 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
-    # Here, and not at the top: torch takes seconds, and a misspelt flag needs none of it.
-    from logitmix_hf.evaluation import review
-    from logitmix_hf.evaluation.members import members_of
-    from logitmix_hf.reporting.folder import RunFolder
-    from logitmix_hf.reporting.table import result_row, results_table
-    from logitmix_hf.training.ensemble import join_runs, lines, told, write_ensemble
+    from logitmix_hf.evaluation.thresholds import check_task
+    from logitmix_hf.training.ensemble import join_runs
 
-    folder = None if settings.output_dir is None else RunFolder(settings.output_dir)
-    if folder is not None:
+    if settings.output_dir is not None:
+        from logitmix_hf.reporting.folder import RunFolder
+
+        folder = RunFolder(settings.output_dir)
         folder.check_free()
         folder.check(overwrite=settings.overwrite)
     joined = join_runs(settings.runs, settings.average)
-    metric = joined.metrics[0]
-    rows = []
+    pooled = next(iter(joined.splits.values()))[1]
+    if settings.decides:
+        check_task(pooled.problem, pooled.label_names, settings.positive_label)
+    if joined.facts is None and settings.calibrator != TEMPERATURE:
+        raise UserError(
+            f"--calibrator {settings.calibrator} calibrates the probabilities of classes, and these runs are a regression,"
+            " which gives values: leave it out."
+        )
+    if settings.output_dir is None:
+        return _tell(settings, joined)
+    from logitmix_hf.commands.joined import joined_job
+    from logitmix_hf.training.run import fine_tune
+
+    words = ["logitmix", "ensemble", *argv]
+    data = {"corrupted": settings.corrupted, "corruptions": settings.corruptions}
+    return fine_tune(joined_job(joined, settings, settings.output_dir, words, **data))
+
+
+def _tell(settings: EnsembleSettings, joined) -> int:
+    """What the stored predictions say together."""
+    from logitmix_hf.evaluation import review
+    from logitmix_hf.evaluation.members import members_of
+    from logitmix_hf.reporting.table import result_row, results_table
+    from logitmix_hf.training import decisions
+    from logitmix_hf.training.calibration import named
+    from logitmix_hf.training.ensemble import lines, told
+
+    metric, rows, after = joined.metrics[0], [], {}
+    calibration = joined.calibrated(settings.calibrator)
     for prefix, (split, pooled) in joined.splits.items():
         beside = f", {split}" if len(joined.splits) > 1 else ""
 
@@ -75,25 +116,10 @@ def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
         for run, name, said in zip(joined.runs, joined.names, members_of(pooled), strict=True):
             rows.append(row(name, said, str(run.path)))
         rows.append(row(f"all {len(joined.runs)} ({settings.average})", pooled))
-        if joined.calibration is not None:
-            place, value = settings.output_dir or "–", joined.calibration.scaling.temperature
-            rows.append(
-                row(
-                    f"all {len(joined.runs)}, T = {value:.3g}",
-                    joined.after(prefix),
-                    place,
-                )
-            )
-    facts = told(joined, settings.bootstrap)
-    if folder is not None:
-        write_ensemble(
-            joined,
-            facts,
-            folder,
-            ["logitmix", "ensemble", *argv],
-            overwrite=settings.overwrite,
-            bins=settings.bins,
-            resamples=settings.bootstrap,
-        )
-    say(*lines(joined, facts), "", *results_table(rows).split("\n"), out=True)
+        if calibration is not None:
+            after[prefix] = calibration.apply(pooled)
+            rows.append(row(f"all {len(joined.runs)}, {named(calibration.scaling)}", after[prefix]))
+    say(*lines(joined, told(joined, settings.bootstrap)), "", *results_table(rows).split("\n"), out=True)
+    if calibration is not None and (deciding := decisions.fit(settings, calibration)) is not None:
+        say(decisions.line(deciding.results(after)["decision"], next(iter(after))))
     return 0

@@ -86,7 +86,7 @@ def describe(job: Job, loaded: Loaded) -> dict[str, Any] | None:
     """The facts of a run's temperature before it is fitted; None for none."""
     protocol = job.run.calibration
     if protocol is None:
-        return None
+        return None if loaded.calibrated_on is None else dict(loaded.calibrated_on)
     judged = loaded.data.judged[0] if loaded.data.judged else None
     name = SPLIT if protocol in ("split", "file") or judged is None else judged.name
     place = judged.source if judged else ""
@@ -95,7 +95,7 @@ def describe(job: Job, loaded: Loaded) -> dict[str, Any] | None:
         "eval": f"{place}, the rows that are judged (--calibrate_on_eval)",
     }
     split = words.get(protocol) or loaded.data.calibration_note
-    return {"split": split, "rows": len(loaded.splits[name]), "protocol": protocol, "seed": job.training.seed}
+    return {"split": split, "rows": loaded.rows(name), "protocol": protocol, "seed": job.training.seed}
 
 
 def check_flags(job: Job, regression: bool = False) -> None:
@@ -214,7 +214,7 @@ def write_methods(
     folder.write_json(METHODS_FILE, {**calibration.results(), "methods": table})
     first = next(iter(splits.values()), None)
     if first is not None:
-        sides = {"before": first, f"after, {_named(calibration.scaling)}": calibration.apply(first)}
+        sides = {"before": first, f"after, {named(calibration.scaling)}": calibration.apply(first)}
         compare_reliability(sides, folder.path / PICTURE, bins, title)
 
 
@@ -227,7 +227,7 @@ def table_rows(
     if scaling is None:
         return [(job.label, results)]
     note = ", fitted on these rows" if results["calibration"]["protocol"] == prefix == "eval" else ""
-    value = f"{_named(scaling)}{note}"
+    value = f"{named(scaling)}{note}"
     methods = folder.read_json(METHODS_FILE)["methods"].get(prefix) if job.compares else None
     if methods:
         labels = {"uncalibrated": "uncalibrated", scaling.name: value}
@@ -242,5 +242,6 @@ def table_rows(
     return [(f"{job.label}, {first}", before), (f"{job.label}, {value}", results)]
 
 
-def _named(scaling: Scaling) -> str:
+def named(scaling: Scaling) -> str:
+    """What tables call it."""
     return f"T = {scaling.temperature:.3g}" if scaling.name == TEMPERATURE else "vector scaling"

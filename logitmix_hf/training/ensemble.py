@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,17 +17,13 @@ from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.pooling import difference, disagreement, gains, pool, without
-from logitmix_hf.evaluation.scaling import NONE, fitted_scaling
+from logitmix_hf.evaluation.scaling import NONE, TEMPERATURE, fitted_scaling
 from logitmix_hf.models.folding import fold, forget, recorded, scaling_left
 from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
-from logitmix_hf.reporting.card import write_card
 from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
 from logitmix_hf.reporting.comparison.temperature import temper
-from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.record import new_record, now, peak_memory
-from logitmix_hf.reporting.results import write_results
 from logitmix_hf.training import calibration as protocols
 
 FEWEST = 2
@@ -42,13 +37,15 @@ class Joined:
         runs: the members, in the order given.
         average: what is averaged, a name in ``logitmix_hf.evaluation.pooling.AVERAGES``.
         splits: by the prefix of the scores' keys, the name of the split and what all say together, before any temperature.
-        calibration: fitted on what all say together; None for a regression.
+        facts: of the rows for the temperature, as ``calibration.describe`` has them; None for a regression.
+        apart: what all say of such rows where they are no judged ones; else these are halved.
     """
 
     runs: Sequence[ComparedRun]
     average: str
     splits: Mapping[str, tuple[str, Predictions]]
-    calibration: protocols.Calibration | None
+    facts: Mapping[str, Any] | None
+    apart: Predictions | None = None
 
     @property
     def names(self) -> list[str]:
@@ -60,17 +57,19 @@ class Joined:
         """The task's scores, headline first."""
         return self.runs[0].metrics
 
-    def after(self, prefix: str) -> Predictions:
-        """The predictions of a split after the temperature."""
-        pooled = self.splits[prefix][1]
-        return pooled if self.calibration is None else self.calibration.apply(pooled)
+    def calibrated(self, calibrator: str = TEMPERATURE) -> protocols.Calibration | None:
+        """What is fitted on what all say together; None for a regression."""
+        if self.facts is None:
+            return None
+        rows = next(iter(self.splits.values()))[1] if self.apart is None else self.apart
+        return protocols.fit(self.facts, rows, calibrator)
 
 
 def join_runs(paths: Sequence[str], average: str = "logits") -> Joined:
     """Join the stored predictions of finished runs: no model is loaded.
 
-    The members' own temperatures come out first; one is fitted on what all say together: on the rows that all members kept
-    for theirs, where these are the same and apart from the judged ones, else by halves of the first judged split.
+    The members' own temperatures come out first; one is to be fitted on what all say together: on the rows that all members
+    kept for theirs, where these are the same and apart from the judged ones, else by halves of the first judged split.
 
     Raises:
         UserError: for fewer than two runs, one that is not finished, and runs of other rows, labels or classes.
@@ -90,7 +89,7 @@ def join_runs(paths: Sequence[str], average: str = "logits") -> Joined:
         judged = "; ".join(f"{run.name}: {', '.join(name for name, _ in run.splits.values())}" for run in runs)
         raise UserError(f"the runs were judged on different splits ({judged}), so their predictions cannot be joined.")
     splits = {prefix: (runs[0].splits[prefix][0], _pooled(runs, prefix, average)) for prefix in prefixes}
-    return Joined(runs, average, splits, _calibrated(runs, splits[prefixes[0]][1], prefixes[0], average))
+    return Joined(runs, average, splits, *_rows_apart(runs, splits[prefixes[0]][1], prefixes[0], average))
 
 
 def _names(runs: Sequence[ComparedRun]) -> list[str]:
@@ -131,11 +130,12 @@ def _named(runs: Sequence[ComparedRun], members: Sequence[Predictions], average:
         raise UserError(text.replace("the first", names[0])) from None
 
 
-def _calibrated(
+def _rows_apart(
     runs: Sequence[ComparedRun], judged: Predictions, prefix: str, average: str
-) -> protocols.Calibration | None:
+) -> tuple[dict[str, Any] | None, Predictions | None]:
+    """On which rows a temperature of all is fitted, and what they say of them where these are not judged."""
     if judged.problem == REGRESSION:
-        return None
+        return None, None
     rows = [run.fitted for run in runs if run.fitted is not None and run.fitted.labels is not None]
     if len(rows) == len(runs) and same_rows(rows[0]) != same_rows(runs[0].splits[prefix][1]):
         try:
@@ -144,11 +144,10 @@ def _calibrated(
             pass
         else:
             words = str(runs[0].results.get("calibration", {}).get("split") or "rows apart")
-            facts = {"split": words, "rows": len(apart), "protocol": "split", "seed": 31}
-            return protocols.fit(facts, apart)
+            return {"split": words, "rows": len(apart), "protocol": "split", "seed": 31}, apart
     source = runs[0].data["splits"][prefix].get("source") or prefix
     words = f"halves of {source}, each judged by the other, seed 31"
-    return protocols.fit({"split": words, "rows": len(judged), "protocol": "halves", "seed": 31}, judged)
+    return {"split": words, "rows": len(judged), "protocol": "halves", "seed": 31}, None
 
 
 # --- what is told ------------------------------------------------------------------------------------------------------
@@ -156,8 +155,13 @@ def _calibrated(
 
 def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
     """What the members are to each other on the first split: gains with their intervals, disagreement, d_re, and the NLL
-    (of a regression the mean square) without each of them."""
-    pooled = next(iter(joined.splits.values()))[1]
+    (of a regression the mean square) without each of them; under ``splits`` the same of every further split, by its name."""
+    (_, main), *rest = joined.splits.values()
+    further = {name: _told_of(joined, pooled, resamples) for name, pooled in rest}
+    return {**_told_of(joined, main, resamples), **({"splits": further} if further else {})}
+
+
+def _told_of(joined: Joined, pooled: Predictions, resamples: int) -> dict[str, Any]:
     found, together = gains(pooled, resamples), _loss(pooled)
     return {
         "gain": {
@@ -183,7 +187,15 @@ def _loss(p: Predictions) -> float:
 
 
 def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
-    """The same in words."""
+    """The same in words, of several splits each under its name."""
+    count, further = len(joined.runs), facts.get("splits", {})
+    first = next(iter(joined.splits.values()))[0]
+    where = {name: f"{name}: " if further else "" for name in (first, *further)}
+    made = [line for name, one in {first: facts, **further}.items() for line in _lines_of(joined, one, where[name])]
+    return [*made, f"cost: {count} passes for each answer, {count} times the weights"]
+
+
+def _lines_of(joined: Joined, facts: Mapping[str, Any], where: str) -> list[str]:
     names = {"accuracy": "accuracy", "nll": "NLL", "mse": "mean square"}
     parts, how = [], ""
     for name, gain in facts["gain"].items():
@@ -194,84 +206,33 @@ def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
     made = [f"gain over the mean of the members{how}: {', '.join(parts)}"]
     if facts["disagreement"] is not None:
         made.append(difference(facts["disagreement"], facts["d_re"]))
-    count = len(joined.runs)
-    made.append(f"cost: {count} passes for each answer, {count} times the weights")
-    loss = "mean square" if joined.calibration is None else "NLL at T"
+    loss = "mean square" if joined.facts is None else "NLL at T"
     changes = ", ".join(f"{name} {change:+.4f}" for name, change in facts["without"].items())
     least = min(facts["without"], key=facts["without"].__getitem__)
     advice = f"{least} could go" if facts["without"][least] <= 0 else "none could go without a loss"
     made.append(f"{loss} without one: {changes}: {advice}")
-    return made
+    return [where + line for line in made]
 
 
 # --- one classifier ----------------------------------------------------------------------------------------------------
 
 
-def write_ensemble(
-    joined: Joined,
-    facts: Mapping[str, Any],
-    folder: RunFolder,
-    argv: Sequence[str],
-    *,
-    overwrite: bool = False,
-    bins: int = 15,
-    resamples: int = 1000,
-) -> dict[str, Any]:
-    """Write a folder that loads as one classifier, with the temperature of all together folded in, and everything else
-    that a run leaves; returns the content of ``eval_results.json``.
+def of_images(run: ComparedRun) -> bool:
+    """Whether a run's classifier reads images."""
+    config = load_config(find_pretrained(str(run.path), what="a classifier"))
+    return any(str(one).endswith("ForImageClassification") for one in config.architectures or ())
 
-    Args:
-        facts: what :func:`told` found.
+
+def join_classifiers(joined: Joined) -> tuple[Any, Any]:
+    """One model of all, each without its own temperature, and what prepares its inputs.
 
     Raises:
-        UserError: for members of other inputs (tokenizer, image processor, tokens a text is cut to), or a folder that is
-            taken.
+        UserError: for members of other inputs (tokenizer, image processor, tokens a text is cut to).
     """
-    began = time.monotonic()
-    model, processor, image = _join(joined)
-    first, main = joined.runs[0], next(iter(joined.splits))
-    with folder.writing():
-        folder.claim(overwrite=overwrite)
-        folder.write_json("run.json", _record(joined, argv, model, image))
-        before = {prefix: pooled for prefix, (_, pooled) in joined.splits.items()}
-        title, ranked, timings = f"{first.data.get('name')}: ensemble", None, dict[str, Any]()
-        if joined.calibration is not None:
-            timings |= joined.calibration.results()
-            ranked = joined.calibration.ranked()
-            protocols.write_methods(folder, joined.calibration, before, joined.metrics, bins, title)
-            protocols.put_into(model, joined.calibration, folded=True)
-        results = write_results(
-            folder,
-            {prefix: (name, joined.after(prefix)) for prefix, (name, _) in joined.splits.items()},
-            joined.metrics,
-            bins=bins,
-            resamples=resamples,
-            uncalibrated=before if joined.calibration is not None else None,
-            ranked={} if ranked is None else {main: ranked},
-            timings=timings,
-            title=title,
-        )
-        folder.write_json("ensemble.json", {"members": joined.names, **facts})
-        folder.save_model(lambda path: _save(model, processor, path))
-        folder.write_json("all_results.json", results)
-        folder.update_record(status="done", finished=now(), seconds=time.monotonic() - began, peak_memory=peak_memory())
-        write_card(folder, overwrite=True)
-    return results
-
-
-def _save(model: Any, processor: Any, path: str) -> None:
-    model.save_pretrained(path)
-    processor.save_pretrained(path)
-
-
-def _join(joined: Joined) -> tuple[Any, Any, bool]:
-    """The model of all, what prepares its inputs, and whether these are images."""
-    models, processors = [], []
-    image = False
+    models, processors, image = [], [], of_images(joined.runs[0])
     for run in joined.runs:
         source = find_pretrained(str(run.path), what="a classifier")
         config = load_config(source)
-        image = any(str(one).endswith("ForImageClassification") for one in config.architectures or ())
         kind = AutoModelForImageClassification if image else AutoModelForSequenceClassification
         model = kind.from_pretrained(source.path, dtype="float32", **source.options())
         _as_before(model, run)
@@ -286,7 +247,7 @@ def _join(joined: Joined) -> tuple[Any, Any, bool]:
         model = join_models(models, joined.average)
     if image:
         model.config.pixel_scales = _pixel_scales(processors)
-    return model, processors[0], image
+    return model, processors[0]
 
 
 def _over_one_network(joined: Joined, models: Sequence[Any]) -> Any:
@@ -360,29 +321,3 @@ def _vocabulary(tokenizer: Any) -> Any:
     backend.no_truncation()
     backend.no_padding()
     return backend.to_str()
-
-
-def _record(joined: Joined, argv: Sequence[str], model: Any, image: bool) -> dict[str, Any]:
-    first = joined.runs[0]
-    seeds = {f"member {number}": run.seed for number, run in enumerate(joined.runs)}
-    arguments = {
-        name: first.record["arguments"][name] for name in ("max_length", "bins") if name in first.record["arguments"]
-    }
-    data = {key: value for key, value in first.data.items() if key != "splits"}
-    kept = {prefix: split for prefix, split in first.data["splits"].items() if prefix in joined.splits}
-    return new_record(
-        argv=argv,
-        asked={**arguments, "method": "ensemble", "average": joined.average, "members": len(joined.runs)},
-        changed={},
-        seeds={"seed": 0, **{name: seed for name, seed in seeds.items() if isinstance(seed, int)}},
-        model={
-            "base": first.record["model"].get("base"),
-            "local": first.record["model"].get("local"),
-            "type": model.config.model_type,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            **({"pipeline_tag": "image-classification"} if image else {}),
-            "members": joined.names,
-        },
-        data={**data, "splits": kept, "calibration": None if joined.calibration is None else joined.calibration.facts},
-        method={"name": "ensemble", "members": len(joined.runs), "average": joined.average},
-    )

@@ -42,6 +42,7 @@ class Loaded:
             "corrupted".
         changed: arguments of the training, by flag, that could not stay as they were asked.
         given: predictions that were made before, by the name of their split, whose rows this model is not asked.
+        calibrated_on: what ``calibration.describe`` says where no flag decides it.
     """
 
     data: TaskData[Any]
@@ -57,6 +58,11 @@ class Loaded:
     corrupted: Mapping[tuple[str, int], Any] = field(default_factory=dict)
     changed: Mapping[str, Change] = field(default_factory=dict)
     given: Mapping[str, Predictions] = field(default_factory=dict)
+    calibrated_on: Mapping[str, Any] | None = None
+
+    def rows(self, name: str) -> int:
+        """How many rows a split has."""
+        return len(self.given[name] if name in self.given else self.splits[name])
 
 
 @dataclass
@@ -139,6 +145,16 @@ class Job(ABC):
     def title(self) -> str:
         """Above pictures."""
         return f"{self.name}, {self.mix.method}"
+
+    @property
+    def member_names(self) -> Sequence[str]:
+        """What the last table calls the members of one model; none where they are numbered."""
+        return ()
+
+    @property
+    def method_record(self) -> dict[str, Any]:
+        """What ``run.json`` says of the method."""
+        return self.mix.record(self.modality)
 
     @property
     def saves(self) -> bool:

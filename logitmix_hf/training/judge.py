@@ -83,17 +83,18 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
         return predictions_of(output, data, loaded.known.get(name), scaling)
 
     judged = {split.prefix: split for split in judged_splits(job, data)}
-    apart = predicted(protocols.SPLIT, protocols.SPLIT, NONE) if protocols.SPLIT in loaded.splits else None
+    kept = protocols.SPLIT in loaded.splits or protocols.SPLIT in loaded.given
+    apart = predicted(protocols.SPLIT, protocols.SPLIT, NONE) if kept else None
     before = {prefix: predicted(split.name, prefix) for prefix, split in judged.items()}
     unlabelled = {name: predicted(name, name) for name in data.test if name not in {s.name for s in judged.values()}}
     # What is of no class; told from the first rows that are judged.
     strangers = {name: p for name, p in unlabelled.items() if name.startswith(ood.PREFIX)}
     calibration, deciding, sets, batch = None, None, None, {}
     if facts:
-        batch = _some_inputs(
-            trainer, next(iter(loaded.splits.values()))
-        )  # by every process: loaders wait for each other
-        calibration = protocols.fit(facts, before["eval"] if apart is None else apart, job.run.calibrator, not main)
+        for split in list(loaded.splits.values())[:1]:
+            batch = _some_inputs(trainer, split)  # by every process: loaders wait for each other
+        rows = next(iter(before.values())) if apart is None else apart
+        calibration = protocols.fit(facts, rows, job.run.calibrator, not main)
     corruption = None
     if loaded.corrupted:
 
@@ -140,7 +141,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             resamples=job.run.bootstrap,
             uncalibrated=before if calibration is not None else None,
             same_answers=calibration is None or calibration.chosen.name != VECTOR,
-            ranked={} if ranked is None else {"eval": ranked},
+            ranked={} if ranked is None else {next(iter(judged)): ranked},
             timings=times,
             title=title,
         )
@@ -161,7 +162,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             batch = {name: value.cpu() for name, value in batch.items()}
         more = {} if deciding is None else {"decision": deciding.thresholds.record()}
         more |= {} if sets is None else {"sets": sets.record()}
-        protocols.put_into(model, calibration, folded=job.run.fold, batch=batch, **more)
+        protocols.put_into(model, calibration, folded=job.run.fold, batch=batch or None, **more)
         folder.save_model(lambda path: _save(trainer, path, model))
 
 
@@ -209,7 +210,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
             "metrics": data.metrics,
             "train_rows": len(splits["train"]) if "train" in splits else 0,
             "splits": {
-                one.prefix: {"split": one.name, "rows": len(splits[one.name]), "source": one.source}
+                one.prefix: {"split": one.name, "rows": loaded.rows(one.name), "source": one.source}
                 | ({"test": True} if one.test else {})
                 for one in (*data.judged, *data.tested)
             },
@@ -220,7 +221,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
             "calibration": protocols.describe(job, loaded),
             **loaded.data_record,
         },
-        method=job.mix.record(job.modality),
+        method=job.method_record,
     )
 
 
@@ -269,7 +270,7 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
             for split in judged
             for label, values in (
                 *protocols.table_rows(job, folder, results, split.prefix, metric),
-                *_member_rows(folder, split, metric, job.run.bins),
+                *_member_rows(folder, split, metric, job),
             )
         ]
         paths = {split.source: folder.predictions_path(split.name) for split in judged}
@@ -303,11 +304,12 @@ def _texts_of(data: TaskData[Any], names: Iterable[str]) -> dict[str, dict[str, 
     }
 
 
-def _member_rows(folder: RunFolder, split: JudgedSplit, metric: str, bins: int) -> list[tuple[str, dict[str, Any]]]:
+def _member_rows(folder: RunFolder, split: JudgedSplit, metric: str, job: Job) -> list[tuple[str, dict[str, Any]]]:
     """Rows of the last table for the members of one model, each by itself, before any temperature."""
     path = folder.predictions_path(split.name)
     singles = members_of(Predictions.load(path)) if path.is_file() else []
+    names = job.member_names or [f"member {number}" for number in range(len(singles))]
     return [
-        (f"member {number}", {f"{split.prefix}_{key}": value for key, value in review(one, (metric,), bins).items()})
-        for number, one in enumerate(singles)
+        (name, {f"{split.prefix}_{key}": value for key, value in review(one, (metric,), job.run.bins).items()})
+        for name, one in zip(names, singles, strict=True)
     ]

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from logitmix_hf.vision.networks.config import ConvNetConfig
-
 GREY_OF_COLOUR = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey, as Pillow makes it of colour (ITU-R 601); they sum to 1."""
+
+OURS = "logitmix_"
+"""What the types of our networks, and of ensembles of them, begin with."""
 
 
 @contextmanager
@@ -43,7 +44,8 @@ def in_colour(
 def _first_grey(model: Any) -> str | None:
     """The weight of the convolution that takes grey pixels; None where none does. Our own networks take colour as well."""
     config = getattr(model, "config", None)
-    if getattr(config, "num_channels", None) != 1 or isinstance(config, ConvNetConfig):
+    kind = str(getattr(config, "model_type", ""))
+    if getattr(config, "num_channels", None) != 1 or kind.startswith(OURS):
         return None
     convolutions = (
         f"{name}.weight"

@@ -206,6 +206,44 @@ def test_only_what_a_run_divided_by_comes_out_of_its_weights(runs, tmp_path, fol
     assert value > 0
 
 
+def test_images_are_judged_on_other_data_as_every_run(runs, tmp_path, capsys, monkeypatch):
+    """What is stored of other data is what the saved classifier says of it, by the temperature of the own rows."""
+    without_pictures(monkeypatch)
+    draw = np.random.default_rng(0)
+    for name in ("3", "7"):
+        (tmp_path / "shop" / name).mkdir(parents=True)
+        for row in range(2):
+            Image.fromarray(draw.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "shop" / name / f"{row}.png")
+    folder = tmp_path / "all"
+    words = [
+        *runs[:2],
+        "--output_dir",
+        folder,
+        "--shift",
+        f"shop={tmp_path / 'shop'}",
+        "--ood",
+        f"far={tmp_path / 'shop'}",
+    ]
+    words += ["--corrupted", "like", "--corruptions", "contrast", "--calibrator", "vector", "--bootstrap", "0"]
+    assert main(["ensemble", *map(str, words)]) == 0
+    out = capsys.readouterr().out
+    found = json.loads((folder / "eval_results.json").read_text())
+    assert found["calibration"]["calibrator"] == "vector"
+    kept = Predictions.load(folder / "predictions" / "shift_shop.parquet")
+    assert [kept.label_names[label] for label in kept.labels] == ["3", "3", "7", "7"]
+    pictures = [Image.open(path) for path in sorted((tmp_path / "shop").rglob("*.png"))]
+    np.testing.assert_allclose(kept.logits, load_classifier(str(folder)).logits(pictures), atol=1e-4)
+    assert found["shift_shop_accuracy"] == pytest.approx((kept.logits.argmax(1) == kept.labels).mean())
+    assert {
+        "ood_far_max_probability_auroc",
+        "corrupted_contrast_accuracy",
+        "shift_shop_uncalibrated_nll",
+    } <= found.keys()
+    severities = json.loads((folder / "corruptions.json").read_text())
+    assert severities["clean"]["accuracy"] == pytest.approx(found["eval_accuracy"])
+    assert all(part in out for part in ("shop (shop)", "no class", "digits-c-like"))
+
+
 def test_an_ensemble_is_judged_but_not_trained(joined, tmp_path, capsys):
     """The list of its members would pass for the stages of one network."""
     assert main(["vision", *flags(tmp_path / "run", model=joined)]) == 2
@@ -224,8 +262,10 @@ def test_texts_are_joined_too(tiny_model, files, tmp_path):
         argv = text_flags(tiny_model, files, tmp_path / f"s{seed}", seed=seed, calibration_split=0.3)
         assert main(["glue", *argv]) == 0
     runs = [tmp_path / "s1", tmp_path / "s2"]
-    folder = tmp_path / "all"
-    assert main(["ensemble", *map(str, runs), "--output_dir", str(folder)]) == 0
+    folder, shop = tmp_path / "all", tmp_path / "shop.csv"
+    shop.write_text("review,stars\nvery good,up\nvery poor,down\n")
+    words = [*runs, "--output_dir", folder, "--shift", f"shop={shop}", "--ood", f"far={shop}", "--cost", "FN=5,FP=1"]
+    assert main(["ensemble", *map(str, words)]) == 0
     single = [load_classifier(str(run)) for run in runs]
     together = load_classifier(str(folder))
     texts = ["a good film", "a bad film with a long plot"]
@@ -236,6 +276,16 @@ def test_texts_are_joined_too(tiny_model, files, tmp_path):
     expected = np.mean([one.logits(inputs) for one in single], 0) / temperature
     np.testing.assert_allclose(together.logits(inputs), expected, atol=1e-5)
     assert together.max_length == single[0].max_length
+    kept, found = (Predictions.load(folder / "predictions" / f"{name}.parquet") for name in ("shift_shop", "ood_far"))
+    np.testing.assert_allclose(kept.logits, together.logits(["very good", "very poor"]), atol=1e-5)
+    np.testing.assert_allclose(found.logits, kept.logits, atol=1e-5)
+    assert [kept.label_names[label] for label in kept.labels] == ["up", "down"]
+    results = json.loads((folder / "eval_results.json").read_text())
+    assert results["ood"]["names"] == ["ood_far"]
+    assert results["ood"]["rows"] == results["eval_samples"]
+    # A miss costs five: yes begins where the likelier loss is that of a false alarm, and the saved model says so.
+    assert together.thresholds.values == results["decision"]["thresholds"]
+    assert results["decision"]["eval"]["after"]["cost"] <= results["decision"]["eval"]["before"]["cost"]
 
 
 def test_adapters_over_one_network_keep_it_once(tiny_model, files, tmp_path, capsys):
@@ -290,6 +340,12 @@ def test_adapters_over_one_network_keep_it_once(tiny_model, files, tmp_path, cap
         (lambda runs: [*runs, "--average", "votes"], "average must be one of logits, probs, got 'votes'"),
         (lambda runs: [*runs, "--overwrite"], "--overwrite replaces what --output_dir holds"),
         (lambda runs: [*runs, "--output_dir", runs[0]], "already holds a run"),
+        (
+            lambda runs: [*runs, "--shift", "a=b"],
+            "--shift asks the joined model, which --output_dir names a folder for",
+        ),
+        (lambda runs: [*runs, "--thresholds", "label"], "Thresholds are for two classes"),
+        (lambda runs: [*runs, "--output_dir", runs[0].parent / "new", "--ood", "a=nowhere"], "nowhere"),
     ],
 )
 def test_a_mistake_is_one_line(runs, words, expected, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,16 +65,20 @@ class TextJob(Job):
         self.mix.filled(self.modality)
         check_adapters(self.adapters, self.training)
         check_data(self.request)
-        for place in read_shifts(self.run.shift).values():
-            check_data(shift_request(place, self.request))
-        for place in read_oods(self.run.ood).values():
-            check_texts(place, self.request)
+        self.check_beside()
         files = self.data.validation_file and not (self.data.train_file or self.data.task or self.data.dataset_name)
         if self.training.do_train and files:
             raise UserError("Training needs rows to train on: give a --train_file beside the --validation_file.")
         regression = bool(self.data.regression) or (self.data.task is not None and TASKS[self.data.task].regression)
         check_flags(self, regression)
         check_ood_flags(self.run.ood, regression, self.name)
+
+    def check_beside(self) -> None:
+        """What can be said of the places of ``--shift`` and ``--ood`` before anything is read."""
+        for place in read_shifts(self.run.shift).values():
+            check_data(shift_request(place, self.request))
+        for place in read_oods(self.run.ood).values():
+            check_texts(place, self.request)
 
     def check_calibration_rows(self, data: TextData) -> None:
         """Require a calibration file to hold other rows than those that are judged."""
@@ -106,15 +111,7 @@ class TextJob(Job):
         with self.training.main_process_first(desc="data"):
             data = self.read_data()
         self.tell(data.notes)
-        data = self.aligned(data)
-        if shifts := read_shifts(self.run.shift):
-            with self.training.main_process_first(desc="shifts"):
-                data, notes = with_shifted_texts(data, shifts, self.request)
-            self.tell(notes)
-        if places := read_oods(self.run.ood):
-            with self.training.main_process_first(desc="data of no class"):
-                data, notes = with_ood_texts(data, places, self.request)
-            self.tell(notes)
+        data = self.with_beside(self.aligned(data))
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
@@ -127,11 +124,7 @@ class TextJob(Job):
             self.tell(self._told_of(adapters["lora"]))
         self.check_calibration_rows(data)
         given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
-        with self.training.main_process_first(desc="tokens"):
-            made = {
-                name: tokenize_and_count(split, tokenizer, data.columns, self.data.max_length)
-                for name, split in given.items()
-            }
+        made = self.tokens(given, tokenizer, data.columns)
         cut = {name: count for name, (_, count) in made.items() if count}
         facts = text_facts(data, {name: count for name, (_, count) in made.items()}, self.data.max_length)
         self.tell(overview(data, sum(cut.values()), self.data.max_length, facts))
@@ -144,7 +137,7 @@ class TextJob(Job):
             model=model,
             processor=tokenizer,
             collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple),
-            known={name: _known(split) for name, split in given.items() if name != "train"},
+            known={name: known_of(split) for name, split in given.items() if name != "train"},
             has_head=has_head,
             facts=facts,
             model_record={
@@ -160,6 +153,26 @@ class TextJob(Job):
             },
             changed=changed,
         )
+
+    def with_beside(self, data: TextData) -> TextData:
+        """The data with that of ``--shift`` and ``--ood``."""
+        if shifts := read_shifts(self.run.shift):
+            with self.training.main_process_first(desc="shifts"):
+                data, notes = with_shifted_texts(data, shifts, self.request)
+            self.tell(notes)
+        if places := read_oods(self.run.ood):
+            with self.training.main_process_first(desc="data of no class"):
+                data, notes = with_ood_texts(data, places, self.request)
+            self.tell(notes)
+        return data
+
+    def tokens(self, splits: Mapping[str, Any], tokenizer: Any, columns: Sequence[str]) -> dict[str, tuple[Any, int]]:
+        """Each split as ``Trainer`` takes it, and how many of its rows were cut."""
+        with self.training.main_process_first(desc="tokens"):
+            return {
+                name: tokenize_and_count(split, tokenizer, tuple(columns), self.data.max_length)
+                for name, split in splits.items()
+            }
 
     def settle(self, trainer: Any, folder: Path | None) -> None:
         model = unwrap(trainer.model)
@@ -203,5 +216,6 @@ class TextJob(Job):
         return self._source if other is None else find_pretrained(other, token=self._source.token)
 
 
-def _known(split: Any) -> dict[str, np.ndarray]:
+def known_of(split: Any) -> dict[str, np.ndarray]:
+    """What a raw split says of its rows beside texts and labels."""
     return {name: np.asarray(split[name]) for name in split.column_names if name in _KNOWN}

@@ -74,17 +74,21 @@ class VisionJob(Job):
                 f" {self.training.per_device_train_batch_size}: take a larger batch, or fewer members."
             )
         check_image_data(self.request)
-        for place in read_shifts(self.run.shift).values():
-            check_image_data(ImageRequest(dataset=place))
-        for place in read_oods(self.run.ood).values():
-            check_image_data(ImageRequest(dataset=place, labelled=False))
+        self.check_beside()
         check_augmix(self.data.augmix, self.mix.jsd, self.mix.row.name)
-        check_corrupted(self.data.corrupted, self.data.corruptions)
         if self.run.calibration_file is not None:
             check_images_apart(self.run.calibration_file, self.data.dataset)
         named = NAMED.get(self.data.dataset or "")
         if named is not None:
             self._check_mixers(self.data.image_size or named.image_size)
+
+    def check_beside(self) -> None:
+        """What can be said of ``--shift``, ``--ood`` and ``--corrupted`` before anything is read."""
+        for place in read_shifts(self.run.shift).values():
+            check_image_data(ImageRequest(dataset=place))
+        for place in read_oods(self.run.ood).values():
+            check_image_data(ImageRequest(dataset=place, labelled=False))
+        check_corrupted(self.data.corrupted, self.data.corruptions)
 
     def check_model(self, token: str | None) -> None:
         self._source = load.find_network(self.model, str(self.data.dataset), self.data.image_size, token)
@@ -110,13 +114,7 @@ class VisionJob(Job):
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)
-        if shifts := read_shifts(self.run.shift):
-            with self.training.main_process_first(desc="shifts"):
-                data = with_shifted_images(data, shifts, request)
-        if places := read_oods(self.run.ood):
-            with self.training.main_process_first(desc="data of no class"):
-                data = with_ood_images(data, places, request)
-        data = self._as_the_model_sees(data)
+        data = self._as_the_model_sees(self.with_beside(data, request))
         corrupted = None
         if self.data.corrupted is not None:
             judged = data if self.training.do_eval else replace(data, judged=())
@@ -166,6 +164,16 @@ class VisionJob(Job):
             },
             changed=self._changes(model, data),
         )
+
+    def with_beside(self, data: ImageData, request: ImageRequest) -> ImageData:
+        """The data with that of ``--shift`` and ``--ood``."""
+        if shifts := read_shifts(self.run.shift):
+            with self.training.main_process_first(desc="shifts"):
+                data = with_shifted_images(data, shifts, request)
+        if places := read_oods(self.run.ood):
+            with self.training.main_process_first(desc="data of no class"):
+                data = with_ood_images(data, places, request)
+        return data
 
     def _changes(self, model: Any, data: ImageData) -> dict[str, Change]:
         """What of the training's arguments these images, this network and this machine leave no choice."""
