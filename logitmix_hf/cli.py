@@ -10,40 +10,25 @@ from logitmix_hf import __version__
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.process import guarded
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "glue": ("commands.glue", "fine-tune a text classifier on a GLUE task or your own data, and judge it"),
-    "vision": ("commands.vision", "train or fine-tune an image classifier with any mixer, and judge it"),
-    "demo": (
-        "commands.demo",
-        "train vanilla, mixup and logitmix on built-in data and set them side by side; no network",
-    ),
-    "demo-vision": (
-        "commands.demo_vision",
-        "train one small network on digits in six ways and set them side by side; no network",
-    ),
-    "spiral": (
-        "commands.spiral",
-        "train four methods on two spirals and draw how sure each is of every place; no network",
-    ),
-    "check": (
-        "commands.check",
-        "look at rows and labels as a training would, and tell what is odd; nothing is trained",
-    ),
-    "calibrate": ("commands.calibrate", "judge any text or image classifier and fit its temperature, without training"),
-    "predict": ("commands.predict", "label the rows of a file or a folder of images, with calibrated probabilities"),
-    "serve": ("commands.serve", "answer over HTTP what predict answers, for many clients; --ui adds a page"),
-    "report": ("commands.report", "set the folders of many runs side by side: one page, Markdown and CSV"),
-    "study": ("commands.study", "many runs that one file names: start, resume, watch, and set side by side"),
-    "ensemble": ("commands.ensemble", "join finished runs: what they say together, and one classifier of them all"),
-    "export": (
-        "commands.export",
-        "write a classifier as ONNX, or one of several members as a plain network, seen to answer alike",
-    ),
-    "card": ("commands.card", "write the model card of a finished run again, around what you wrote into it"),
-    "inspect": ("commands.inspect", "tell how active the filters of a trained image network are, member by member"),
-    "push": ("commands.push", "push the folder of a finished run to the Hub"),
+COMMANDS: dict[str, str] = {
+    "glue": "fine-tune a text classifier on a GLUE task or your own data, and judge it",
+    "vision": "train or fine-tune an image classifier with any mixer, and judge it",
+    "demo": "train vanilla, mixup and logitmix on built-in data and set them side by side; no network",
+    "demo-vision": "train one small network on digits in six ways and set them side by side; no network",
+    "spiral": "train four methods on two spirals and draw how sure each is of every place; no network",
+    "check": "look at rows and labels as a training would, and tell what is odd; nothing is trained",
+    "calibrate": "judge any text or image classifier and fit its temperature, without training",
+    "predict": "label the rows of a file or a folder of images, with calibrated probabilities",
+    "serve": "answer over HTTP what predict answers, for many clients; --ui adds a page",
+    "report": "set the folders of many runs side by side: one page, Markdown and CSV",
+    "study": "many runs that one file names: start, resume, watch, and set side by side",
+    "ensemble": "join finished runs: what they say together, and one classifier of them all",
+    "export": "write a classifier as ONNX, or one of several members as a plain network, seen to answer alike",
+    "card": "write the model card of a finished run again, around what you wrote into it",
+    "inspect": "tell how active the filters of a trained image network are, member by member",
+    "push": "push the folder of a finished run to the Hub",
 }
-"""Each command's module, whose ``main`` it is, and what it does. Modules are imported when they are asked for."""
+"""What each command does; the module of ``commands`` that is called so, imported when it is asked for, has its ``main``."""
 EXAMPLES = (
     "logitmix glue --task rte --method logitmix",
     "logitmix glue --train_file reviews.csv --text_columns text --label_column stars",
@@ -56,7 +41,7 @@ def usage() -> str:
     """What ``logitmix --help`` prints."""
     width = max(map(len, COMMANDS))
     lines = ["usage: logitmix COMMAND [flags]", "", "commands:"]
-    lines += [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    lines += [f"  {name:<{width}}  {text}" for name, text in COMMANDS.items()]
     lines += ["", "examples:", *(f"  {example}" for example in EXAMPLES)]
     return "\n".join([*lines, "", "`logitmix COMMAND --help` lists the flags of a command."])
 
@@ -78,8 +63,8 @@ def _run(words: Sequence[str]) -> int:
         raise UserError(
             f"a command comes before the flags: logitmix glue {words[0]} … Commands: {', '.join(COMMANDS)}."
         )
-    module, _ = pick(COMMANDS, words[0], "command")
-    return import_module(f"logitmix_hf.{module}").main(words[1:])
+    pick(COMMANDS, words[0], "command")
+    return import_module(f"logitmix_hf.commands.{words[0].replace('-', '_')}").main(words[1:])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ cannot disagree with the data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,9 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from logitmix_hf.errors import UserError, check_number
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,11 @@ class MixPlan:
         """(B,) the share of the row itself."""
         return self.shares[:, 0]
 
-    def to(self, device: torch.device | str) -> MixPlan:
-        """The same plan on ``device``."""
-        return MixPlan(sent(self.sources, device), sent(self.shares, device))
+    def to(self, device: torch.device | str) -> Self:
+        """The same plan on ``device``, with all tensors that a kind of plan may add."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        moved = {name: sent(value, device) for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 def sent(values: Tensor, device: torch.device | str) -> Tensor:

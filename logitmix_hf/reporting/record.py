@@ -30,6 +30,7 @@ from importlib import metadata
 from typing import Any
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.process import usable_cores
 from logitmix_hf.redact import command_line
 from logitmix_hf.reporting.files import plain
 from logitmix_hf.reporting.folder import FORMAT, RECORD, RunFolder
@@ -179,13 +180,6 @@ def peak_memory() -> dict[str, float | None]:
     if torch is not None and torch.cuda.is_available():
         device = round(torch.cuda.max_memory_allocated() / 1e6, 1)
     return {"process_mb": process, "device_mb": device}
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_same_arguments(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.models.compiled import Shapes
+from logitmix_hf.models.hooked import HookedForward
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.text.attention import TokenShares, add_soft_bias, mask_position, takes_soft_mask
@@ -42,7 +43,7 @@ class _Pass:
     mixed: Tensor | None = None
 
 
-class MixedForward:
+class MixedForward(HookedForward):
     """Run clean and mixed rows through a classifier together; usable in anybody's own loop.
 
     Args:
@@ -82,11 +83,10 @@ class MixedForward:
         self.attention = attention or ("soft" if self._may_soften else "union")
         self._pad_id = getattr(base.config, "pad_token_id", None)
         self._pass: _Pass | None = None
-        self._running = False
         self._may_be_lean = True  # until a model turns out to look at the whole batch after its layers
         self._dropped: dict[int, tuple[Tensor, Tensor]] = {}
         self._shapes = Shapes()
-        self._handles = [base.register_forward_pre_hook(self._on_enter)]
+        super().__init__(base)
         for index, layer in enumerate(self.sites.layers):
             self._handles.append(layer.register_forward_pre_hook(self._before_layer(index), with_kwargs=True))
             self._handles.append(layer.register_forward_hook(self._after_layer(index)))
@@ -171,16 +171,14 @@ class MixedForward:
         self._dropped.clear()
         soft = self.attention == "soft" and tokens.padded and depth >= 0
         self._pass = _Pass(self.site, depth, tokens, soft, last, lean)
-        self._running = True
         try:
-            called = self.model if model is None else model  # a compiled one has no truth value
-            logits = logits_of(self._shapes.call(called, inputs, held=(last, *tokens.tensors())))
+            with self._own_call():
+                called = self.model if model is None else model  # a compiled one has no truth value
+                logits = logits_of(self._shapes.call(called, inputs, held=(last, *tokens.tensors())))
         except RuntimeError as problem:
             if not lean or isinstance(problem, torch.OutOfMemoryError):
                 raise
             logits = None  # rows that do not fit the doubled mask, say of a mean over tokens
-        finally:
-            self._running = False
         expected, found = rows if alone else 2 * rows, 0 if logits is None else logits.shape[0]
         if lean and found != expected:
             self._may_be_lean = False
@@ -198,19 +196,7 @@ class MixedForward:
         self._pass = None
         self._dropped.clear()
 
-    def remove(self) -> None:
-        """Take the hooks out of the model for good."""
-        self.release()
-        for handle in self._handles:
-            handle.remove()
-
     # --- hooks -----------------------------------------------------------------------------------------------------
-
-    def _on_enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        # Gradient checkpointing runs layers again during backward, never the whole model: a call of the model that
-        # is not ours (an evaluation) ends the last mixed pass.
-        if not self._running:
-            self.release()
 
     def _before_layer(self, index: int):
         position = mask_position(self.sites.layers[index]) if self._may_soften else -1

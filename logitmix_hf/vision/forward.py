@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError, pick
+from logitmix_hf.models.hooked import HookedForward
 from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.vision.mixers import MIXERS
@@ -34,7 +35,7 @@ class _Inside:
     carried: MixPlan | None = None
 
 
-class ImageForward:
+class ImageForward(HookedForward):
     """Run clean and mixed rows through an image classifier; usable in anybody's own loop.
 
     Args:
@@ -73,9 +74,8 @@ class ImageForward:
         self.options = dict(options or {})
         self._adversarial = (self.options.pop("adv_prob", 0.0), self.options.pop("adv_eps", 10.0))
         self._scale = {} if mean is None or std is None else {"mean": tuple(mean), "std": tuple(std)}
-        self._handles: list[Any] = []
+        super().__init__()
         self._now: _Inside | None = None
-        self._running = False
         if site == "input":
             self.kind, self.stages = "stage", (0,)
         else:
@@ -199,12 +199,6 @@ class ImageForward:
         """Let the hooks sleep; they stay installed for the next call."""
         self._now = None
 
-    def remove(self) -> None:
-        """Take the hooks out of the model for good."""
-        self.release()
-        for handle in self._handles:
-            handle.remove()
-
     # --- saliency ----------------------------------------------------------------------------------------------------
 
     def _adversarial_start(
@@ -232,11 +226,8 @@ class ImageForward:
         clean: bool,
     ) -> tuple[Tensor | None, Tensor, MixPlan]:
         self._now = now = _Inside(plan.rows, stage[0] if stage else 0, plan, generator.get_state(), clean)
-        self._running = True
-        try:
+        with self._own_call():
             logits = logits_of(run(**batch))
-        finally:
-            self._running = False
         expected = plan.rows * (2 if clean else 1)
         if now.carried is None or len(logits) != expected:
             raise UserError(
@@ -244,12 +235,6 @@ class ImageForward:
                 f" ({len(logits)} rows came back, {expected} were expected): take site 'input'."
             )
         return (logits[: plan.rows], logits[plan.rows :], now.carried) if clean else (None, logits, now.carried)
-
-    def _on_enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        # Checkpointing runs stages again during backward, never the whole model: a call that is not ours (an
-        # evaluation) ends the last mixed pass.
-        if not self._running:
-            self.release()
 
     def _after_stage(self, number: int):
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:

@@ -33,7 +33,7 @@ FLOORS = (
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
 # Modules that are named in a table and imported when they are asked for: the door, with what stands behind it.
-TABLES = {"cli": {module for module, _ in COMMANDS.values()}}
+TABLES = {"cli": {f"commands.{name.replace('-', '_')}" for name in COMMANDS}}
 # `evaluate` reads these files by path, and wants the imports of a module at its top.
 EVALUATE_MODULES = "evaluation.modules."
 

@@ -130,22 +130,14 @@ def windows(
     Returns:
         (B, size, size, C) uint8 on the same device.
     """
-    if pixels.device.type == "cpu":
-        return _windows_by_copy(pixels, rows, top, left, flip, size, padding, mode)
-    return _windows_by_index(pixels, rows, top, left, flip, size, padding, mode)
+    cut = _windows_by_copy if pixels.device.type == "cpu" else _windows_by_index
+    return cut(pixels, np.stack([rows, top, left, flip.astype(np.int64)]), size, padding, mode)
 
 
-def _windows_by_copy(
-    pixels: Tensor,
-    rows: np.ndarray,
-    top: np.ndarray,
-    left: np.ndarray,
-    flip: np.ndarray,
-    size: int,
-    padding: int,
-    mode: str,
-) -> Tensor:
-    """NumPy copies a window line by line: on a CPU an order of magnitude faster than indices of pixels."""
+def _windows_by_copy(pixels: Tensor, places: np.ndarray, size: int, padding: int, mode: str) -> Tensor:
+    """``places`` (4, B): rows, top, left, flip. NumPy copies a window line by line: on a CPU an order of magnitude faster than
+    indices of pixels."""
+    rows, top, left, flip = places
     batch = pixels.numpy()[rows]
     count, _, _, channels = batch.shape
     if padding:
@@ -169,19 +161,10 @@ def _pad_zero(batch: np.ndarray, padding: int) -> np.ndarray:
     return padded
 
 
-def _windows_by_index(
-    pixels: Tensor,
-    rows: np.ndarray,
-    top: np.ndarray,
-    left: np.ndarray,
-    flip: np.ndarray,
-    size: int,
-    padding: int,
-    mode: str,
-) -> Tensor:
+def _windows_by_index(pixels: Tensor, places: np.ndarray, size: int, padding: int, mode: str) -> Tensor:
     """One gather, without a padded copy: made for GPUs, right on every device."""
     _, height, width, channels = pixels.shape
-    place = torch.from_numpy(np.stack([rows, top, left, flip.astype(np.int64)])).to(pixels.device, non_blocking=True)
+    place = torch.from_numpy(places).to(pixels.device, non_blocking=True)
     steps = torch.arange(size, device=pixels.device)
     across = torch.where(place[3, :, None] > 0, size - 1 - steps, steps)
     y, x = place[1, :, None] + steps - padding, place[2, :, None] + across - padding  # (B, size)

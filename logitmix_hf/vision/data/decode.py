@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.process import usable_cores
 
 T = TypeVar("T")
 
@@ -328,7 +328,7 @@ def _for_all(count: int, one: Callable[[int], None], what: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's about single images: thousands of lines
         with (
-            ThreadPoolExecutor(_cores()) as pool,
+            ThreadPoolExecutor(usable_cores()) as pool,
             tqdm(total=count, desc=what, unit=" images", disable=None, leave=False, delay=1) as bar,
         ):
             for done in _in_turn(pool, some, range(0, count, _CHUNK)):
@@ -341,9 +341,3 @@ def _in_turn(pool: ThreadPoolExecutor, some: Callable[[int], int], starts: Seque
     except BaseException:  # an interrupt should not wait for the rest
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -8,12 +8,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from logitmix_hf.errors import UserError
+from logitmix_hf.models.hooked import HookedForward
 from logitmix_hf.models.unwrap import logits_of, unwrap
 from logitmix_hf.vision.members.plan import MemberPlan
 from logitmix_hf.vision.networks.members import stems_of
 
 
-class MemberForward:
+class MemberForward(HookedForward):
     """Run the images of a batch through a network with members; usable in anybody's own loop.
 
     Args:
@@ -38,8 +39,7 @@ class MemberForward:
                 f"{name} has no members: build it with build_network(name, num_labels, members=2) (--members 2)."
             )
         self.stem = stem
-        self._running = False
-        self._handle = base.register_forward_pre_hook(self._on_enter)
+        super().__init__(base)
 
     def map_size(self, images: Tensor) -> tuple[int, int]:
         """(h, w) of the maps on which the members' masks lie, for images (B, C, H, W)."""
@@ -60,25 +60,11 @@ class MemberForward:
         if plan.members != self.stem.factor:
             raise UserError(f"the plan speaks of {plan.members} members, the network has {self.stem.factor}.")
         self.stem.plan = plan.to(pixels.device)
-        self._running = True
-        try:
+        with self._own_call():
             outputs = (self.model if model is None else model)(**batch)
-        finally:
-            self._running = False
         several = outputs.get("member_logits") if isinstance(outputs, Mapping) else None
         return logits_of(outputs).unsqueeze(1) if several is None else several
 
     def release(self) -> None:
         """Forget the plan: all members see the same image again."""
         self.stem.plan = None
-
-    def remove(self) -> None:
-        """Leave the model as it was."""
-        self.release()
-        self._handle.remove()
-
-    def _on_enter(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        # Checkpointing runs stages again during backward, never the whole model: a call that is not ours (an
-        # evaluation) ends the last pass with a plan.
-        if not self._running:
-            self.release()

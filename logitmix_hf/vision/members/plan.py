@@ -57,13 +57,6 @@ class MemberPlan(MixPlan):
         """M."""
         return self.sources.shape[1]
 
-    def to(self, device: torch.device | str) -> MemberPlan:
-        """The same plan on ``device``."""
-        answers = None if self.answers is None else self.answers.to(device, non_blocking=True)
-        sources, shares = self.sources.to(device, non_blocking=True), self.shares.to(device, non_blocking=True)
-        masks, weights = self.masks.to(device, non_blocking=True), self.weights.to(device, non_blocking=True)
-        return MemberPlan(sources, shares, masks, weights, answers)
-
 
 def member_weights(shares: Tensor, root: float) -> Tensor:
     """How much each member's loss weighs: (..., M) -> (..., M), ``M share^(1/r) / sum_j share_j^(1/r)``.

@@ -29,11 +29,6 @@ class MaskedPlan(MixPlan):
         """(B, 1, H, W) the share of the row itself at each pixel; its mean is ``lam``."""
         return None if self.masks is None else self.masks[:, 0]
 
-    def to(self, device: torch.device | str) -> MaskedPlan:
-        """The same plan on ``device``."""
-        masks = None if self.masks is None else self.masks.to(device)
-        return MaskedPlan(self.sources.to(device), self.shares.to(device), masks)
-
 
 def both(own: Tensor) -> Tensor:
     """(B, 1, H, W) the mask of the rows themselves, to the masks of pairs (B, 2, 1, H, W)."""

@@ -50,7 +50,7 @@ def test_windows_are_slices_of_the_padded_image(side, channels, padding, smaller
     expected = one_by_one(pixels, rows, top, left, flip, size, padding, mode)
     before = pixels.copy()
     for road in (module._windows_by_copy, module._windows_by_index):
-        found = road(torch.from_numpy(pixels), rows, top, left, flip, size, padding, mode)
+        found = road(torch.from_numpy(pixels), np.stack([rows, top, left, flip]), size, padding, mode)
         assert found.dtype == torch.uint8
         np.testing.assert_array_equal(found.numpy(), expected)
     np.testing.assert_array_equal(pixels, before)
