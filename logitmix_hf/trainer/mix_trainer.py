@@ -8,12 +8,14 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from transformers import default_data_collator
+from transformers.trainer_utils import get_last_checkpoint
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
@@ -27,6 +29,7 @@ from logitmix_hf.trainer.balanced import balanced_by_rows
 from logitmix_hf.trainer.own_loss import has_own_loss, is_plain, warn_of_own_loss
 from logitmix_hf.trainer.resolved import by_score, resolved
 from logitmix_hf.trainer.terms import TermLog
+from logitmix_hf.trainer.weight_average import AVERAGE, WeightAverage
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
 
 __all__ = ["MixArguments", "MixTrainer", "TrainingDiverged"]
@@ -42,6 +45,9 @@ class MixTrainer(WholeEvaluation):
     Args:
         *args, **kwargs: as for ``Trainer``.
         mix: what to mix and how to weigh it; default ``MixArguments()``, that is LogitMix.
+        ema: decay of an exponential moving average of weights and buffers, which is what the model holds once
+            :meth:`train` returns, and so what is judged and saved at the end; evaluations on the way judge the weights
+            themselves. 0: none.
 
     Differences from ``Trainer``:
         * Losses of single examples are summed and divided by the number of examples of the whole accumulated,
@@ -67,12 +73,15 @@ class MixTrainer(WholeEvaluation):
             first batch for a model without logits (B, C) and for labels that are none of its classes.
     """
 
-    def __init__(self, *args: Any, mix: MixArguments | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, mix: MixArguments | None = None, ema: float = 0.0, **kwargs: Any) -> None:
         self.term_log: TermLog | None = None  # made with the step, whose terms it counts
         self._micro_step = 0
         self._step: MixStep | None = None
         self._judged_shapes = Shapes()
         super().__init__(*args, **kwargs)
+        self.average = WeightAverage(ema) if ema else None
+        if self.average is not None:
+            self.add_callback(self.average)
         self._stock_accepts_loss_kwargs = self.model_accepts_loss_kwargs
         self.mix = mix or MixArguments()
         if self.modality == IMAGE and self.data_collator is default_data_collator:
@@ -123,12 +132,26 @@ class MixTrainer(WholeEvaluation):
         self.loss_is_scaled_for_ga = None if self._as_stock else True
         self.model_accepts_loss_kwargs = self._stock_accepts_loss_kwargs if self._as_stock else True
 
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """As ``Trainer``; afterwards no hook is left in the model, which can be copied and pickled again."""
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any) -> Any:
+        """As ``Trainer``; afterwards no hook is left in the model, which can be copied and pickled again, and it holds the
+        average of its weights where one was asked for."""
+        if self.average is not None:
+            last = get_last_checkpoint(str(self.args.output_dir)) if resume_from_checkpoint is True else None
+            folder = resume_from_checkpoint if isinstance(resume_from_checkpoint, str) else last
+            self.average.resume_from = Path(folder) if folder else None
         try:
-            return super().train(*args, **kwargs)
+            result = super().train(resume_from_checkpoint, *args, **kwargs)
         finally:
             self.remove_hooks()
+        if self.average is not None:
+            self.average.put_into(self.model)
+        return result
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As ``Trainer``; a checkpoint also carries the average."""
+        super().save_model(output_dir, _internal_call=_internal_call)
+        if self.average is not None and _internal_call and output_dir and self.args.should_save:
+            self.average.save(Path(output_dir) / AVERAGE)
 
     def create_accelerator_and_postprocess(self) -> None:
         """As ``Trainer``, but DDP does not walk the graph of every step to look for parameters that took no part, unless it

@@ -104,7 +104,7 @@ class Job(ABC):
 
     def trainer_options(self) -> dict[str, Any]:
         """Further arguments of the trainer."""
-        return {}
+        return {"ema": self.training.ema}
 
     def callbacks(self) -> list[Any]:
         """Further callbacks of the trainer."""

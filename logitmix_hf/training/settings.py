@@ -188,6 +188,12 @@ class TrainSettings(TrainingArguments):
         metadata={"help": "pin batches in memory; default where there is a GPU"},
     )
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "hide losses that are not finite"})
+    ema: float = field(
+        default=0.0,
+        metadata={
+            "help": "keep an average of the weights with this decay (.999), judged at the end; the weights are on the way"
+        },
+    )
 
     def __post_init__(self) -> None:
         for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
@@ -199,6 +205,11 @@ class TrainSettings(TrainingArguments):
                 check_number(name, getattr(self, name), low=0, high=2**32 - 1)  # NumPy's generators take no more
         if self.label_smoothing_factor:
             check_number("label_smoothing_factor", self.label_smoothing_factor, low=0, high=1)
+        check_number("ema", self.ema, low=0, high=1)
+        if self.ema and self.load_best_model_at_end:
+            raise UserError(
+                "--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one."
+            )
         if not math.isfinite(self.weight_decay):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         self._check_best()

@@ -197,10 +197,10 @@ class VisionJob(Job):
     def trainer_options(self) -> dict[str, Any]:
         training = self.training
         options: dict[str, Any] = {
+            **super().trainer_options(),
             "decay_norm_and_bias": training.decay_norm_and_bias,
             "lr_milestones": training.lr_milestones,
             "lr_gamma": training.lr_gamma,
-            "ema": training.ema,
             "batch_repetition": training.batch_repetition,
         }
         if training.optim == "sgd":

@@ -119,12 +119,6 @@ class VisionTrainSettings(TrainSettings):
         default=1,
         metadata={"help": "copies of each image in a batch, each augmented anew; an epoch is as many times as long"},
     )
-    ema: float = field(
-        default=0.0,
-        metadata={
-            "help": "keep an average of the weights with this decay (.999), judged at the end; the weights are on the way"
-        },
-    )
     sync_bn: bool = field(
         default=False, metadata={"help": "BatchNorm over the images of all GPUs in place of each one's own"}
     )
@@ -135,7 +129,6 @@ class VisionTrainSettings(TrainSettings):
     def __post_init__(self) -> None:
         check_number("momentum", self.momentum, low=0, high=1)
         check_repetition(self.batch_repetition, self.per_device_train_batch_size)
-        check_number("ema", self.ema, low=0, high=1)
         check_number("lr_gamma", self.lr_gamma, low=0, high=1)
         pick(
             {name.value: name for name in OptimizerNames},
@@ -153,10 +146,6 @@ class VisionTrainSettings(TrainSettings):
             raise UserError(
                 f"--lr_milestones must rise within (0, 1), got {' '.join(f'{share:g}' for share in drops)}: they are shares"
                 " of training (60 of 200 epochs: .3)."
-            )
-        if self.ema and self.load_best_model_at_end:
-            raise UserError(
-                "--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one."
             )
         super().__post_init__()
         if self.sync_bn and self.device.type != "cuda":

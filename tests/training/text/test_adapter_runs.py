@@ -45,7 +45,7 @@ def logits(model, folder, texts=TEXTS):
 @pytest.fixture(scope="module")
 def members(tiny_model, files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("members") / "run"
-    assert run(tiny_model, files, folder, members=3, seed=5, protocol="halves", num_train_epochs=2) == 0
+    assert run(tiny_model, files, folder, members=3, seed=5, protocol="halves", num_train_epochs=2, ema=0.9) == 0
     return folder
 
 
@@ -194,7 +194,7 @@ def test_pipeline_predict_calibrate_export_and_an_ensemble_take_it(members, file
 
 
 def test_members_go_on_to_the_weights_of_a_run_never_stopped(members, tiny_model, files, tmp_path):
-    options = {"members": 3, "seed": 5, "protocol": "halves", "num_train_epochs": 2}
+    options = {"members": 3, "seed": 5, "protocol": "halves", "num_train_epochs": 2, "ema": 0.9}
     options |= {"save_total_limit": 5, "keep_checkpoints": "true"}
     assert run(tiny_model, files, tmp_path / "run", **options) == 0
     (tmp_path / "run" / "checkpoint-12").rename(tmp_path / "gone")

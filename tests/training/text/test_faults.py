@@ -27,14 +27,21 @@ def weights(folder: Path) -> list[torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def long_run(tiny_model, files):
-    """Flags of a run of 60 steps that saves every second one, and the weights it ends with."""
+    """Flags of a run of 60 steps that saves every second one and ends with an average of weights."""
 
     def of(output: Path, **changes) -> list[str]:
         return flags(
             tiny_model,
             files,
             output,
-            **{"num_train_epochs": 10, "save_strategy": "steps", "save_steps": 2, "eval_strategy": "no", **changes},
+            **{
+                "num_train_epochs": 10,
+                "save_strategy": "steps",
+                "save_steps": 2,
+                "eval_strategy": "no",
+                "ema": 0.9,
+                **changes,
+            },
         )
 
     return of

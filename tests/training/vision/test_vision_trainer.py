@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from transformers import TrainerCallback, TrainingArguments
 from visionrun import assert_same_weights, flags, pictures, read, tiny_vit, watch, weights, without_pictures
 
@@ -18,7 +17,7 @@ from logitmix_hf.process import own_cores
 from logitmix_hf.reporting.mixtures import Mixtures
 from logitmix_hf.training.vision.model import with_shared_statistics
 from logitmix_hf.training.vision.preview import draw_preview
-from logitmix_hf.training.vision.trainer import AVERAGE, ImageTrainer, WeightAverage
+from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision import build_network
 from logitmix_hf.vision.mixers import MIXERS
 
@@ -54,54 +53,6 @@ def test_what_is_saved_is_the_average_of_the_weights(tmp_path, monkeypatch, no_p
             torch.testing.assert_close(value.double(), expected[name], atol=1e-5, rtol=1e-5)
             moved += not torch.allclose(value, steps.seen[-1][name])
     assert moved > 10  # the last weights are others
-
-
-def test_an_average_by_hand():
-    layer, average = nn.Linear(1, 1, bias=False), WeightAverage(0.15)
-    average.on_train_begin(TrainingArguments("unused", use_cpu=True), _State(), None, model=layer)
-    for value in (1.0, 2.0, 3.0):
-        with torch.no_grad():
-            layer.weight.fill_(value)
-        average.on_step_end(None, None, None, model=layer)
-    average.put_into(layer)
-    # The first is taken as it is; then min(.15, 2/11) = .15 and min(.15, 3/12) = .15 of the old.
-    assert layer.weight.item() == pytest.approx(0.15 * (0.15 * 1 + 0.85 * 2) + 0.85 * 3)
-
-
-def test_an_average_goes_on_from_the_checkpoint_that_is_given(tmp_path):
-    """Wherever that lies; one without an average is told of."""
-    layer, whole, half, rest = nn.Linear(1, 1, bias=False), *(WeightAverage(0.15) for _ in range(3))
-    arguments = TrainingArguments("unused", use_cpu=True)
-
-    def step(average: WeightAverage, value: float) -> None:
-        with torch.no_grad():
-            layer.weight.fill_(value)
-        average.on_step_end(None, None, None, model=layer)
-
-    for average, values in ((whole, (1.0, 2.0, 3.0, 4.0)), (half, (1.0, 2.0))):
-        average.on_train_begin(arguments, _State(), None, model=layer)
-        for value in values:
-            step(average, value)
-    (tmp_path / "elsewhere").mkdir()
-    half.save(tmp_path / "elsewhere" / AVERAGE)
-    late = _State()
-    late.global_step = 2
-    rest.resume_from = tmp_path / "elsewhere"
-    rest.on_train_begin(arguments, late, None, model=layer)
-    for value in (3.0, 4.0):
-        step(rest, value)
-    ends = []
-    for average in (whole, rest):
-        average.put_into(layer)
-        ends.append(layer.weight.item())
-    assert ends[0] == ends[1]
-    rest.resume_from = tmp_path
-    with pytest.warns(UserWarning, match="holds no average"):
-        rest.on_train_begin(arguments, late, None, model=layer)
-
-
-class _State:
-    global_step = 0
 
 
 @pytest.mark.parametrize(
