@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,8 @@ from logitmix_hf.studies.engines.local import Local
 from logitmix_hf.studies.file import find_file, read_file
 from logitmix_hf.studies.manifest import MANIFEST, Cell, Study, read_manifest
 from logitmix_hf.studies.resolve import resolved_study
+from logitmix_hf.studies.search import search_lines, searches_of
+from logitmix_hf.studies.search_driver import SearchDriver, load_optuna
 from logitmix_hf.studies.state import RUNNING, WAITING, states_of
 
 
@@ -57,13 +59,29 @@ def main(argv: Sequence[str]) -> int:
     study = study_named(str(settings.study), elsewhere=settings.engine != "local")
     cells = chosen(study, settings.only or ())
     make_engine = engine_of(settings, study)
+    if study.file.search:
+        load_optuna()
     if settings.dry_run:
         states = states_of(study)
+        say(*search_lines(searches_of(study, cells), study.file), out=True)
         say(*(f"{states[cell.id].kind:<9} {cell.name}" for cell in cells), out=True)
         return 0
-    driver = Driver(study, cells, make_engine, retry_failed=settings.retry_failed, steal=settings.steal)
-    code = driver.run()
-    return _told(study, cells, driver.pause, code)
+    how = {"retry_failed": settings.retry_failed, "steal": settings.steal}
+    code, pause = 0, ""
+    if searches := [
+        each for each in searches_of(study, cells) if not each.whole or (each.given_up and how["retry_failed"])
+    ]:
+        trials = replace(study, file=replace(study.file, keep=["predictions"]))
+        search = SearchDriver(trials, searches, engine_of(settings, trials), **how)
+        code, pause = search.run(), search.pause
+        study = study_named(str(settings.study), elsewhere=settings.engine != "local")
+        cells = chosen(study, settings.only or ())
+        make_engine = engine_of(settings, study)
+    ready = [cell for cell in cells if cell.words]
+    if not code and not pause and ready:
+        driver = Driver(study, ready, make_engine, **how)
+        code, pause = driver.run(), driver.pause
+    return _told(study, cells, pause, code)
 
 
 def engine_of(settings: StudyRunSettings, study: Study) -> Callable[[], Engine]:
@@ -125,6 +143,11 @@ def _told(study: Study, cells: Sequence[Cell], pause: str, code: int) -> int:
             say(f"{state.kind}: {cell.name}{': ' + state.line if state.line else ''}")
         if state.push_failed:
             say(f"trained and not pushed: logitmix push {cell.folder}")
+    searches = searches_of(study, cells)
+    for each in searches:
+        if each.whole and each.best is None:
+            say(f"nothing was chosen for {each.group.name}: none of its {len(each.trials)} trials has a score")
+    say(*search_lines(searches, study.file), out=True)
     say(f"{done} of {len(cells)} runs of {study.name} are done ({study.folder}).", out=True)
     if done == len(cells):
         return code if code else 0
@@ -132,6 +155,7 @@ def _told(study: Study, cells: Sequence[Cell], pause: str, code: int) -> int:
         say("interrupted: what ran has saved itself; the same command goes on.")
         return code
     given_up = sum(state.kind not in (ends.DONE, RUNNING, WAITING) for state in of_these.values())
+    given_up += sum(each.given_up for each in searches if each.chosen is None)
     if pause:
         say(f"error: paused: {pause.rstrip('.')}. The same command goes on.")
     elif given_up:

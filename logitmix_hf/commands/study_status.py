@@ -11,6 +11,7 @@ from logitmix_hf.errors import UserError, say
 from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.manifest import read_study
+from logitmix_hf.studies.search import search_lines, searches_of
 from logitmix_hf.studies.state import RUNNING, WAITING, states_of
 
 
@@ -38,14 +39,16 @@ def main(argv: Sequence[str]) -> int:
             lines.append(f"  {kind}: {count}{f', {begun} of them begun' if kind == WAITING and begun else ''}")
     if dropped := len(study.cells) - len(study.live):
         lines.append(f"  no longer in the file: {dropped}")
+    searches = searches_of(study)
+    lines += [f"  {line}" for line in search_lines(searches, study.file)]
     spent = [state.seconds for state in states.values() if state.kind == ends.DONE and state.seconds]
     left = counts[RUNNING] + counts[WAITING]
     if spent and left:
         at_a_time = max(counts[RUNNING], 1)
         seconds = mean(spent) * (counts[WAITING] + counts[RUNNING] / 2) / at_a_time
         lines.append(f"  time left: about {_time(seconds)} at {at_a_time} a time ({_time(mean(spent))} a run so far)")
-    for cell in study.live:
-        state = states[cell.id]
+    tried = [(trial.cell, trial.state) for each in searches for trial in each.trials]
+    for cell, state in [*tried, *((cell, states[cell.id]) for cell in study.live)]:
         if state.kind == RUNNING:
             lines.append(f"  running: {cell.name}")
         elif state.kind not in (ends.DONE, WAITING):

@@ -39,9 +39,12 @@ class StudyTableSettings:
 def main(argv: Sequence[str]) -> int:
     """The part; returns its exit code."""
     from logitmix_hf.studies.manifest import read_study
+    from logitmix_hf.studies.search import search_lines, searches_of
+    from logitmix_hf.studies.tables import search_table
 
     settings = FlagParser([StudyTableSettings], prog="logitmix study table", description=__doc__).parse(argv)[0]
     study, folder = read_study(settings.study), Path(settings.output_dir)
+    searches = searches_of(study)
     source = Path(str(study.file.source))
     found = write_table(
         study,
@@ -49,11 +52,13 @@ def main(argv: Sequence[str]) -> int:
         allow_missing=settings.allow_missing,
         strict_versions=settings.strict_versions,
         paper=source.parent / "paper.csv",
+        search=search_table(searches, study.file),
         draws=settings.draws,
         bins=settings.bins,
         say=say,
     )
-    say("", *_terminal_table(found[0]), "", f"table: {', '.join(str(folder / name) for name in FILES)}", out=True)
+    say("", *search_lines(searches, study.file), out=True)
+    say(*_terminal_table(found[0]), "", f"table: {', '.join(str(folder / name) for name in FILES)}", out=True)
     return 0
 
 

@@ -36,6 +36,11 @@ def main(argv: Sequence[str]) -> int:
     """The part; returns its exit code."""
     settings = FlagParser([StudyWordsSettings], prog="logitmix study words", description=__doc__).parse(argv)[0]
     study = study_named(str(settings.study), elsewhere=True)
+    if any(not cell.words for cell in study.live):
+        raise UserError(
+            f"{settings.study}: search: what the runs are is not known before the trials are done, which ask for each other:"
+            " `logitmix study run` makes them, and words names the runs of the table then."
+        )
     study.folder.mkdir(parents=True, exist_ok=True)
     with writing(study.folder):
         write_manifest(study)

@@ -115,7 +115,7 @@ class CalibrateText(Untrained, TextJob):
     def request(self) -> TextRequest:
         own = super().request
         columns = own.text_columns or (self.found.columns if not own.task else None) or None
-        return replace(own, validation_share=0.0, text_columns=columns, training=False)
+        return replace(own, validation_share=0.0, hold_out=None, text_columns=columns, training=False)
 
 
 class CalibrateImages(Untrained, VisionJob):
@@ -136,4 +136,4 @@ class CalibrateImages(Untrained, VisionJob):
 
     @property
     def request(self) -> ImageRequest:
-        return replace(super().request, validation_share=0.0, training=False)
+        return replace(super().request, validation_share=0.0, hold_out=None, training=False)

@@ -17,6 +17,8 @@ class DataRequest:
         label_column: default "label"; of texts else "labels".
         validation_share: where there is no validation split (``data.roles``), folder or file, this share of train is held
             out, stratified, by ``seed``; 0 for none.
+        hold_out: judge on this share of the rows kept for training, stratified, by ``seed``, in the place of the validation
+            data, which are not read: what flags may be chosen by.
         max_train_samples: keep so many rows of train, the first of a shuffle by ``seed``.
         max_eval_samples: keep so many rows of each validation split, the same whatever the seed. Test splits are always
             whole.
@@ -32,6 +34,7 @@ class DataRequest:
     dataset_config: str | None = None
     label_column: str | None = None
     validation_share: float = 0.1
+    hold_out: float | None = None
     seed: int = 42
     max_train_samples: int | None = None
     max_eval_samples: int | None = None
@@ -41,6 +44,8 @@ class DataRequest:
 
     def __post_init__(self) -> None:
         check_number("validation_share", self.validation_share, low=0, high=0.9)
+        if self.hold_out is not None:
+            check_number("hold_out", self.hold_out, low=0, high=0.9, open_low=True)
         if self.calibration_share is not None:
             check_number("calibration_split", self.calibration_share, low=0, high=0.9, open_low=True)
         self.check_counts(max_train_samples=1, max_eval_samples=1)
@@ -52,6 +57,14 @@ class DataRequest:
                 check_number(name, value, low=low)
                 if not isinstance(value, int):
                     raise UserError(f"{name} must be a whole number, got {value!r}.")
+
+    def check_held_out(self, validation: bool) -> None:
+        """Require that what is judged otherwise is no part of train, of which ``hold_out`` is a share too."""
+        if self.hold_out is not None and not validation and self.validation_share > 0:
+            raise UserError(
+                f"--hold_out {self.hold_out:g} is in the place of validation data, and there are none: a share of train is held"
+                " out anyway (--validation_share)."
+            )
 
     @property
     def needs(self) -> Needs:

@@ -24,9 +24,9 @@ from logitmix_hf.lock import LOCK, check_free, writing
 from logitmix_hf.reporting.folder import ATTEMPTS, ERRORS, MODEL_FILES, OUTPUT, RECORD
 from logitmix_hf.reporting.record import now
 from logitmix_hf.studies import outcome as ends
+from logitmix_hf.studies.child import child_environment
 from logitmix_hf.studies.manifest import Cell
 from logitmix_hf.studies.outcome import Ending
-from logitmix_hf.studies.resolve import child_environment
 
 PROGRAM = (sys.executable, "-m", "logitmix_hf.cli")
 CHILD = Path(__file__).with_name("child.py")

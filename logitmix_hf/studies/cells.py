@@ -64,7 +64,7 @@ def asked_runs(file: StudyFile) -> list[Asked]:
 
 
 def _points(file: StudyFile) -> Iterator[tuple[Flags, dict[str, Label]]]:
-    if file.grid:
+    if file.grid or not file.cases:
         for values in product(*file.grid.values()):
             axes = dict(zip(file.grid, values, strict=True))
             yield {**file.fixed, **axes}, {name: label(value) for name, value in axes.items()}

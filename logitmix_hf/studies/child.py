@@ -11,8 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+
+
+def child_environment() -> dict:
+    """This process's own, with a way to this very package wherever a child starts."""
+    here = str(Path(__file__).parents[2])
+    paths = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{paths}" if paths else here}
 
 
 def main(parent: int, command: list) -> int:

@@ -49,6 +49,7 @@ class Driver:
         self.retry_failed, self.steal = retry_failed, steal
         self.signals: list[int] = []
         self.pause = ""
+        self.total = len(self.cells)
         self._queue: deque[Cell] = deque()
         self._running: dict[str, Cell] = {}
         self._later: dict[str, float] = {}
@@ -67,7 +68,7 @@ class Driver:
         with writing(self.study.folder, steal=self.steal), self._noting_signals():
             write_manifest(self.study)
             self._queue.extend(self._todo())
-            if self._queue:
+            if self._left():
                 engine = self.make_engine()
                 try:
                     self._loop(engine)
@@ -90,7 +91,7 @@ class Driver:
 
     def _loop(self, engine: Engine) -> None:
         told = 0
-        while self._queue or self._running:
+        while self._left() or self._running:
             if len(self.signals) > told:  # a second one ends the children at once
                 told = len(self.signals)
                 engine.stop()
@@ -105,6 +106,10 @@ class Driver:
                 self._judge(cell, outcome, engine)
             if not self._running and self._queue:
                 time.sleep(0.05)
+
+    def _left(self) -> bool:
+        """Whether anything is to be started still."""
+        return bool(self._queue)
 
     def _start_some(self, engine: Engine) -> None:
         for _ in range(len(self._queue)):
@@ -145,7 +150,7 @@ class Driver:
     def _told(self, cell: Cell, outcome: Ending) -> str:
         seconds = f" in {outcome.seconds:.0f} s" if outcome.seconds else ""
         if outcome.kind == ends.DONE:
-            return f"[{self._ended}/{len(self.cells)}] done: {cell.name}{seconds}"
+            return f"[{self._ended}/{self.total}] done: {cell.name}{seconds}"
         at = f" at step {outcome.step}" if outcome.step else ""
         return f"{outcome.kind}: {cell.name}{at}{seconds}{': ' + outcome.line if outcome.line else ''}"
 

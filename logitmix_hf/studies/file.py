@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, listed, nearest, one_line
+from logitmix_hf.evaluation.directions import BETTER, better
+from logitmix_hf.studies.space import Space, read_space
 from logitmix_hf.yaml_text import load_mapping
 
 Flags = dict[str, Any]
@@ -19,6 +21,8 @@ COMMANDS = ("glue", "vision")
 KEPT = ("predictions", "card", "model", "checkpoints")
 OURS = ("output_dir", "resume", "overwrite")
 """Flags that the study sets itself."""
+FOR_TABLE = ("task", "dataset", "dataset_name", "method", "seed", "hold_out")
+"""Flags that no search chooses."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,10 @@ class StudyFile:
         cases: named sets of flags, each times the axes that it does not set.
         exclude: combinations that are left out.
         override: ``(when, set)``: flags for the runs that match.
+        search: what each flag is searched in, for every method and all other axes but the seed.
+        trials: of each.
+        objective: the score that chooses, of a run; ``headline``: the task's own.
+        hold_out: the share of train that trials are judged on.
         text, source: the file itself, and what it is called in messages.
     """
 
@@ -69,6 +77,10 @@ class StudyFile:
     retries: int = 2
     compare: dict[str, Any] = field(default_factory=dict)
     keep: list[str] = field(default_factory=lambda: ["predictions", "card"])
+    search: dict[str, Space] = field(default_factory=dict)
+    trials: int = 0
+    objective: str = ""
+    hold_out: float = 0.1
     text: str = ""
     source: str = ""
 
@@ -139,7 +151,10 @@ def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
         _name(case): _flags(flags, f"cases: {case}", empty=True)
         for case, flags in _mapping(values.get("cases"), "cases").items()
     }
-    if not grid and not cases:
+    override = [_override(each) for each in _list(values.get("override"), "override")]
+    given = [("fixed", fixed), ("grid", grid), *((f"cases: {case}", flags) for case, flags in cases.items())]
+    search = _search(values.get("search"), [*given, *(("override", flags) for _, flags in override)])
+    if not grid and not cases and not search:
         raise UserError("there is nothing to run: give a grid: of axes, or cases: of flags.")
     return StudyFile(
         study=name,
@@ -148,29 +163,69 @@ def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
         grid=grid,
         cases=cases,
         exclude=[_flags(each, "exclude", several=True) for each in _list(values.get("exclude"), "exclude")],
-        override=[_override(each) for each in _list(values.get("override"), "override")],
+        override=override,
         resources=_resources(values.get("resources")),
         slurm=_mapping(values.get("slurm"), "slurm"),
         retries=_retries(values.get("retries", 2)),
         compare=_compare(values.get("compare")),
         keep=_keep(values.get("keep", ["predictions", "card"])),
+        search=search,
+        **_searched_how(values, bool(search)),
         text=text,
         source=source,
     )
 
 
-def _grid(value: Any, fixed: Flags) -> dict[str, list[Any]]:
-    axes = _flags(value, "grid", several=True)
+def _grid(value: Any, fixed: Flags, what: str = "grid") -> dict[str, list[Any]]:
+    axes = _flags(value, what, several=True, empty=True)
     for name, choices in axes.items():
         if not isinstance(choices, list):
-            raise UserError(f"grid: {name} needs a list of values, got {_short(choices)}: write [{_short(choices)}].")
+            raise UserError(f"{what}: {name} needs a list of values, got {_short(choices)}: write [{_short(choices)}].")
         if not choices:
-            raise UserError(f"grid: {name} has no value.")
+            raise UserError(f"{what}: {name} has no value.")
         if len({repr(each) for each in choices}) < len(choices):
-            raise UserError(f"grid: {name} names a value twice: {_short(choices)}.")
+            raise UserError(f"{what}: {name} names a value twice: {_short(choices)}.")
         if name in fixed:
             raise UserError(f"{name} stands in fixed: and in grid: give it once.")
     return axes
+
+
+def _search(value: Any, given: list[tuple[str, Flags]]) -> dict[str, Space]:
+    entry = _mapping(value, "search")
+    choices = _grid({name: each for name, each in entry.items() if not isinstance(each, Mapping)}, {}, "search")
+    spaces = {_flag(name, "search"): each for name, each in entry.items()}
+    for name in spaces:
+        if name in FOR_TABLE:
+            raise UserError(f"search: {name} is what a table compares, and not chosen by a score: put it into grid.")
+        for place, flags in given:
+            if name in flags:
+                raise UserError(f"{name} stands in {place}: and in search: give it once.")
+    if value is not None and not spaces:
+        raise UserError("search: names no flag.")
+    return {
+        name: Space("choice", tuple(choices[name])) if name in choices else read_space(name, each)
+        for name, each in spaces.items()
+    }
+
+
+def _searched_how(values: Mapping[str, Any], search: bool) -> dict[str, Any]:
+    for name in ("trials", "objective", "hold_out"):
+        if name in values and not search:
+            raise UserError(f"{name}: says how flags are searched, and there is no search: to say which.")
+    if not search:
+        return {}
+    trials, objective = values.get("trials"), str(values.get("objective") or "")
+    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
+        raise UserError(f"trials: must be a whole number, 1 or more, got {_short(trials)}: how many each method gets.")
+    if objective and objective != "headline" and better(objective) not in (1, -1):
+        known = ["headline", *(name for name, way in BETTER.items() if way)]
+        raise UserError(
+            f"objective: {_short(objective)} is no score to choose by.{nearest(objective.removeprefix('eval_'), known)}"
+            " Default eval_nll_refined, of regressions headline."
+        )
+    hold_out = values.get("hold_out", StudyFile.hold_out)
+    check_number("hold_out", hold_out, low=0, high=0.9, open_low=True)
+    return {"trials": trials, "objective": objective, "hold_out": hold_out}
 
 
 def _override(value: Any) -> tuple[Flags, Flags]:
@@ -218,17 +273,22 @@ def _flags(value: Any, what: str, *, several: bool = False, empty: bool = False)
     """A mapping of flags; ``several``: a list holds values to choose from, of which each may be a list itself."""
     flags = {}
     for name, given in _mapping(value, what).items():
-        flag = _name(name).replace("-", "_")
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", flag):
-            raise UserError(f"{what}: {_short(name)} is no name of a flag; write it without dashes in front.")
-        if flag in OURS:
-            raise UserError(f"{what}: {flag} is the study's own business: leave it out.")
+        flag = _flag(name, what)
         for each in given if several and isinstance(given, list) else [given]:
             _check_value(each, f"{what}: {flag}")
         flags[flag] = given
-    if not flags and value is not None and not empty and what != "grid":
+    if not flags and value is not None and not empty:
         raise UserError(f"{what}: names no flag.")
     return flags
+
+
+def _flag(name: Any, what: str) -> str:
+    flag = _name(name).replace("-", "_")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", flag):
+        raise UserError(f"{what}: {_short(name)} is no name of a flag; write it without dashes in front.")
+    if flag in OURS:
+        raise UserError(f"{what}: {flag} is the study's own business: leave it out.")
+    return flag
 
 
 def _check_value(value: Any, what: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from logitmix_hf.studies.file import StudyFile, find_file, parse_file, read_file
 MANIFEST = "study.json"
 FORMAT = "logitmix_hf study 1"
 HOME = Path("studies")
+TRIALS = "trials"
 
 Label = str | int | float
 
@@ -28,10 +29,11 @@ class Cell:
     Attributes:
         id: of its resolved arguments; see :mod:`logitmix_hf.studies.identity`.
         labels: what tells it apart, by axis: always ``task`` and ``method`` (of a case, its name), ``seed`` where given.
-        words: its command line without the program: ``["--task", "rte", …, "--output_dir", …]``.
+        words: its command line without the program: ``["--task", "rte", …, "--output_dir", …]``; none of a run whose flags are
+            searched still.
         folder: of the run.
         dropped: the file does not name it any more; what it left stays.
-        key: of the words that the id was made for.
+        key: of the words that the id was made for; of a trial, of its search.
     """
 
     id: str
@@ -56,6 +58,7 @@ class Study:
         command: ``glue`` or ``vision``.
         compare: ``baseline`` (may be missing) and ``metrics``.
         jobs: ids of SLURM jobs by the id of the run.
+        trials: of searches, in the order in which they were asked for. Lists and jobs grow while a driver is at work.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Study:
     cells: list[Cell]
     file: StudyFile
     jobs: dict[str, str] = field(default_factory=dict)
+    trials: list[Cell] = field(default_factory=list)
 
     @property
     def live(self) -> list[Cell]:
@@ -83,7 +87,7 @@ def read_study(path: str | Path) -> Study:
         return read_manifest(folder)
     file = read_file(find_file(str(path)))
     found = read_manifest(home_of(file))
-    return Study(found.name, found.folder, file.command, file.compare, found.cells, file, found.jobs)
+    return Study(found.name, found.folder, file.command, file.compare, found.cells, file, found.jobs, found.trials)
 
 
 def home_of(file: StudyFile) -> Path:
@@ -102,19 +106,10 @@ def read_manifest(folder: Path) -> Study:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values.get("format") != FORMAT:
             raise ValueError(f"its format is {values.get('format')!r}, not {FORMAT!r}")
-        cells = [
-            Cell(
-                id=str(entry["id"]),
-                labels=dict(entry["labels"]),
-                words=[str(word) for word in entry["words"]],
-                folder=folder / "runs" / Path(str(entry["folder"])).name,
-                dropped=bool(entry.get("dropped")),
-                key=str(entry.get("key", "")),
-            )
-            for entry in values["cells"]
-        ]
+        cells = [_cell(entry, folder / "runs") for entry in values["cells"]]
+        trials = [_cell(entry, folder / TRIALS) for entry in values.get("trials", [])]
         file = parse_file(values["text"], values.get("source", str(path)))
-        return Study(file.study, folder, file.command, file.compare, cells, file, dict(values.get("jobs", {})))
+        return Study(file.study, folder, file.command, file.compare, cells, file, dict(values.get("jobs", {})), trials)
     except FileNotFoundError:
         raise UserError(
             f"The study {folder.name!r} was not begun here: there is no {path}. Begin it by `logitmix study run`."
@@ -128,6 +123,21 @@ def read_manifest(folder: Path) -> Study:
         ) from None
 
 
+def _cell(entry: Mapping[str, Any], folder: Path) -> Cell:
+    return Cell(
+        id=str(entry["id"]),
+        labels=dict(entry["labels"]),
+        words=[str(word) for word in entry["words"]],
+        folder=folder / Path(str(entry["folder"])).name,
+        dropped=bool(entry.get("dropped")),
+        key=str(entry.get("key", "")),
+    )
+
+
+def _entry(cell: Cell) -> dict[str, Any]:
+    return {**vars(cell), "folder": cell.name}
+
+
 def write_manifest(study: Study) -> None:
     """Write the manifest, whole or not at all."""
     text = study.file.text
@@ -139,17 +149,8 @@ def write_manifest(study: Study) -> None:
         "text": text,
         "digest": hashlib.sha256(text.encode("utf-8")).hexdigest(),
         "resources": asdict(study.file.resources),
-        "cells": [
-            {
-                "id": cell.id,
-                "labels": cell.labels,
-                "words": cell.words,
-                "folder": cell.name,
-                "dropped": cell.dropped,
-                "key": cell.key,
-            }
-            for cell in study.cells
-        ],
+        "cells": [_entry(cell) for cell in study.cells],
+        **({"trials": [_entry(cell) for cell in study.trials]} if study.trials else {}),
         "jobs": study.jobs,
     }
     write_atomic(study.folder / MANIFEST, to_json(values).encode("utf-8"))
@@ -158,7 +159,8 @@ def write_manifest(study: Study) -> None:
 def merged(old: Sequence[Cell], new: Sequence[Cell]) -> list[Cell]:
     """The runs of an edited file: the new ones in their order, then those that vanished, marked as dropped."""
     now = {cell.id for cell in new}
-    return [*new, *(Cell(**{**vars(cell), "dropped": True}) for cell in old if cell.id not in now)]
+    gone = [cell for cell in old if cell.id not in now and cell.words]
+    return [*new, *(replace(cell, dropped=True) for cell in gone)]
 
 
 def known_ids(cells: Sequence[Cell]) -> Mapping[str, Cell]:

@@ -7,20 +7,21 @@ reads, answers and ends.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from logitmix_hf.errors import UserError, bounded
 from logitmix_hf.flags import with_recipe
 from logitmix_hf.studies.cells import Asked, asked_runs
+from logitmix_hf.studies.child import child_environment
 from logitmix_hf.studies.file import StudyFile
 from logitmix_hf.studies.identity import folder_name, words_key
 from logitmix_hf.studies.manifest import MANIFEST, Cell, Study, home_of, known_ids, merged, read_manifest
+from logitmix_hf.studies.search import Found, found_in, groups_of, name_of, tried_out
 
 CHECKER = (sys.executable, "-m", "logitmix_hf.commands.study_check")
 
@@ -49,29 +50,43 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
     home = home_of(file)
     old = read_manifest(home) if (home / MANIFEST).exists() else None
     asked = asked_runs(file)
-    keys = [_key(file, run) for run in asked]
+    trials = old.trials if old is not None else []
+    groups = groups_of(file, asked)
+    searches = {group.key: found_in(file, group, trials) for group in groups.values()}
     known = known_ids(old.cells) if old is not None and old.command == file.command else {}
-    fresh = [number for number, key in enumerate(keys) if key not in known]
-    answers = dict(
-        zip(fresh, _answers(file, [asked[number] for number in fresh], elsewhere, checker), strict=True)
-        if fresh
-        else ()
-    )
+    # What the parser is asked: new runs, and of a search that has no trial yet all that it may come to.
+    questions: dict[str, Asked] = {}
+    runs: list[tuple[Asked, str, Found | None]] = []
+    for run in asked:
+        found = searches[groups[name_of(run.labels)].key] if groups else None
+        if found is None or found.chosen is not None:
+            run = run if found is None else Asked({**run.flags, **(found.chosen or {})}, run.labels)
+            key = _key(file, run)
+            runs.append((run, key, None))
+            questions |= {} if key in known else {key: run}
+        else:
+            runs.append((run, found.group.key, found))
+            tried = [] if found.trials else tried_out(file, found.group)
+            questions |= {f"{found.group.key}-{number}": each for number, each in enumerate(tried)}
+    asked_now = list(questions.values())
+    answers = dict(zip(questions, _answers(file, asked_now, elsewhere, checker), strict=True) if asked_now else ())
     cells: list[Cell] = []
-    for number, (run, key) in enumerate(zip(asked, keys, strict=True)):
-        answer = answers.get(number)
-        if answer is None:
+    for run, key, found in runs:
+        if found is not None:
+            cells.append(_undecided(home, run, found, answers.get(f"{key}-0")))
+        elif key in answers:
+            cells.append(_cell(home, run, key, answers[key], None))
+        else:
             before = known[key]
             task, method = str(before.labels["task"]), str(before.labels["method"])
             cells.append(_cell(home, run, key, Answer(before.id, task, method, 0), before.folder.name))
-        else:
-            cells.append(_cell(home, run, key, answer, None))
     _check_different(file, asked, cells)
-    before = {cell.id: cell for cell in old.cells} if old is not None else {}
+    before = {cell.id: cell for cell in old.cells if cell.words} if old is not None else {}
     # An id that was there under other words (a flag that counts for nothing was added) keeps its folder.
     cells = [_in_folder(cell, home, before[cell.id].name) if cell.id in before else cell for cell in cells]
     every = merged(list(before.values()), cells)
-    return Study(file.study, home, file.command, file.compare, every, file, old.jobs if old is not None else {})
+    jobs = old.jobs if old is not None else {}
+    return Study(file.study, home, file.command, file.compare, every, file, jobs, trials)
 
 
 def _key(file: StudyFile, run: Asked) -> str:
@@ -89,6 +104,16 @@ def _cell(home: Path, run: Asked, key: str, answer: Answer, folder: str | None) 
     name = folder or folder_name(labels["task"], labels["method"], labels.get("seed", answer.seed), answer.id)
     place = home / "runs" / name
     return Cell(answer.id, labels, [*run.words, "--output_dir", place.as_posix()], place, key=key)
+
+
+def _undecided(home: Path, run: Asked, found: Found, answer: Answer | None) -> Cell:
+    """A run whose flags are searched still: it has labels and no words."""
+    if answer is None:
+        labels = found.trials[0].cell.labels
+        answer = Answer("", str(labels["task"]), str(labels["method"]), 0)
+    cell = _cell(home, run, found.group.key, answer, None)
+    identity = words_key("", [found.group.key, *run.words])[:12]
+    return replace(cell, id=identity, words=[], folder=cell.folder.with_name(f"{cell.name}searched"))
 
 
 def _in_folder(cell: Cell, home: Path, name: str) -> Cell:
@@ -129,13 +154,6 @@ def _answers(file: StudyFile, runs: Sequence[Asked], elsewhere: bool, checker: S
     if "mistake" in answer:
         raise UserError(_of_run(answer["mistake"], file, runs[answer["run"]]))
     return [Answer(**each) for each in answer["runs"]]
-
-
-def child_environment() -> dict[str, str]:
-    """This process's own, with a way to this very package wherever a child starts."""
-    here = str(Path(__file__).parents[2])
-    paths = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{here}{os.pathsep}{paths}" if paths else here}
 
 
 def _of_run(mistake: str, file: StudyFile, run: Asked) -> str:

@@ -47,6 +47,7 @@ def write_table(
     allow_missing: bool = False,
     strict_versions: bool = False,
     paper: Path | None = None,
+    search: ScoreTable | None = None,
     draws: int = DRAWS,
     bins: int = 15,
     say: Callable[[str], None] = lambda _: None,
@@ -59,6 +60,7 @@ def write_table(
         allow_missing: tell of the runs that are there; else one that is neither done nor diverged is a mistake.
         strict_versions: refuse runs of several versions of a library, of which else a warning tells.
         paper: a file of published numbers, see ``tables.read_paper``; it may be absent.
+        search: of ``tables.search_table``.
         draws: of seeds and rows behind each interval. bins: of ECE.
 
     Raises:
@@ -93,6 +95,7 @@ def write_table(
         "parts": parts,
         "warnings": _warnings(scores),
         "cells": tables.cells_table(scores),
+        "search": search,
         "cost": tables.cost_table(scores),
         "left_out": left_out,
         "reading": _reading(scores, verdicts, draws, bins),
@@ -101,7 +104,7 @@ def write_table(
     files = {
         "study.html": html_page("study.html", values),
         "table.md": markdown_page("study.md", values),
-        "table.tex": latex_tables(shown, [values["title"], *values["warnings"]]),
+        "table.tex": latex_tables([*shown, *([search] if search else [])], [values["title"], *values["warnings"]]),
         "table.csv": tables.table_csv(scores, study.name),
         "tests.csv": tables.tests_csv(verdicts),
     }

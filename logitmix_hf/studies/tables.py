@@ -19,7 +19,9 @@ from logitmix_hf.reporting.emissions import FILE as EMISSIONS
 from logitmix_hf.reporting.emissions import read_emissions
 from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.reporting.score_names import SCORE_NAMES
+from logitmix_hf.studies.file import StudyFile
 from logitmix_hf.studies.scores import MISSING, JudgedRun, StudyScores, StudyTask
+from logitmix_hf.studies.search import Found, searched, told_flags
 from logitmix_hf.studies.verdicts import Finding, Overall, Verdicts
 from logitmix_hf.tables import csv_table
 
@@ -173,6 +175,32 @@ def cost_table(scores: StudyScores) -> ScoreTable:
         Head("kWh", "where codecarbon measured every run", True),
     ]
     return ScoreTable("Cost", heads, rows)
+
+
+def search_table(searches: Sequence[Found], file: StudyFile) -> ScoreTable | None:
+    """What was searched for each method, by how many trials, and what won; None where nothing was."""
+    if not searches:
+        return None
+    rows = []
+    for each in searches:
+        best, chosen = each.best, each.chosen
+        given_up = f"{each.given_up} given up" if each.given_up else ""
+        hours = math.fsum(trial.state.seconds or 0.0 for trial in each.trials) / 3600
+        rows.append(
+            [
+                TableCell(each.group.name, value=each.group.name),
+                TableCell(f"{len(each.trials)} of {file.trials}", given_up, str(len(each.trials))),
+                _plain(hours, ".2f"),
+                TableCell(told_flags(chosen) if chosen is not None else "not known yet"),
+                TableCell("–") if best is None else TableCell(f"{best.score:.4f}", best.key, repr(best.score)),
+            ]
+        )
+    heads = [Head("runs"), Head("trials", "asked for", True), Head("hours", "of all trials", True), Head("chosen")]
+    heads.append(Head("score", "of the best trial, on the share of train held out", True))
+    caption = (
+        f"Searched: {searched(file)}; trials are judged on {file.hold_out:g} of train, and the best flags trained anew"
+    )
+    return ScoreTable(caption, heads, rows)
 
 
 def _plain(value: float, form: str) -> TableCell:

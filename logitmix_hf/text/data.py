@@ -74,10 +74,14 @@ def load_text_data(request: TextRequest) -> TextData:
     """
     check_data(request)
     source, seed = open_source(request), request.seed
+    request.check_held_out(bool(source.validation))
+    if request.hold_out is not None:
+        source = replace(source, validation={}, called={k: v for k, v in source.called.items() if k in source.test})
     columns, tables, labels, notes = _read(source, request)
     train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
-    if train is not None and not validation and request.validation_share > 0:
-        train, held, note = _set_apart(train, labels.problem, request.validation_share, seed)
+    share = request.validation_share if request.hold_out is None else request.hold_out
+    if train is not None and not validation and share > 0:
+        train, held, note = _set_apart(train, labels.problem, share, seed)
         validation = {"validation": held}
     calibration, calibration_note = tables.get("calibration"), f"the file {Path(request.calibration_file or '').name}"
     if train is not None:

@@ -212,6 +212,8 @@ def _check(job: Job) -> None:
     training = job.training
     if not training.do_train:
         raise UserError("--folds trains a model for each fold, and --do_train false trains none: take one.")
+    if job.data.hold_out is not None:
+        raise UserError("--folds judges every row, and --hold_out a share of them: take one.")
     if not training.do_eval:
         raise UserError("--folds judges every row, and --do_eval false judges none: take one.")
     if training.load_best_model_at_end or job.run.early_stopping:

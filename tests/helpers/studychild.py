@@ -49,6 +49,9 @@ def main():
             return FATES[fate.removesuffix("-once")](folder)
     with open(folder / "trained.txt", "a") as file:
         file.write("trained\n")
+    if "--alpha" in sys.argv:  # a score with its best at 3, of trials and, told apart, of the others
+        loss = (float(flag("alpha", 0)) - 3) ** 2 + ("--hold_out" not in sys.argv)
+        (folder / "eval_results.json").write_text(json.dumps({"eval_nll_refined": loss, "eval_accuracy": -loss}))
     record(folder, "done")
     return 3 if fate == "push" else 0
 

@@ -60,6 +60,16 @@ def test_a_validation_file_leaves_train_whole(train_csv, tmp_path):
     assert data.validation_note == "the file dev.csv"
 
 
+def test_a_share_of_train_in_the_place_of_the_validation_data(train_csv, tmp_path):
+    dev = write(tmp_path / "dev.csv", label=["no", "yes"], text=["a", "b"])
+    data = load_text_data(TextRequest(train_file=train_csv, validation_file=dev, hold_out=0.2, seed=3))
+    held = data.validation["validation"]
+    assert (len(data.train), len(held), data.judged[0].source) == (48, 12, "held out of train")
+    assert sorted([*data.train["idx"], *held["idx"]]) == list(range(60))
+    with pytest.raises(UserError, match="--hold_out 0.2 is in the place of validation data, and there are none"):
+        load_text_data(TextRequest(train_file=train_csv, hold_out=0.2))
+
+
 def test_files_of_different_kinds_go_together(train_csv, tmp_path):
     dev, test = tmp_path / "dev.jsonl", tmp_path / "test.tsv"
     dev.write_text(json.dumps({"text": "a", "label": "yes"}) + "\n")

@@ -11,10 +11,10 @@ from typing import Any
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.attempt import PROGRAM
+from logitmix_hf.studies.child import child_environment
 from logitmix_hf.studies.engines.cluster import AttemptTask
 from logitmix_hf.studies.manifest import Cell, Study
 from logitmix_hf.studies.outcome import Ending
-from logitmix_hf.studies.resolve import child_environment
 
 
 class Ray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 from logitmix_hf.errors import UserError, one_line, say
@@ -61,7 +60,7 @@ class Slurm:
         self.executor.update_parameters(name=study.name, **options)
         self._waiting: list[Cell] = []
         self._jobs: list[tuple[Cell, Any]] = []
-        self.jobs = dict(study.jobs)
+        self.jobs = study.jobs
 
     def free(self) -> int:
         return 100_000  # the queue is SLURM's
@@ -106,8 +105,8 @@ class Slurm:
         ):  # one array; what travels has `checkpoint`, which `map_array` of a function would lose
             jobs = [self.executor.submit(AttemptTask(self.study, cell, None, self.program)) for cell in cells]
         self._jobs += zip(cells, jobs, strict=True)
-        self.jobs |= {cell.id: str(job.job_id) for cell, job in zip(cells, jobs, strict=True)}
-        write_manifest(replace(self.study, jobs=self.jobs))
+        self.jobs.update((cell.id, str(job.job_id)) for cell, job in zip(cells, jobs, strict=True))
+        write_manifest(self.study)
 
     def _ending(self, job: Any) -> Ending:
         try:

@@ -36,6 +36,11 @@ class TextDataSettings:
     validation_share: float = flag(
         "data", 0.1, "share of train to hold out where there is no validation data; 0: train on all, judge nothing"
     )
+    hold_out: float | None = flag(
+        "data",
+        None,
+        "judge on this share of train in place of the validation data, which is not read: to choose flags by",
+    )
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on the first rows only")
     max_length: int = flag("data", 128, "tokens a row is cut to", "--max_seq_length")

@@ -34,6 +34,11 @@ class ImageDataSettings:
     validation_share: float = flag(
         "data", 0.1, "share of train held out where there is no validation data; 0: judge on test"
     )
+    hold_out: float | None = flag(
+        "data",
+        None,
+        "judge on this share of train in place of validation or test, which is not read: to choose flags by",
+    )
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on this many rows, the same in every run")
     corrupted: str | None = flag(

@@ -35,6 +35,9 @@ class Choice:
 
 def choose_rows(source: ImageSource, request: ImageRequest) -> Choice:
     """The rows that a request wants of what it found."""
+    request.check_held_out(bool(source.validation))
+    if request.hold_out is not None:
+        source = replace(source, validation={}, called={k: v for k, v in source.called.items() if k in source.test})
     made, most = Choice(note=source.note, called=dict(source.called)), request.max_eval_samples
     if source.train is not None:
         _share_train(made, source, source.train, request)
@@ -53,13 +56,13 @@ def _share_train(made: Choice, source: ImageSource, train: RawSplit, request: Im
     labels, seed, most = train.labels, request.seed, request.max_eval_samples
     assert labels is not None
     train_rows = np.arange(len(labels))
-    if not source.validation and request.validation_share == 0:
+    share = request.validation_share if request.hold_out is None else request.hold_out
+    if not source.validation and share == 0:
         for key, (split, called) in _test_in_its_place(request).items():
             made.rows[key] = (split, _keep(np.arange(len(split.rows)), most, _EVAL_SEED))
             made.called[key] = called
             made.note = "the test split: nothing was held out of train (validation share 0)"
-    if not source.validation and request.validation_share > 0:
-        share = request.validation_share
+    if not source.validation and share > 0:
         train_rows, held = hold_out_rows(labels.tolist(), SINGLE, share, seed)
         made.rows["validation"] = (train, _keep(held, most, _EVAL_SEED))
         made.note = f"a stratified {share:.3g} share of train ({len(held)} rows), seed {seed}"
