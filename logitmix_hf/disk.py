@@ -24,7 +24,7 @@ def replacing(target: Path) -> Iterator[Path]:
         yield temporary
         sync_file(temporary)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException:  # an interrupt too leaves no half a file; raised again
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)

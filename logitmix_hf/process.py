@@ -52,7 +52,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             say("interrupted")
         return 130
-    except Exception as problem:
+    except Exception as problem:  # whatever it came in, a full disk ends in one line; the rest is raised again
         if not (full := _full_disk(problem)):
             raise
         _show_traceback()

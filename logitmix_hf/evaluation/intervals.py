@@ -10,7 +10,8 @@ import numpy as np
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.evaluation.binning import Bins
 from logitmix_hf.evaluation.chance import ece_by_chance
-from logitmix_hf.evaluation.predictions import REGRESSION, Predictions
+from logitmix_hf.evaluation.coverage import answered
+from logitmix_hf.evaluation.predictions import REGRESSION, SINGLE, Predictions
 from logitmix_hf.evaluation.resampled_scores import drawn_scores
 from logitmix_hf.evaluation.scores import review
 
@@ -18,6 +19,8 @@ INFLATED = frozenset({"ece", "oe", "mce", "ece_mass", "ece_classwise", "brier_re
 """Scores that noise can only raise: of few rows they are too high, and of a resample, which repeats rows, higher yet."""
 CENTRED = frozenset({"rmsce_debiased"})
 """Scores without that bias, whose resamples have it all the same."""
+PROPORTIONS = {"accuracy": 1.0, "top5_accuracy": 1.0, "accuracy_at_80": 0.8}
+"""Scores that are a count of right rows, and the share of the rows that is counted."""
 CHANCE = {"ece": "width", "ece_mass": "mass"}
 """Scores that are known to be above 0 by chance, with their bins."""
 
@@ -58,8 +61,9 @@ def bootstrap(
     Rows are drawn with replacement (a row with all of its labels, where it has several). The ends are those of Efron's
     percentile interval, with these exceptions: scores that noise can only raise (``INFLATED``) are mirrored at their
     value (the basic interval), because a resample shows how much too high the value itself is; rmsce_debiased is
-    centred at its value; ece and ece_mass reach down to 0 when a perfectly calibrated model shows as much by
-    chance. ece_by_chance has the range where the ECE of such a model lies.
+    centred at its value; where every row is right, or none, every resample is so too, and the interval of
+    ``PROPORTIONS`` is the exact one of Clopper and Pearson (1934) instead; ece and ece_mass reach down to 0 when a
+    perfectly calibrated model shows as much by chance. ece_by_chance has the range where the ECE of such a model lies.
 
     Args:
         p: predictions with labels, N >= 1.
@@ -78,6 +82,8 @@ def bootstrap(
     for name, value in values.items():
         if name != "ece_by_chance":
             found[name] = Interval(value, *_ends(value, _honest(name, value, drawn[name]), level, _range(name)))
+        if name in PROPORTIONS and p.problem == SINGLE and found[name].low == found[name].high in (0.0, 1.0):
+            found[name] = exact(value, answered(len(p), PROPORTIONS[name]), level)
     if p.problem == REGRESSION:
         return found
     confidence, _ = p.confidence()
@@ -140,6 +146,14 @@ def bin_intervals(bins: Bins, level: float = 0.95) -> tuple[np.ndarray, np.ndarr
     centre = (bins.accuracy + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(bins.accuracy * (1 - bins.accuracy) / n + z**2 / (4 * n**2))
     return np.clip(centre - reach, 0.0, 1.0), np.clip(centre + reach, 0.0, 1.0)
+
+
+def exact(value: float, rows: int, level: float = 0.95) -> Interval:
+    """A share of independent rows with the interval of Clopper and Pearson (Biometrika 1934), which is never empty."""
+    from scipy.stats import binomtest
+
+    ends = binomtest(round(value * rows), rows).proportion_ci(level, method="exact")
+    return Interval(value, float(ends.low), float(ends.high))
 
 
 def _check(resamples: int, level: float) -> None:

@@ -168,7 +168,7 @@ def _put(model: Any, heads: tuple[nn.Module, ...], scaling: Scaling, batch: Mapp
     given = batch if batch is not None else _example(model)
     try:
         before = _logits(model, given)
-    except Exception as problem:
+    except Exception as problem:  # a model that cannot be asked keeps its temperature in config.json
         reason = str(problem).partition("\n")[0] or type(problem).__name__
         return f"the model could not be tried ({reason})"
     _change(heads, scaling)

@@ -68,12 +68,12 @@ def find_pretrained(name: str, revision: str = "main", token: str | None = None,
     try:
         # from_pretrained alone would try for half a minute.
         HfApi().model_info(name, revision=revision, token=token, timeout=PROBE_SECONDS)
-    except Exception as problem:
+    except Exception as problem:  # no network, no such model, no leave: explained() tells them apart
         error = explained(found, problem)
         cached = replace(found, local_only=True)
         try:
             AutoConfig.from_pretrained(name, **cached.options())
-        except Exception:
+        except Exception:  # nor is it in the cache: the first problem is the one to tell
             raise error from problem
         return cached
     return found
@@ -83,7 +83,7 @@ def load_config(source: Pretrained) -> Any:
     """The model's configuration, the first and smallest thing to fetch."""
     try:
         return AutoConfig.from_pretrained(source.path, **source.options())
-    except Exception as problem:
+    except Exception as problem:  # many kinds; explained() tells them apart
         raise explained(source, problem) from problem
 
 

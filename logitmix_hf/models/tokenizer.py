@@ -32,7 +32,7 @@ def load_tokenizer(source: Pretrained, config: Any, *, grow: bool = False) -> An
     folder = Path(source.path)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source.path, **source.options())
-    except Exception as problem:
+    except Exception as problem:  # transformers and tokenizers raise many kinds
         names = {path.name for path in folder.iterdir()} if folder.is_dir() else {*_FILES}
         if not any(name.startswith(_FILES) for name in names - {"tokenizer_config.json"}):
             raise _missing(source) from problem

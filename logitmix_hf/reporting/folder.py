@@ -270,13 +270,13 @@ class RunFolder:
             save(str(staging))
             sync_tree(staging)
             os.replace(staging, self.path / ".incoming")
-        except Exception as error:
+        except Exception as error:  # of the disk, safetensors or the model's own saving
             shutil.rmtree(staging, ignore_errors=True)
             raise SaveFailed(
                 f"The model could not be saved in {str(self.path)!r} ({scrub(str(error)) or type(error).__name__}); "
                 "what was saved there before is untouched."
             ) from error
-        except BaseException:
+        except BaseException:  # an interrupt too leaves nothing behind; raised again
             shutil.rmtree(staging, ignore_errors=True)
             raise
         sync_folder(self.path)

@@ -128,7 +128,7 @@ def check_access(
 
     try:
         user = asked(lambda: api.whoami(token=token))
-    except Exception as error:
+    except Exception as error:  # hub, requests and OS classes: refused() tells them apart
         not_known = f"{api.endpoint} does not accept the token (--hub_token, HF_TOKEN or `hf auth login`)"
         raise refused(error, not_known) from None
     name = user.get("name")
@@ -140,7 +140,7 @@ def check_access(
         _make(api, full, private, token, asked)
         # A repository that exists may be somebody else's: ask for the right itself.
         asked(lambda: api.auth_check(full, token=token, write=True))
-    except Exception as error:
+    except Exception as error:  # as above
         where = f"{repo_id!r} on {api.endpoint}"
         what = f"The token of {name!r} may not write to {where}: give a --hub_model_id that it may, or another token"
         raise refused(error, what) from None
@@ -193,7 +193,7 @@ def push_run(
             contents = {name: _content(run.path / name, full) for name in names}
             asked(lambda: _commit(api, full, contents, token, revision))
         return f"{api.endpoint}/{full}"
-    except Exception as error:
+    except Exception as error:  # the run is whole: whatever failed, the push can be done later
         command = push_command(run.path, full, revision)
         raise PushFailed(
             scrub(

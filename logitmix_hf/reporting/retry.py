@@ -24,7 +24,7 @@ def retried(call: Callable[[], T], say: Callable[[str], None] = lambda line: Non
     for number in range(2, tries + 1):
         try:
             return call()
-        except Exception as error:
+        except Exception as error:  # what does not pass by itself is raised again
             pause = max(pause, _asked_wait(error))
             if not is_passing(error):
                 raise

@@ -237,7 +237,7 @@ def _record(folder: Path) -> dict[str, Any]:
 def _image_processor(source: Pretrained) -> Any:
     try:
         return AutoImageProcessor.from_pretrained(source.path, **source.options())
-    except Exception as problem:
+    except Exception as problem:  # many kinds; explained() tells them apart
         error = explained(source, problem)
         if "preprocessor_config" not in str(problem) and "image processor" not in str(problem):
             raise error from problem
@@ -254,7 +254,7 @@ def _load_model(source: Pretrained, config: Any, modality: str, dtype: torch.dty
         model, loading_info = kind.from_pretrained(
             source.path, config=config, dtype=dtype, output_loading_info=True, **source.options()
         )
-    except Exception as problem:
+    except Exception as problem:  # as above
         raise explained(source, problem) from problem
     if missing := sorted(loading_info["missing_keys"]):
         raise UserError(

@@ -79,7 +79,7 @@ def largest_difference(classifier: Classifier, path: Path) -> float:
             worst = max(worst, _difference(classifier.problem, wanted, np.asarray(got)))
     except UserError:
         raise
-    except Exception as problem:
+    except Exception as problem:  # onnxruntime's classes are of its compiled part, one each
         raise UserError(f"onnxruntime cannot run the export of {classifier.name!r}: {one_line(problem)}") from problem
     if not worst <= TOLERANCE:
         raise UserError(

@@ -76,7 +76,7 @@ class Attempt:
             return
         try:
             self._start()
-        except BaseException:
+        except BaseException:  # an interrupt too leaves nothing behind; raised again
             self._held.close()
             raise
 

@@ -88,7 +88,7 @@ class AtomicCheckpoints(BestModel):
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
                 self._publish(staged, final)
-        except Exception as problem:
+        except Exception as problem:  # torch, safetensors and the disk: none may leave half a checkpoint
             shutil.rmtree(folder / STAGING, ignore_errors=True)
             raise CheckpointError(_failure(folder, final, problem)) from problem
         finally:

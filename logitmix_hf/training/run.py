@@ -149,7 +149,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
         if training.do_train:
             job.settle(trainer, folder.path if trainer.is_world_process_zero() else None)
         judge(trainer, folder, job, loaded, last if scale is None else None)
-    except Exception as problem:
+    except Exception as problem:  # of whatever kind, the record says so, and it is raised again
         if trainer.is_world_process_zero():
             with suppress(OSError):  # the disk may be full, which is the problem then
                 folder.update_record(status="failed", finished=now())

@@ -55,6 +55,18 @@ def test_every_metric_can_be_resampled():
     }
 
 
+@pytest.mark.parametrize(("right", "rows"), [(20, 20), (0, 20), (1, 1), (7, 7)])
+def test_an_accuracy_of_all_or_nothing_has_an_interval_that_is_no_point(right, rows):
+    """Clopper and Pearson by hand: of n right of n the lower end x solves x**n = .025."""
+    labels = np.zeros(rows, int)
+    logits = np.tile([3.0, 0.0] if right else [0.0, 3.0], (rows, 1))
+    found = bootstrap(Predictions(logits, labels, ("a", "b"), SINGLE), ("accuracy",), resamples=50)
+    for name, count in (("accuracy", rows), ("accuracy_at_80", math.ceil(0.8 * rows))):
+        end = 0.025 ** (1 / count)
+        expected = (end, 1.0) if right else (0.0, 1 - end)
+        assert (found[name].low, found[name].high) == pytest.approx(expected), name
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_an_interval_of_each_number_that_holds_it(case):
     problem, classes, metrics = CASES[case]

@@ -57,5 +57,5 @@ def load_model(source: Pretrained, config: Any, ignore_mismatched_sizes: bool = 
             dtype="float32",
             **source.options(),
         )
-    except Exception as problem:
+    except Exception as problem:  # transformers raises many kinds; explained() tells them apart
         raise explained(source, problem) from problem

@@ -211,7 +211,7 @@ def load_network(source: NetworkSource, data: ImageData, mix: MixArguments) -> t
             dtype="float32",
             **source.pretrained.options(),
         )
-    except Exception as problem:
+    except Exception as problem:  # transformers raises many kinds; explained() tells them apart
         raise explained(source.pretrained, problem) from problem
     channels = find_sites(model).channels
     if channels is not None and channels != data.channels:
