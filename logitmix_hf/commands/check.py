@@ -103,17 +103,12 @@ def _cut(data: Any, settings: CheckSettings) -> dict[str, int]:
 
 
 def _images(settings: CheckSettings) -> tuple[dict[str, Any], list[str]]:
-    from logitmix_hf.data.facts import fact_lines
-    from logitmix_hf.data.overview import label_summary, split_counts
     from logitmix_hf.vision.data import ImageRequest, load_image_data
-    from logitmix_hf.vision.data.facts import image_facts
+    from logitmix_hf.vision.data.facts import image_facts, image_lines
 
     data = load_image_data(_request(ImageRequest, settings))
-    facts, first = image_facts(data), next(iter(data.splits.values()))
-    counts = label_summary(first.labels, data.label_names, data.problem)
-    odd = fact_lines(facts)
-    lines = [*_rows(facts), *data.notes, " · ".join([counts, *split_counts(data)]), *([" · ".join(odd)] if odd else [])]
-    return facts, lines
+    facts = image_facts(data)
+    return facts, [*_rows(facts), *image_lines(data, facts)]
 
 
 def _rows(facts: dict[str, Any]) -> list[str]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from logitmix_hf.disk import why_not_writable, write_atomic
+from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError, check_number, say
 from logitmix_hf.flags import FlagParser
 from logitmix_hf.process import guarded
+from logitmix_hf.reporting.folder import check_place
 
 PICTURE, NUMBERS = "spiral.png", "spiral.json"
 INNER, OUTER = 0.2, 2.0
@@ -71,14 +71,9 @@ def _spiral(settings: SpiralSettings) -> int:
 
 def _check_folder(home: Path, overwrite: bool) -> None:
     """Refuse a folder that cannot be written, or holds anything while ``overwrite`` is false; write nothing."""
-    if os.path.exists(home) and not os.path.isdir(home):
-        raise UserError(f"The output folder {str(home)!r} is a file; give --output_dir another path.")
+    check_place(home)
     if home.is_dir() and not overwrite and (names := sorted(entry.name for entry in home.iterdir())):
         raise UserError(
             f"The output folder {str(home)!r} already holds {names[0]!r}{' and more' if len(names) > 1 else ''}: "
             f"replace its {PICTURE} and {NUMBERS} by --overwrite, or give another --output_dir."
-        )
-    if reason := why_not_writable(home):
-        raise UserError(
-            f"The output folder {str(home)!r} cannot be written ({reason}); give --output_dir another path."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, listed
@@ -82,6 +82,12 @@ def name_judged(sources: Mapping[str, str], prefixes: Mapping[str, str] | None =
         JudgedSplit(name, known.get(name, f"eval_{name}" if number else "eval"), source)
         for number, (name, source) in enumerate(sources.items())
     )
+
+
+def split_note(names: Iterable[str]) -> str:
+    """Which splits rows are judged on, in words; empty for none."""
+    told = list(names)
+    return f"the split{'s' if len(told) > 1 else ''} {', '.join(told)}" if told else ""
 
 
 def name_tested(sources: Mapping[str, str]) -> tuple[JudgedSplit, ...]:

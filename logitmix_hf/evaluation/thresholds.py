@@ -165,6 +165,15 @@ def few(p: Predictions) -> list[str]:
     ]
 
 
+def answers(p: Predictions, thresholds: Sequence[tuple[np.ndarray, Thresholds]]) -> np.ndarray:
+    """What is said of each row, as :meth:`Thresholds.decide`; arguments as :func:`decision_scores`."""
+    probabilities = p.probabilities
+    said = (probabilities > 0.5).astype(np.int64) if p.problem == MULTI else probabilities.argmax(axis=1)
+    for rows, one in thresholds:
+        said[rows] = one.decide(probabilities[rows], p.label_names)
+    return said
+
+
 def decision_scores(
     p: Predictions, thresholds: Sequence[tuple[np.ndarray, Thresholds]] | None = None
 ) -> dict[str, float]:
@@ -176,10 +185,7 @@ def decision_scores(
     from sklearn.metrics import accuracy_score, f1_score
 
     assert p.labels is not None
-    multi, probabilities = p.problem == MULTI, p.probabilities
-    said = (probabilities > 0.5).astype(np.int64) if multi else probabilities.argmax(axis=1)
-    for rows, one in thresholds or ():
-        said[rows] = one.decide(probabilities[rows], p.label_names)
+    said = answers(p, thresholds or ())
     scores = {"accuracy": accuracy_score(p.labels, said)}
     for average in ("micro", "macro"):
         scores[f"f1_{average}"] = f1_score(p.labels, said, average=average, zero_division=0.0)  # type: ignore[arg-type]

@@ -92,10 +92,7 @@ class RunFolder:
         """
         if overwrite and resume:
             raise UserError("--overwrite and --resume contradict each other: start anew, or go on? Give one of them.")
-        if os.path.exists(self.path) and not os.path.isdir(self.path):  # pathlib's own may raise
-            raise UserError(f"The output folder {str(self.path)!r} is a file; give --output_dir another path.")
-        if reason := why_not_writable(self.path):
-            raise _not_writable(self.path, reason)
+        check_place(self.path)
         names = self._names()
         if self.holds_run():
             if not (overwrite or resume):
@@ -295,6 +292,18 @@ class RunFolder:
             os.replace(source, target)
         sync_folder(self.path)
         shutil.rmtree(incoming)
+
+
+def check_place(path: Path) -> None:
+    """Require an output folder to be none or a folder, and one that can be written; nothing is.
+
+    Raises:
+        UserError: saying which it is.
+    """
+    if os.path.exists(path) and not os.path.isdir(path):  # pathlib's own may raise
+        raise UserError(f"The output folder {str(path)!r} is a file; give --output_dir another path.")
+    if reason := why_not_writable(path):
+        raise _not_writable(path, reason)
 
 
 def _not_writable(path: Path, reason: str) -> UserError:

@@ -1,4 +1,11 @@
-"""The step of every method that mixes, and of vanilla: draw a plan, run clean and mixed rows, weigh the terms."""
+"""The step of every method that mixes, and of vanilla: draw a plan, run clean and mixed rows, weigh the terms.
+
+A training step, from the batch to the gradient: ``MixTrainer.compute_loss`` (or anybody's own loop) says where training
+stands (:class:`Where`) and calls :meth:`MixedStep.run`, which chooses what is mixed now by the schedule (``schedule``),
+draws a plan, lets one pass run clean and mixed rows (``passes``, by ``text.forward`` or ``vision.forward``), and weighs the
+terms of the loss (``task_loss``, ``losses``); the caller takes the mean over the accumulated batch, goes backward, and calls
+:meth:`MixedStep.release`. :func:`build_step` makes the step that a method names: this one, or the others of this folder.
+"""
 
 from __future__ import annotations
 

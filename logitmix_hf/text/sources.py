@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from logitmix_hf.data.hub import is_folder, load_dataset_dict
-from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
+from logitmix_hf.data.roles import Needs, judged_splits, split_note, validation_splits
 from logitmix_hf.data.rows import Columns, check_file, columns_of, read_columns
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.text.request import TextRequest
@@ -81,7 +81,7 @@ def _open_source(request: TextRequest) -> TextSource:
     splits = {key: found[split] for key, split in wanted.items()}
     validation = {key: splits[key] for key in task.validation}
     test = {key: splits[key] for key in task.test if key in splits}
-    note, called = _split_note(task.validation), {**task.validation, **task.test}
+    note, called = split_note(task.validation.values()), {**task.validation, **task.test}
     return TextSource(kind, task.name, origin, splits.get("train"), validation, test, task, note, called=called)
 
 
@@ -89,11 +89,6 @@ def _origin(name: str) -> tuple[str, str]:
     if is_folder(name):
         return "folder", Path(name).expanduser().resolve().name
     return "hub", name
-
-
-def _split_note(names: Sequence[str] | Mapping[str, str]) -> str:
-    names = list(names.values()) if isinstance(names, Mapping) else list(names)
-    return f"the split{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def _from_files(files: Mapping[str, str | Path], needs: Needs) -> TextSource:
@@ -127,7 +122,7 @@ def _from_data_set(name: str, config: str | None, needs: Needs) -> TextSource:
     train = found["train"] if needs.train else None
     test = {"test": found["test"]} if needs.test and "test" not in validation else {}
     word = config or origin.rpartition("/")[2]
-    note = _split_note(judged) if judged else ""
+    note = split_note(judged)
     return TextSource(kind, word, origin, train, validation, test, note=note, called=called)
 
 
@@ -140,7 +135,7 @@ def _from_builtin(task: Task, needs: Needs) -> TextSource:
 
     validation = {key: split(name) for key, name in task.validation.items()}
     test = {key: split(name) for key, name in task.test.items()} if needs.test else {}
-    train, note = split(task.train) if needs.train else None, _split_note(task.validation)
+    train, note = split(task.train) if needs.train else None, split_note(task.validation.values())
     called = {**task.validation, **task.test}
     return TextSource("builtin", task.name, "builtin", train, validation, test, task, note, called=called)
 

@@ -14,6 +14,7 @@ from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.predictions import MULTI
 from logitmix_hf.evaluation.thresholds import (
     Thresholds,
+    answers,
     check_task,
     decision_scores,
     few,
@@ -62,12 +63,8 @@ class Decisions:
         return {"decision": told}
 
     def _cost(self, p: Predictions, rows: Any) -> float:
-        probabilities = p.probabilities
-        said = (probabilities > 0.5).astype(np.int64) if p.problem == MULTI else probabilities.argmax(axis=1)
-        for part, one in rows:
-            said[part] = one.decide(probabilities[part], p.label_names)
         positive = 1 if p.problem == MULTI else p.label_names.index(next(iter(self.thresholds.values)))
-        return mean_cost(p, said, self.thresholds.cost or {}, positive)
+        return mean_cost(p, answers(p, rows), self.thresholds.cost or {}, positive)
 
 
 def fit(run: RunSettings, calibration: Calibration) -> Decisions | None:

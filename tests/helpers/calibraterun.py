@@ -1,4 +1,4 @@
-"""A short `logitmix calibrate`, and what it leaves."""
+"""A short `logitmix calibrate`, what it leaves, and what a run predicts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--report_to", "none", "
 
 def calibrate(*words: Any) -> int:
     return logitmix(["calibrate", *map(str, words), *QUICK])
+
+
+def predict(run: Path, files: Path, output: Path, *more: str) -> int:
+    """What a run says of the validation texts, into ``output``."""
+    words = ("--model", run, "--input", files / "validation.csv", "--text_columns", "text", "--device", "cpu")
+    return logitmix(["predict", *map(str, words), "--output", str(output), *more])
 
 
 def read(path: Path) -> dict[str, Any]:

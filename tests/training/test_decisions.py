@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from calibraterun import read, saved
+from calibraterun import predict, read, saved
 from pyarrow import csv
 from sklearn.metrics import f1_score
-from tinyrun import flags, rows
+from tinyrun import flags
 from visionrun import without_pictures
 
 from logitmix_hf.cli import main as logitmix
@@ -26,13 +26,9 @@ def quick(monkeypatch):
     without_pictures(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def run(tiny_model, files, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("decided") / "out"
-    csv.write_csv(rows(90, 11), folder.parent / "more.csv")
-    more = {"calibration_file": folder.parent / "more.csv", "cost": "FN=9,FP=1", "bootstrap": 0}
-    assert glue(flags(tiny_model, files, folder, num_train_epochs=2, **more)) == 0
-    return folder
+@pytest.fixture
+def run(decided) -> Path:
+    return decided
 
 
 def test_the_files_alone_give_the_threshold_and_the_scores(run):
@@ -49,23 +45,12 @@ def test_the_files_alone_give_the_threshold_and_the_scores(run):
 
 
 def test_predict_says_what_the_threshold_says(run, files, tmp_path):
-    words = [
-        "predict",
-        "--model",
-        run,
-        "--input",
-        files / "validation.csv",
-        "--text_columns",
-        "text",
-        "--device",
-        "cpu",
-    ]
-    assert logitmix([*map(str, words), "--output", str(tmp_path / "said.csv"), "--probabilities"]) == 0
+    assert predict(run, files, tmp_path / "said.csv", "--probabilities") == 0
     table = csv.read_csv(tmp_path / "said.csv").to_pydict()
     limit = read(run / "eval_results.json")["decision"]["thresholds"]["up"]
     assert table["label"] == ["up" if p > limit else "down" for p in table["p_up"]]
     assert table["probability"] == [row["p_up"] if row["label"] == "up" else row["p_down"] for row in rows_of(table)]
-    assert logitmix([*map(str, words), "--output", str(tmp_path / "top.csv"), "--top_k", "1"]) == 0
+    assert predict(run, files, tmp_path / "top.csv", "--top_k", "1") == 0
     top = csv.read_csv(tmp_path / "top.csv").to_pydict()
     assert top["label"] == ["up" if p > 0.5 else "down" for p in table["p_up"]]
 

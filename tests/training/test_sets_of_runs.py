@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pyarrow import csv
-from tinyrun import flags, rows
+from calibraterun import predict
+from tinyrun import flags
 from visionrun import without_pictures
 
-from logitmix_hf.cli import main as logitmix
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.sets import fit_sets
@@ -23,27 +23,13 @@ def quick(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def run(tiny_model, files, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("sets") / "out"
-    csv.write_csv(rows(60, 11), folder.parent / "more.csv")
-    more = {"calibration_file": folder.parent / "more.csv", "bootstrap": 0}
-    assert glue(flags(tiny_model, files, folder, num_train_epochs=2, **more)) == 0
+def run(decided, tmp_path_factory) -> Path:
+    """The same without its thresholds: what is said is the likeliest class, which leads its set."""
+    folder = shutil.copytree(decided, tmp_path_factory.mktemp("sets") / "out")
+    config = json.loads((folder / "config.json").read_text())
+    del config["logitmix"]["decision"]
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
-
-
-def predict(run: Path, files: Path, output: Path, *more: str) -> int:
-    words = [
-        "predict",
-        "--model",
-        run,
-        "--input",
-        files / "validation.csv",
-        "--text_columns",
-        "text",
-        "--device",
-        "cpu",
-    ]
-    return logitmix([*map(str, words), "--output", str(output), *more])
 
 
 def test_predict_gives_the_sets_that_the_stored_rows_give(run, files, tmp_path):
@@ -70,7 +56,7 @@ def test_mistakes_are_told_before_a_model_is_loaded(run, files, tiny_model, tmp_
     assert glue(flags(tiny_model, files, plain, bootstrap=0, max_steps=1)) == 0
     capfd.readouterr()
     for folder, level, words in (
-        (run, "0.99", "needs at least 99 calibration rows, and this model kept 60"),
+        (run, "0.99", "needs at least 99 calibration rows, and this model kept 90"),
         (run, "1", "cannot be given"),
         (plain, "0.9", "needs calibration rows, of which this model kept none"),
     ):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf import __version__
-from logitmix_hf.disk import why_not_writable, write_atomic
+from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.comparison.grouping import JudgedTask, group
@@ -19,6 +18,7 @@ from logitmix_hf.reporting.comparison.runs import FoundRuns
 from logitmix_hf.reporting.comparison.scores import Options, ScoredVariant, score
 from logitmix_hf.reporting.comparison.significance import judges
 from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell, results_csv
+from logitmix_hf.reporting.folder import check_place
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.sections import Section, section, several
 from logitmix_hf.reporting.record import now
@@ -43,10 +43,7 @@ def check_target(folder: Path, files: Sequence[str] = FILES) -> None:
     Raises:
         UserError: the folder is a file, cannot be written, or holds a file of that name by somebody else.
     """
-    if os.path.exists(folder) and not os.path.isdir(folder):
-        raise UserError(f"The output folder {str(folder)!r} is a file; give --output_dir another path.")
-    if reason := why_not_writable(folder):
-        raise UserError(f"The output folder {str(folder)!r} cannot be written ({reason}); give another --output_dir.")
+    check_place(folder)
     present = [name for name in files if (folder / name).exists()]
     page = folder / next(name for name in files if name.endswith(".html"))
     ours = page.is_file() and b'content="logitmix_hf ' in page.read_bytes()[:2000]

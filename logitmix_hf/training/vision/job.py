@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-from logitmix_hf.data.facts import fact_lines
-from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.ensembles import check_single
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.methods import METHODS
@@ -34,7 +32,7 @@ from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSe
 from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.data.augmix import check_augmix
-from logitmix_hf.vision.data.facts import image_facts
+from logitmix_hf.vision.data.facts import image_facts, image_lines
 from logitmix_hf.vision.mixers.puzzle import check_blocks
 
 
@@ -106,11 +104,8 @@ class VisionJob(Job):
         self._check_mixers(data.image_size)
         known = data.label_names
         data = self.aligned(data)
-        first = next(iter(data.splits.values()))
-        counts = label_summary(first.labels, data.label_names, data.problem)
         facts = image_facts(data)
-        odd = fact_lines(facts)
-        self.tell([*data.notes, " · ".join([counts, *split_counts(data)]), *([" · ".join(odd)] if odd else [])])
+        self.tell(image_lines(data, facts))
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)

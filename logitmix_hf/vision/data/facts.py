@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from logitmix_hf.data.facts import SplitRows, data_facts
+from logitmix_hf.data.facts import SplitRows, data_facts, fact_lines
+from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.vision.data.load import ImageData
 from logitmix_hf.vision.data.splits import MemorySplit, Split
 
@@ -36,6 +38,14 @@ def image_facts(data: ImageData) -> dict[str, Any]:
         channels=data.channels,
         notes=list(data.notes),
     )
+
+
+def image_lines(data: ImageData, facts: Mapping[str, Any]) -> list[str]:
+    """What is said before training: notes of reading, classes and splits in a line, and what is odd in ``facts``."""
+    first = next(iter(data.splits.values()))
+    counts = label_summary(first.labels, data.label_names, data.problem)
+    odd = " · ".join(fact_lines(facts))
+    return [*data.notes, " · ".join([counts, *split_counts(data)]), *([odd] if odd else [])]
 
 
 def _digests(split: Split) -> list[bytes] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
 from logitmix_hf.data.labels import tells_labels
-from logitmix_hf.data.roles import Needs, judged_splits, validation_splits
+from logitmix_hf.data.roles import Needs, judged_splits, split_note, validation_splits
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed, nearest
 from logitmix_hf.vision.data.columns import (
@@ -240,7 +240,7 @@ def _data_set(request: ImageRequest) -> ImageSource:
         validation={key: splits[key] for key in called},
         test={"test": splits["test"]} if needs.test and "test" not in held else {},
         named=named,
-        note=f"the split{'s' if len(held) > 1 else ''} {', '.join(held)}" if held else "",
+        note=split_note(held),
         notes=notes,
         called=chosen,
     )
