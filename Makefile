@@ -20,9 +20,10 @@ demo: setup ## Train vanilla, mixup and logitmix on built-in data and set them s
 demo-vision: setup ## Train one small network on handwritten digits in six ways and set them side by side
 	.venv/bin/logitmix demo-vision
 
-# One thread a worker: two workers fill the two cores that the suite is measured on.
+# One thread a worker: two workers fill the two cores that the suite is measured on. A file stays with one worker, which
+# trains and builds once what its tests share.
 test: lint ## Check style and types, then run the tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 # What trains nothing and starts no other process: the mathematics, the parts, the house.
 QUICK = tests/test_*.py tests/builtin tests/data tests/docs/test_pages.py tests/evaluation tests/house tests/models \
@@ -30,7 +31,7 @@ QUICK = tests/test_*.py tests/builtin tests/data tests/docs/test_pages.py tests/
 
 quick: setup ## Test the mathematics, the parts and the house, in about a minute
 	$(PY) -m ruff check .
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadgroup -m "not slow" $(QUICK) $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK) $(ARGS)
 
 lint: setup ## Check style and types
 	$(PY) -m ruff check .

@@ -56,7 +56,6 @@ def test_it_answers_as_predict_does_and_ends_in_order(model):
         assert process.wait(30) in (0, 143, -signal.SIGTERM)
 
 
-@pytest.mark.xdist_group("browser")  # one worker starts it for all
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)")
 def test_the_page_in_a_browser(model, tmp_path):
     pytest.importorskip("gradio")

@@ -17,10 +17,8 @@ import pytest
 from logitmix_hf.cli import COMMANDS
 
 build_main = pytest.importorskip("sphinx.cmd.build", reason='the site needs the extra: pip install ".[docs]"').main
-pytestmark = [
-    pytest.mark.xdist_group("site"),  # one worker builds it for all
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"),  # of Sphinx's own
-]
+# Of Sphinx's own.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 CLOSED = "http://127.0.0.1:9"
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,16 @@ from torch import Tensor
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.precision import exact
-from logitmix_hf.vision.mixers.pasting import MaskedPlan, channels_last, draws, partners, paste_own, step, steps
+from logitmix_hf.vision.mixers.pasting import (
+    MaskedPlan,
+    channels_last,
+    draws,
+    one_share,
+    partners,
+    paste_own,
+    step,
+    steps,
+)
 
 
 def _randint(high: int, count: int, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -45,18 +54,6 @@ def clipped_box(lam: Tensor, y: Tensor, x: Tensor, height: int, width: int) -> t
     )
 
 
-def _one_share(images: Tensor, plan: MixPlan, count: int) -> float | None:
-    """The share of all rows, where they have one box and its place may be read: on a CPU only is that free.
-
-    Then plain numbers say where it lies (a tensor of one number costs as much as that of a batch), and nothing but the
-    box is moved.
-    """
-    if count > 1 or images.device.type != "cpu":
-        return None
-    low, high = (float(one) for one in plan.lam.aminmax())
-    return low if low == high else None
-
-
 def _copy_with_window(
     images: Tensor, plan: MixPlan, top: int, bottom: int, left: int, right: int
 ) -> tuple[Tensor, Tensor, MaskedPlan]:
@@ -82,7 +79,7 @@ def _fill(window: Tensor, images: Tensor, select: Callable[..., Tensor], dim: in
 def _paste_clipped(images: Tensor, plan: MixPlan, y: Tensor, x: Tensor) -> tuple[Tensor, MaskedPlan]:
     """Paste CutMix's box around (y, x), each (1,) or (B,)."""
     height, width = images.shape[2:]
-    lam = _one_share(images, plan, len(y))
+    lam = one_share(images, plan, len(y))
     if lam is None:
         own = _outside(*clipped_box(plan.lam, y, x, height, width), images)
         return paste_own(images, partners(images, plan), plan, own)
@@ -131,7 +128,7 @@ def resizemix(
     height, width = images.shape[2:]
     count = draws(len(images), per)
     y, x = _randint(height, count, generator, images), _randint(width, count, generator, images)
-    lam = _one_share(images, plan, count)
+    lam = one_share(images, plan, count)
     if lam is not None:
         return _paste_small(images, plan, int(y), int(x), lam, smallest + (largest - smallest) * (1 - lam))
     mixes = plan.lam < 1

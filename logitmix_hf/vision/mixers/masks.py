@@ -10,14 +10,22 @@ from torch import Tensor
 from logitmix_hf.errors import check_number
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.precision import exact
-from logitmix_hf.vision.mixers.pasting import MaskedPlan, draws, paste_own
+from logitmix_hf.vision.mixers.pasting import MaskedPlan, draws, one_share, partners, paste_own
 
 
 def _highest(noise: Tensor, keep: Tensor) -> Tensor:
-    """(B, H, W) bool: true at the ``keep[b]`` highest pixels of row b; ``noise`` has a row for each or one for all."""
+    """(B, H, W) bool: true at the ``keep[b]`` highest pixels of row b; ``noise`` has a row for each or one for all.
+
+    (1, H, W) where one mask is that of all rows.
+    """
     rank = noise.flatten(1).argsort(1, descending=True).argsort(1)
     own = rank.to(keep.device) < keep[:, None]
     return own.reshape(len(keep), *noise.shape[1:])
+
+
+def _lam(images: Tensor, plan: MixPlan, count: int) -> Tensor:
+    """The shares that masks are made for: (B,), or (1,) where all rows have one mask."""
+    return plan.lam if one_share(images, plan, count) is None else plan.lam[:1]
 
 
 def _frequency(height: int, width: int) -> Tensor:
@@ -38,9 +46,9 @@ def fmix(
     noise = torch.fft.irfft2(torch.complex(parts[:, 0], parts[:, 1]), s=(height, width))
     # A coin decides how the number of pixels is rounded, so that the mean share is the one drawn.
     up = torch.rand(count, generator=generator).to(images.device) < 0.5
-    wanted = exact(plan.lam) * (height * width)
+    wanted = exact(_lam(images, plan, count)) * (height * width)
     keep = torch.where(up, (wanted - 1e-4).ceil(), (wanted + 1e-4).floor()).clamp(0, height * width)
-    return paste_own(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))
+    return paste_own(images, partners(images, plan), plan, _highest(noise, keep))
 
 
 def cowmask(
@@ -63,5 +71,5 @@ def cowmask(
     # A Gaussian of sigma pixels, as it looks to frequencies; it goes round the edges.
     smooth = torch.exp(-2 * (math.pi * sigma[:, None, None] * _frequency(height, width)).square())
     noise = torch.fft.irfft2(torch.fft.rfft2(white) * smooth, s=(height, width))
-    keep = (exact(plan.lam) * (height * width)).round()
-    return paste_own(images, images[plan.sources[:, 1]], plan, _highest(noise, keep))
+    keep = (exact(_lam(images, plan, count)) * (height * width)).round()
+    return paste_own(images, partners(images, plan), plan, _highest(noise, keep))

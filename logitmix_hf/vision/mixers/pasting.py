@@ -36,9 +36,11 @@ def both(own: Tensor) -> Tensor:
 
 
 def carried_out(plan: MixPlan, masks: Tensor) -> MaskedPlan:
-    """The plan whose shares are the exact means of ``masks``, (B, K, 1, H, W); the last one's is what the others leave."""
+    """The plan whose shares are the exact means of ``masks``, (B, K, 1, H, W), or (1, K, 1, H, W) where all rows have the
+    same; the last source's share is what the others leave."""
     shares = exact(masks[:, :-1]).mean((2, 3, 4)).to(plan.shares.dtype)
-    return MaskedPlan(plan.sources, torch.cat([shares, 1 - shares.sum(1, keepdim=True)], 1), masks)
+    shares = torch.cat([shares, 1 - shares.sum(1, keepdim=True)], 1).expand(plan.rows, -1)
+    return MaskedPlan(plan.sources, shares, masks.expand(plan.rows, -1, -1, -1, -1))
 
 
 def channels_last(images: Tensor) -> bool:
@@ -56,11 +58,22 @@ def partners(images: Tensor, plan: MixPlan) -> Tensor:
     return images.index_select(0, plan.sources[:, 1])
 
 
+def one_share(images: Tensor, plan: MixPlan, count: int) -> float | None:
+    """The share of all rows, where they have one place and its number may be read: on a CPU only is that free.
+
+    Then one mask is that of all rows: plain numbers say where a box lies (a tensor of one number costs as much as that
+    of a batch), and nothing but the box is moved.
+    """
+    if count > 1 or images.device.type != "cpu":
+        return None
+    low, high = (float(one) for one in plan.lam.aminmax())
+    return low if low == high else None
+
+
 def paste_own(images: Tensor, others: Tensor, plan: MixPlan, own: Tensor) -> tuple[Tensor, MaskedPlan]:
-    """Pairs: the row itself where ``own``, (B, H, W) bool, is true, and ``others``, (B, C, H, W), elsewhere."""
-    masks = (
-        torch.stack([own, ~own], 1).unsqueeze(2).float()
-    )  # of a byte each before: less memory is moved than by both()
+    """Pairs: the row itself where ``own``, (B, H, W) or (1, H, W) bool, is true, and ``others``, (B, C, H, W), elsewhere."""
+    # Of a byte each before they are numbers: less memory is moved than by both().
+    masks = torch.stack([own, ~own], 1).unsqueeze(2).float()
     return torch.where(own.unsqueeze(1), images, others), carried_out(plan, masks)
 
 
