@@ -12,6 +12,7 @@ from logitmix_hf.errors import UserError
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _INTEGER = re.compile(r"[+-]?\d+")
 _CODE = re.compile(r"[+-]?0\d.*|\+.*|-0|-?\d{19,}")  # numbers that no computer writes so: 01, +1; beyond 64 bits
+_BRACKETS = re.compile(r"\[.*\]|(array|tensor)\(\[.*\].*\)|\(.*\)|\{.*\}|set\(\)", re.DOTALL)
 _ITEM = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,]+""")
 
 
@@ -34,7 +35,7 @@ def read_cells(
     note = ""
     if numbers and not (codes and not regression) and (len(numbers) == len(texts) or _any_decimal(texts, numbers)):
         made = {cell: _number(text) if cell in numbers else cell for cell, text in texts.items()}
-    elif all(text.startswith("[") and text.endswith("]") for text in texts.values()):
+    elif all(_BRACKETS.fullmatch(text) for text in texts.values()):
         made = _lists(where, columns, texts)
     elif numbers and len(numbers) < len(texts):
         number, name = _first(columns, numbers), _first(columns, texts.keys() - numbers)
@@ -73,16 +74,29 @@ def _lists(where: str, columns: Mapping[str, Sequence[str]], texts: Mapping[str,
 
 
 def _list(text: str) -> list[Any] | None:
-    """The list of Python, of JSON or as numpy prints it, without commas; None for what is none."""
+    """The list of Python, of JSON or as numpy prints it, without commas, a tuple, a set, an array of numpy or torch as
+    ``repr`` writes it; None for what is none."""
+    if text == "set()":
+        return []
+    if inner := re.fullmatch(r"(?:array|tensor)\((\[[^\]]*\]).*\)", text, re.DOTALL):
+        text = inner[1]
+    if text[0] in "({":
+        return _parsed(text)
     items = _ITEM.findall(text[1:-1])
     if "," not in text or any(item in _WORDS for item in items):
         values = [_item(item) for item in items]
         return None if None in values else values
+    return _parsed(text)
+
+
+def _parsed(text: str) -> list[Any] | None:
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
-    return value if isinstance(value, list) else None
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return list(value) if isinstance(value, list | tuple) else None
 
 
 _WORDS = {"True": True, "False": False, "true": True, "false": False}

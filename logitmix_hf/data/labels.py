@@ -6,17 +6,20 @@ Columns are judged as a whole, of all splits together, and what was made of them
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from logitmix_hf.data.cells import read_cells
+from logitmix_hf.data.cells import NUMBER, read_cells
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 
+_MISSING = {"nan", "NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "NaT", "None", "null", "NULL", "#N/A"}
+_NO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
 _FEW = 20  # whole numbers written as real ones that may well be classes
 
 
@@ -117,7 +120,7 @@ def read_labels(
     values, notes = values | cells, [note] * bool(note)
     if not declared:
         values = {key: _alike(where, some, known, notes) for key, some in values.items()}
-        notes += _differ_by_case(where, values[first])
+        notes += [*_differ_by_case(where, values[first]), *_doubtful(where, values[first])]
     kinds = {key: _kind_of(*splits[key], some) for key, some in values.items()}
     kind = "real" if set(kinds.values()) == {"integer", "real"} else kinds[first]
     for key, other in kinds.items():
@@ -172,7 +175,7 @@ def _complete(split: Columns, column: str) -> list[Any]:
 def _alike(where: str, values: list[Any], known: Sequence[str], notes: list[str]) -> list[Any]:
     """The values with names that look alike as one: without spaces at their ends, accents written in one way."""
     names = _names_in(values)
-    same = {name: plain for name in names - {*known} if (plain := unicodedata.normalize("NFC", name).strip()) != name}
+    same = {name: plain for name in names - {*known} if (plain := _plain(name)) != name}
     if not same:
         return values
     pairs = sorted((name, plain) for name, plain in same.items() if plain in names or [*same.values()].count(plain) > 1)
@@ -186,6 +189,35 @@ def _alike(where: str, values: list[Any], known: Sequence[str], notes: list[str]
         return same.get(value, value) if isinstance(value, str) else value
 
     return [plain_of(value) for value in values]
+
+
+def _plain(name: str) -> str:
+    """Without what nobody sees at its ends: spaces of any kind, marks of no width (as between files put together)."""
+    plain = unicodedata.normalize("NFC", name)
+    return re.sub(rf"^[\s{_NO_WIDTH}]+|[\s{_NO_WIDTH}]+$", "", plain) or plain
+
+
+def _doubtful(where: str, values: list[Any]) -> list[str]:
+    """What class names look like that people do not mean as names."""
+    found = Counter(value for value in values if isinstance(value, str))
+    notes = []
+    if missing := [name for name in found if name in _MISSING]:
+        told = ", ".join(f"{name!r} ({found[name]} row{'s' * (found[name] > 1)})" for name in sorted(missing))
+        notes.append(f"{where} holds {told}, which often stands for no label; taken as the name of a class.")
+    numbers = [name for name in found if re.fullmatch(r"[-+]?\d{1,3}(?:[.,\u00a0 ]\d{3})*(?:[.,]\d+)?\s?[%€$£]?", name)]
+    if found and len(numbers) == len(found) and (odd := [name for name in numbers if not NUMBER.fullmatch(name)]):
+        notes.append(
+            f"{where} holds numbers such as {odd[0]!r}, taken as names of classes; as numbers they are written 1500.5."
+        )
+    for sign in "|;,+/":
+        split = {name: [part.strip() for part in name.split(sign)] for name in found if sign in name}
+        joined = [name for name, parts in split.items() if all(part in found for part in parts)]
+        if joined:
+            notes.append(
+                f"{where} holds labels that others are joined to ({listed(joined, 3)}), each taken as a class of its own;"
+                ' several labels a row are written as a list: ["a", "b"].'
+            )
+    return notes
 
 
 def _names_in(values: list[Any]) -> set[str]:

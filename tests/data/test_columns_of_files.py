@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv as arrow_csv
+from pyarrow import parquet as arrow_parquet
 
 from logitmix_hf.data.rows import SUFFIXES, read_columns
 from logitmix_hf.errors import UserError, listed
@@ -169,3 +170,30 @@ def test_lists_in_messages_stay_short():
     assert listed(["a" * 100, "b"]) == repr("a" * 37 + "…") + ", 'b'"
     assert listed(range(30), most=2) == "'0', '1' and 28 more"
     assert "\n" not in listed(["a\nb"])
+
+
+def test_a_header_that_stands_again_is_no_row(tmp_path):
+    """``cat a.csv b.csv``: else there is a class called label."""
+    part = "text,label\n" + "fine,up\nbad,down\n" * 4
+    (tmp_path / "both.csv").write_bytes((part + "\ufeff" + part).encode())
+    with pytest.raises(UserError, match=r"both\.csv, row 9 \(line 10\): the header stands here again"):
+        read_columns(tmp_path / "both.csv")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+def test_a_key_that_stands_twice_is_told(tmp_path, suffix):
+    """Python keeps the last of them: half of the labels would be lost."""
+    row = '{"text": "fine", "label": "up", "label": "down"}'
+    (tmp_path / f"twice{suffix}").write_text(f"{row}\n{row}" if suffix == ".jsonl" else f"[{row}, {row}]")
+    with pytest.raises(UserError, match="'label' twice"):
+        read_columns(tmp_path / f"twice{suffix}")
+
+
+def test_columns_of_one_name_are_told_in_every_format(tmp_path):
+    names = ["text", "label", "label"]
+    parquet = pa.Table.from_arrays([pa.array(["fine", "bad"])] * 3, names=names)
+    arrow_parquet.write_table(parquet, tmp_path / "twice.parquet")
+    (tmp_path / "twice.json").write_text(json.dumps({"columns": names, "data": [["fine", "up", "down"]]}))
+    for path in (tmp_path / "twice.parquet", tmp_path / "twice.json"):
+        with pytest.raises(UserError, match="more than one column called 'label'"):
+            read_columns(path)

@@ -147,3 +147,65 @@ def test_brackets_that_hold_no_list():
         read(cells(["[0, 1]", "[1, 0]", "[" + "-" * 100_000 + "1]"]))
     with pytest.raises(UserError, match=r"numpy shortens what it prints"):
         read(cells([np.zeros(2000), np.ones(2000)]))
+
+
+# --- what people do not mean as names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["(0, 1, 0)", "(1, 0, 1)"],
+        ["array([0, 1, 0])", "array([1, 0, 1])"],
+        ["tensor([0., 1., 0.])", "tensor([1., 0., 1.])"],
+        ["array([0, 1, 0], dtype=int8)", "array([1, 0, 1], dtype=int8)"],
+    ],
+)
+def test_vectors_in_other_brackets_are_several_labels(written):
+    labels, (values,) = read(cells(written * 4))
+    assert labels.problem == MULTI
+    assert values[:2] == [[0, 1, 0], [1, 0, 1]]
+
+
+def test_sets_and_tuples_of_names_are_several_labels():
+    labels, (values,) = read(cells(["{'b', 'a'}", "set()", "{'b'}", "('a',)"]))
+    assert labels.problem == MULTI
+    assert labels.names == ("a", "b")
+    assert values == [[1, 1], [0, 0], [0, 1], [1, 0]]
+
+
+def test_names_in_parentheses_stay_names():
+    labels, _ = read(cells(["(laughs)", "(cries)"]))
+    assert labels.problem == SINGLE
+    assert labels.names == ("(cries)", "(laughs)")
+
+
+@pytest.mark.parametrize("end", ["\ufeff", "\u200b", "\u2060 ", "\u00a0\u200b"])
+def test_names_that_differ_by_what_has_no_width_are_one(end):
+    labels, (values,) = read(cells(["good", "bad", f"good{end}", f"{end}bad"]))
+    assert labels.names == ("bad", "good")
+    assert values == [1, 0, 1, 0]
+    assert "spaces" in " ".join(labels.notes)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (["yes", "no", "NaN"], "'NaN' (1 row), which often stands for no label"),
+        (["yes", "None", "None"], "'None' (2 rows), which often stands for no label"),
+        (["1,5", "2,5"], "numbers such as '1,5'"),
+        (["10 %", "20 %"], "numbers such as '10 %'"),
+        (["1,500", "2,500.25"], "numbers such as '1,500'"),
+        (["a", "b", "a|b"], "joined to ('a|b')"),
+        (["a", "b", "b; a"], "joined to ('b; a')"),
+    ],
+)
+def test_names_that_are_hardly_meant_as_such_are_told(written, told):
+    labels, _ = read(cells(written))
+    assert labels.problem == SINGLE
+    assert told in " ".join(labels.notes)
+
+
+def test_plain_names_are_told_nothing_of():
+    for names in (["none", "some"], ["1", "2", "5"], ["and/or", "and", "not"], ["2020-01-01", "2021-01-01"]):
+        assert not read(cells(names))[0].notes

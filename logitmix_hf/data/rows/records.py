@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -93,10 +93,18 @@ def cell_rows(lines: Lines, delimiter: str, notes: Notes) -> tuple[list[str], It
     if len(header) == 1 and (other := _other_delimiter(lines, header[0])):
         delimiter, header = other, next(csv.reader(header, delimiter=other))
         notes.add(f"cells are separated by {'tabs' if other == chr(9) else other!r}, as its header says.")
-    twice = sorted({column for column in header if header.count(column) > 1})
-    if twice:
-        raise UserError(f"{lines.name} has more than one column called {listed(twice)}; rename them.")
+    check_columns(lines.name, header)
     return header, _cell_records(lines, header, delimiter, notes)
+
+
+def check_columns(where: str, names: Sequence[str]) -> None:
+    """Require the names of columns to be different.
+
+    Raises:
+        UserError: naming those that are not.
+    """
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UserError(f"{where} has more than one column called {listed(twice)}; rename them.")
 
 
 def _header(lines: Lines, delimiter: str) -> list[str]:
@@ -137,6 +145,8 @@ def _cell_records(lines: Lines, header: list[str], delimiter: str, notes: Notes)
         where = f"row {row} (line {taken.now[0][0]})"
         if cells and len(cells) != len(header):
             wrong = f"{len(cells)} cells where the header has {len(header)}"
+        elif len(cells) > 1 and [cell.lstrip("\ufeff") for cell in cells] == header:
+            wrong = "the header stands here again, as in files that were put together"
         if wrong:
             yield Record(where, wrong=wrong)
             continue
@@ -237,10 +247,28 @@ def _record(where: str, value: Any, wrong: str = "") -> Record:
     return Record(where, wrong=f"no JSON object, but a {type(value).__name__}")
 
 
+class _TwiceError(Exception):
+    """An object that has a key twice, of which Python keeps the last."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _TwiceError(f"an object has {listed(sorted({name for name in names if names.count(name) > 1}))} twice")
+    return made
+
+
+def _constant(word: str) -> float | None:
+    return None if word == "NaN" else float(word)
+
+
 def _parsed(text: str) -> tuple[Any, str]:
     """The value, or why it is none. NaN, which Python writes and JSON does not know, is None."""
     try:
-        return json.loads(text, parse_constant=lambda word: None if word == "NaN" else float(word)), ""
+        return json.loads(text, parse_constant=_constant, object_pairs_hook=_object), ""
+    except _TwiceError as error:
+        return None, one_line(error)
     except RecursionError:
         return None, "nested too deep"
     except json.JSONDecodeError as error:
@@ -264,6 +292,7 @@ def _rows_of(name: str, document: Any) -> list[Any] | None:
         return None
     names, values = list(document), list(document.values())
     if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
+        check_columns(name, document["columns"])
         return [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
     listed_rows = [key for key, value in document.items() if value and _all(value, list, dict)]
     if "data" in listed_rows or len(listed_rows) == len(names) == 1:

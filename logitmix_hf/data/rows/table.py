@@ -8,7 +8,16 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from logitmix_hf.data.rows.records import DELIMITERS, LINES, Notes, Record, cell_rows, json_rows, plain_lines
+from logitmix_hf.data.rows.records import (
+    DELIMITERS,
+    LINES,
+    Notes,
+    Record,
+    cell_rows,
+    check_columns,
+    json_rows,
+    plain_lines,
+)
 from logitmix_hf.data.rows.stream import PACKED_SUFFIXES, PARQUET, Lines, check_exists, head, open_bytes, source_name
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
 
@@ -224,6 +233,7 @@ def _typed(path: Path, schema: Any, total: int, batches: Callable[[Sequence[str]
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{path} is damaged after row {row}: {one_line(error)}.") from error
 
+    check_columns(str(path), schema.names)
     if not total:
         raise UserError(f"{path} has columns but no rows; give at least one.")
     light = [column.name for column in schema if not is_heavy(column.type)]
