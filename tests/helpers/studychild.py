@@ -2,7 +2,8 @@
 
 ``python studychild.py glue FLAGS``. It counts in ``step.txt`` to ``--steps``, keeps ``checkpoint-N`` as a training does, and
 writes a ``line`` into ``trained.txt`` when it is done. ``--fate`` names how it ends: ``done``, or one of ``FATES``; a fate
-with ``-once`` befalls the first attempt alone.
+with ``-once`` befalls the first attempt alone. With ``--hold`` it takes the lock of its folder, as a training does, and a
+while to save when it is told to end.
 """
 
 from __future__ import annotations
@@ -21,10 +22,31 @@ def flag(name, default):
 
 
 def record(folder, status):
-    (folder / "run.json").write_text(json.dumps({"format": "logitmix_hf run 1", "status": status}))
+    write(folder / "run.json", json.dumps({"format": "logitmix_hf run 1", "status": status}))
+
+
+def write(path, text):
+    """Whole or not at all: a kill may come at any moment."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text)
+    new.replace(path)
 
 
 def main():
+    if "--hold" in sys.argv:
+        from logitmix_hf.errors import UserError
+        from logitmix_hf.lock import writing
+
+        try:
+            with writing(Path(flag("output_dir", ""))):
+                return count()
+        except UserError as mistake:
+            print(f"error: {mistake}", file=sys.stderr)
+            return 2
+    return count()
+
+
+def count():
     folder = Path(flag("output_dir", ""))
     steps, pause = int(flag("steps", 3)), float(flag("pause", 0))
     fate, first = flag("fate", "done"), not (folder / "step.txt").exists()
@@ -41,8 +63,9 @@ def main():
         time.sleep(pause)
         at += 1
         (folder / f"checkpoint-{at}").mkdir(exist_ok=True)
-        (folder / "step.txt").write_text(str(at))
+        write(folder / "step.txt", str(at))
         if stopped:
+            time.sleep(0.2 if "--hold" in sys.argv else 0)
             record(folder, "interrupted")
             return 143
         if at == 2 and fate.removesuffix("-once") in FATES and (first or not fate.endswith("-once")):
@@ -65,6 +88,12 @@ def says(text, code):
     return end
 
 
+def disk(folder):
+    record(folder, "failed")
+    with open("/dev/full", "w") as full:  # the disk that has no room
+        full.write("weights")
+
+
 def preempted(folder):
     record(folder, "interrupted")
     return 143
@@ -76,9 +105,7 @@ FATES = {
     "diverged": says("logitmix_hf.trainer.mix_trainer.TrainingDiverged: the loss is nan at step 2", 1),
     "failed": says("Traceback (most recent call last):\n  File x\nValueError: no such thing", 1),
     "mistake": says("error: Out of memory on cuda:0 with --per_device_train_batch_size 64: take 32.", 2),
-    "disk": says(
-        "error: checkpoint-2 could not be saved (OSError: [Errno 28] No space left on device); 3 MiB are free.", 1
-    ),
+    "disk": disk,
 }
 
 if __name__ == "__main__":

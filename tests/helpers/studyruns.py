@@ -14,22 +14,16 @@ from logitmix_hf.studies.manifest import Cell, Study
 PROGRAM = (sys.executable, "-S", str(Path(__file__).with_name("studychild.py")))
 
 
-def fake_study(home: Path, fates: dict[str, str], *, retries: int = 2, steps: int = 3, pause: float = 0) -> Study:
+def fake_study(
+    home: Path, fates: dict[str, str], *, retries: int = 2, steps: int = 3, pause: float = 0, hold: bool = False
+) -> Study:
     """A study with one run for each name, that ends as its fate says."""
     file = fake_file(retries)
     folder = home / "studies" / "fake"
     cells = []
     for name, fate in fates.items():
-        words = [
-            "--fate",
-            fate,
-            "--steps",
-            str(steps),
-            "--pause",
-            str(pause),
-            "--output_dir",
-            str(folder / "runs" / name),
-        ]
+        words = f"--fate {fate} --steps {steps} --pause {pause}{' --hold' if hold else ''} --output_dir".split()
+        words.append(str(folder / "runs" / name))
         cells.append(Cell(name, {"task": name, "method": "m", "seed": 1}, words, folder / "runs" / name, key=name))
     return Study("fake", folder, "glue", file.compare, cells, file)
 
