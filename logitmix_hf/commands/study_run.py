@@ -88,16 +88,17 @@ def engine_of(settings: StudyRunSettings, study: Study) -> Callable[[], Engine]:
     """How the engine is made; what it lacks is told now."""
     if settings.ray_address is not None and settings.engine != "ray":
         raise UserError(f"--ray_address {settings.ray_address} needs --engine ray.")
+    program = study.file.launch.program
     if settings.engine == "ray":
         from logitmix_hf.studies.engines.ray import Ray
 
-        return lambda: Ray(study, settings.max_parallel, address=settings.ray_address)
+        return lambda: Ray(study, settings.max_parallel, program, address=settings.ray_address)
     if settings.engine == "slurm":
         from logitmix_hf.studies.engines.slurm import Slurm
 
-        slurm = Slurm(study, settings.max_parallel)
+        slurm = Slurm(study, settings.max_parallel, program)
         return lambda: slurm
-    local = Local(study, settings.max_parallel)
+    local = Local(study, settings.max_parallel, program)
     return lambda: local
 
 

@@ -44,11 +44,13 @@ def main(argv: Sequence[str]) -> int:
     study.folder.mkdir(parents=True, exist_ok=True)
     with writing(study.folder):
         write_manifest(study)
+    launch = study.file.launch
+    launched = ["logitmix"] if launch.config is None else ["accelerate", "launch", *launch.program[3:]]
     part, parts = (int(number) for number in (settings.shard or "1/1").split("/"))
     # Shards are cut before what is done is left out: a run belongs to one shard for good.
     for cell in study.live[part - 1 :: parts]:
         state = state_of(cell, study.file.retries)
         if state.kind != ends.DONE:
             again = ["--resume"] if ends.record_of(cell.folder) is not None else []
-            say(shlex.join(["logitmix", study.command, *cell.words, *again]), out=True)
+            say(shlex.join([*launched, study.command, *cell.words, *again]), out=True)
     return 0

@@ -25,10 +25,11 @@ from logitmix_hf.reporting.folder import ATTEMPTS, ERRORS, MODEL_FILES, OUTPUT, 
 from logitmix_hf.reporting.record import now
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.child import child_environment
+from logitmix_hf.studies.launch import Launch
 from logitmix_hf.studies.manifest import Cell
 from logitmix_hf.studies.outcome import Ending
 
-PROGRAM = (sys.executable, "-m", "logitmix_hf.cli")
+PROGRAM = Launch().program
 CHILD = Path(__file__).with_name("child.py")
 POLL = 0.1
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from logitmix_hf.errors import UserError, check_number, listed, nearest, one_line
 from logitmix_hf.evaluation.directions import BETTER, better
+from logitmix_hf.studies.launch import Launch, read_launch
 from logitmix_hf.studies.space import Space, read_space
 from logitmix_hf.yaml_text import load_mapping
 
@@ -27,12 +28,14 @@ FOR_TABLE = ("task", "dataset", "dataset_name", "method", "seed", "hold_out")
 
 @dataclass(frozen=True)
 class Resources:
-    """What one run takes. ``gpus``: devices, a share of one below 1; None: one where there are any. ``minutes``: of SLURM."""
+    """What one process of a run takes. ``gpus``: devices, a share of one below 1; None: one where there are any. ``minutes``:
+    of SLURM. ``processes``: of a run, by ``launch:``."""
 
     gpus: float | None = None
     cpus: int = 1
     memory_gb: float | None = None
     minutes: float = 60
+    processes: int = 1
 
     def __post_init__(self) -> None:
         if self.gpus is not None:
@@ -45,6 +48,19 @@ class Resources:
         if self.memory_gb is not None:
             check_number("resources: memory_gb", self.memory_gb, low=0, open_low=True)
         check_number("resources: minutes", self.minutes, low=0, open_low=True)
+        if self.processes > 1 and 0 < (self.gpus or 0) < 1:
+            raise UserError(
+                f"resources: gpus {self.gpus:g} is a share of a device, which several processes cannot have."
+            )
+
+    @property
+    def all_cpus(self) -> int:
+        """Cores of all processes of a run."""
+        return self.cpus * self.processes
+
+    def all_gpus(self, there_are_some: bool) -> float:
+        """Devices of all processes of a run."""
+        return (int(there_are_some) if self.gpus is None else self.gpus) * self.processes
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class StudyFile:
         trials: of each.
         objective: the score that chooses, of a run; ``headline``: the task's own.
         hold_out: the share of train that trials are judged on.
+        launch: how a run of several processes is started.
         text, source: the file itself, and what it is called in messages.
     """
 
@@ -81,6 +98,7 @@ class StudyFile:
     trials: int = 0
     objective: str = ""
     hold_out: float = 0.1
+    launch: Launch = field(default_factory=Launch)
     text: str = ""
     source: str = ""
 
@@ -151,6 +169,7 @@ def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
         _name(case): _flags(flags, f"cases: {case}", empty=True)
         for case, flags in _mapping(values.get("cases"), "cases").items()
     }
+    launch = read_launch(_mapping(values.get("launch"), "launch"))
     override = [_override(each) for each in _list(values.get("override"), "override")]
     given = [("fixed", fixed), ("grid", grid), *((f"cases: {case}", flags) for case, flags in cases.items())]
     search = _search(values.get("search"), [*given, *(("override", flags) for _, flags in override)])
@@ -164,7 +183,8 @@ def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
         cases=cases,
         exclude=[_flags(each, "exclude", several=True) for each in _list(values.get("exclude"), "exclude")],
         override=override,
-        resources=_resources(values.get("resources")),
+        resources=_resources(values.get("resources"), launch.processes),
+        launch=launch,
         slurm=_mapping(values.get("slurm"), "slurm"),
         retries=_retries(values.get("retries", 2)),
         compare=_compare(values.get("compare")),
@@ -236,10 +256,10 @@ def _override(value: Any) -> tuple[Flags, Flags]:
     return _flags(entry["when"], "override: when", several=True), _flags(entry["set"], "override: set")
 
 
-def _resources(value: Any) -> Resources:
+def _resources(value: Any, processes: int) -> Resources:
     entry = _mapping(value, "resources")
-    _known(entry, [each.name for each in fields(Resources)], "key of resources:")
-    return Resources(**entry)
+    _known(entry, [each.name for each in fields(Resources) if each.name != "processes"], "key of resources:")
+    return Resources(**entry, processes=processes)
 
 
 def _retries(value: Any) -> int:

@@ -93,7 +93,9 @@ def last_line(folder: Path) -> str:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
-    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if line.strip() and "it/s]" not in line]
+    # The last is a launcher's word for what a process of it said before.
+    passed_over = re.compile(r"\s*$|.*(it/s\]|ChildFailedError)")
+    lines = [line.strip() for line in re.split(r"[\r\n]+", text) if not passed_over.match(line)]
     lines = lines[max((n for n, line in enumerate(lines) if line.startswith(BEGIN)), default=0) :]
     told = [line for line in lines if re.match(r"error: |[A-Za-z_][\w.]*(Error|Exception|Diverged|Interrupt)\b", line)]
     last = (told or [line for line in lines if not line.startswith(BEGIN)] or [""])[-1]

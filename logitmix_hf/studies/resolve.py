@@ -70,6 +70,8 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
             questions |= {f"{found.group.key}-{number}": each for number, each in enumerate(tried)}
     asked_now = list(questions.values())
     answers = dict(zip(questions, _answers(file, asked_now, elsewhere, checker), strict=True) if asked_now else ())
+    if file.launch.processes > 1:
+        answers = {key: replace(each, id=words_key(_command(file), [each.id])[:12]) for key, each in answers.items()}
     cells: list[Cell] = []
     for run, key, found in runs:
         if found is not None:
@@ -89,9 +91,15 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
     return Study(file.study, home, file.command, file.compare, every, file, jobs, trials)
 
 
+def _command(file: StudyFile) -> str:
+    """Several processes make larger batches: it is another run."""
+    count = file.launch.processes
+    return file.command if count == 1 else f"{file.command} in {count} processes"
+
+
 def _key(file: StudyFile, run: Asked) -> str:
     try:
-        return words_key(file.command, with_recipe(run.words))
+        return words_key(_command(file), with_recipe(run.words))
     except UserError as mistake:
         raise UserError(_of_run(str(mistake), file, run)) from None
 

@@ -96,7 +96,11 @@ def groups_of(file: StudyFile, asked: Sequence[Asked]) -> dict[str, Group]:
         return {}
     seeds = {str(run.flags.get("seed", 42)) for run in asked}
     seed = next(number for number in range(len(seeds) + 1) if str(number) not in seeds)
-    how = [file.objective, *(f"{name} {space.kind} {list(space.values)!r}" for name, space in file.search.items())]
+    how = [
+        str(file.launch.processes),
+        file.objective,
+        *(f"{name} {space.kind} {list(space.values)!r}" for name, space in file.search.items()),
+    ]
     found: dict[str, Group] = {}
     for run in asked:
         flags = {name: value for name, value in run.flags.items() if name not in BESIDE}
@@ -127,7 +131,7 @@ def tried_out(file: StudyFile, group: Group) -> list[Asked]:
 def trial_cell(study: Study, group: Group, number: int, drawn: Flags) -> Cell:
     """The run of a trial: its id is of its words, so that the same draw is the same run."""
     words = flag_words({**group.flags, **drawn})
-    identity = words_key(study.command, words)[:12]
+    identity = words_key(f"{study.command} {study.file.launch.processes}", words)[:12]
     name = folder_name(group.labels["task"], group.labels["method"], group.flags["seed"], identity)
     folder = study.folder / TRIALS / name
     labels = {**group.labels, "trial": number, **drawn}

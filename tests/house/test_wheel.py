@@ -72,12 +72,13 @@ def test_it_holds_the_package_the_recipes_and_nothing_else(wheel):
     (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     described = {f"{info}/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE")}
     package = {name for name in tracked() if name.startswith("logitmix_hf/")}
-    recipes = {f"logitmix_hf/{name}" for name in tracked() if name.startswith("recipes/")}
+    recipes = {f"logitmix_hf/{name}" for name in tracked() if name.startswith(("recipes/", "configs/"))}
     assert set(names) == package | recipes | described
     assert len(names) == len(set(names))
     assert {
         "logitmix_hf/py.typed",
         "logitmix_hf/recipes/paper.json",
+        "logitmix_hf/configs/ddp.yaml",
         "logitmix_hf/reporting/card/card.md.j2",
         "logitmix_hf/evaluation/modules/calibration/calibration.py",
         "logitmix_hf/evaluation/modules/glue_scores/glue_scores.py",

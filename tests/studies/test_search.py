@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ def here(tmp_path, monkeypatch):
         return found
 
     monkeypatch.setattr(resolve, "_answers", answers)
-    monkeypatch.setattr(study_run, "Local", partial(Local, program=PROGRAM))
+    monkeypatch.setattr(study_run, "Local", lambda study, most, program: Local(study, most, PROGRAM))
     return tmp_path
 
 
@@ -153,7 +152,7 @@ class Here:
 
     stays = False
 
-    def __init__(self, study, most=None):
+    def __init__(self, study, most, program):
         self.study, self.done = study, []
 
     def free(self):

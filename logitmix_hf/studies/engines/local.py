@@ -31,9 +31,10 @@ class Local:
         self.study, self.program = study, program
         slots = device_slots(study.file.resources, devices(), own_cores())
         if not slots:
+            asked = study.file.resources.all_gpus(True)
             raise UserError(
-                f"{study.file.source}: resources: gpus {study.file.resources.gpus:g} are more than the {len(devices())} of this"
-                " machine: take fewer, or --engine ray or slurm."
+                f"{study.file.source}: resources: gpus {asked:g} are more than the {len(devices())} of this machine: take"
+                " fewer, or --engine ray or slurm."
             )
         self._slots = slots if most is None else [slots[number % len(slots)] for number in range(min(most, len(slots)))]
         self._busy: dict[int, Attempt] = {}
@@ -100,9 +101,9 @@ def device_slots(resources: Resources, names: Sequence[str], cores: int) -> list
         names: the devices of this machine.
         cores: that this process may use.
     """
-    gpus = (1 if names else 0) if resources.gpus is None else resources.gpus
+    gpus = resources.all_gpus(bool(names))
     if not gpus:
-        return [""] * max(1, cores // resources.cpus)
+        return [""] * max(1, cores // resources.all_cpus)
     if gpus < 1:
         return [name for _ in range(int(1 / gpus + 1e-9)) for name in names]
     each = int(gpus)

@@ -79,7 +79,7 @@ class Ray:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # type: ignore
 
         resources = self.study.file.resources
-        options: dict[str, Any] = {"num_cpus": resources.cpus if cpus is None else cpus, "max_retries": 0}
+        options: dict[str, Any] = {"num_cpus": resources.all_cpus if cpus is None else cpus, "max_retries": 0}
         if cpus is None and self._gpus:
             options["num_gpus"] = self._gpus
         if cpus is None and resources.memory_gb:
@@ -90,12 +90,11 @@ class Ray:
 
     @property
     def _gpus(self) -> float:
-        asked = self.study.file.resources.gpus
-        return (1 if self.ray.cluster_resources().get("GPU") else 0) if asked is None else asked
+        return self.study.file.resources.all_gpus(bool(self.ray.cluster_resources().get("GPU")))
 
     def free(self) -> int:
         has = self.ray.cluster_resources()
-        room = int(has.get("CPU", 0) // self.study.file.resources.cpus)
+        room = int(has.get("CPU", 0) // self.study.file.resources.all_cpus)
         if self._gpus:
             room = min(room, int(has.get("GPU", 0) / self._gpus + 1e-9))
         return (max(1, room) if self.most is None else self.most) - len(self._tasks)

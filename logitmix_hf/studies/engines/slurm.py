@@ -49,9 +49,9 @@ class Slurm:
         except RuntimeError as problem:
             raise UserError(f"--engine slurm: {one_line(problem)}: is this machine one that submits jobs?") from None
         self.study, self.program, self.cluster, self.submitit = study, program, cluster, submitit
-        options: dict[str, Any] = {"timeout_min": int(resources.minutes), "cpus_per_task": resources.cpus}
-        if resources.gpus:
-            options["gpus_per_node"] = max(1, int(resources.gpus))
+        options: dict[str, Any] = {"timeout_min": int(resources.minutes), "cpus_per_task": resources.all_cpus}
+        if gpus := resources.all_gpus(there_are_some=False):
+            options["gpus_per_node"] = max(1, int(gpus))
         if cluster == "slurm":
             options["slurm_array_parallelism"] = most or 256
             if resources.memory_gb:
