@@ -218,7 +218,12 @@ class MixArguments:
             getattr(self.row, name) if getattr(self, name) is None else getattr(self, name)
             for name in ("alpha", "atom")
         )
-        if self.weights["agree"] and atom == 0 and self.lam != 1:
+        if self.row.two_views and atom and (atom < 1 or self.weights["mix"] or self.weights["sim"]):
+            raise UserError(
+                f"method {self.row.name!r} sees every row twice and mixes it too, got atom {atom:g}: leave it out, or take"
+                " logitmix_atoms."
+            )
+        if self.weights["agree"] and atom == 0 and self.lam != 1 and not self.row.two_views:
             raise UserError(
                 f"w_agree is {self.weights['agree']:g}, but atom is 0, so that no row is seen twice and none can agree with"
                 " itself: give atom above 0 (logitmix_atoms takes 0.5), or leave w_agree at 0."
@@ -305,6 +310,10 @@ class MixArguments:
         chosen = mixer or names[0]
         alpha, w_sim = mixer_defaults(modality, chosen, method)
         weights, atom = self.weights, method.atom if self.atom is None else self.atom
+        w_sim = w_sim if self.w_sim is None else self.w_sim
+        if method.two_views:
+            self._check_views(modality, chosen)
+            atom = 1.0 if weights["agree"] and not weights["mix"] and not w_sim else 0.0  # nothing is mixed: R-Drop
         return replace(
             self,
             method=method.name,
@@ -319,9 +328,16 @@ class MixArguments:
             atom=atom,
             w_mix=weights["mix"],
             w_cls=weights["cls"],
-            w_sim=w_sim if self.w_sim is None else self.w_sim,
+            w_sim=w_sim,
             w_agree=weights["agree"],
         )
+
+    def _check_views(self, modality: str, mixer: str) -> None:
+        if modality == IMAGE or mixer != "linear":
+            given = "images" if modality == IMAGE else f"mixer {mixer!r}"
+            raise UserError(
+                f"method {self.row.name!r} mixes hidden states of texts, got {given}: take logitmix_atoms, or mixer linear."
+            )
 
     def _with_members(self, method: Method, names: list[str]) -> MixArguments:
         """The values of a method with several members written out; pixels are mixed where a mixer was named."""

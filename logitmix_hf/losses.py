@@ -107,7 +107,8 @@ class LogitMixLoss(nn.Module):
     * L_sim: the distance of ``f(mixed)`` from ``sum_k share_k f(x_k)`` (eq. 3).
     * L_agree: with w_agree above 0 a mixed row of lam = 1 is no mixture but a second view of its row. It takes no L_mix and
       no L_sim; its label loss joins L_cls, ``H(f(x), y) + H(f(view), y)``, and L_agree is the :func:`disagreement` of
-      ``f(view)`` and ``f(x)``.
+      ``f(view)`` and ``f(x)``. Where every row has a view *and* a mixture (:func:`logitmix_hf.plan.with_views`), it takes
+      all four terms.
 
     Args:
         w_mix, w_cls, w_sim: weights, at least 0, not all 0. The authors use 1, 1 and, for images, 1 (Mixup),
@@ -187,7 +188,8 @@ class LogitMixLoss(nn.Module):
         Args:
             clean_logits: (B, C) any float dtype; computed with in float32. None where no term looks at them, that is
                 where w_cls, w_sim and w_agree are 0.
-            mixed_logits: (B, C), row i the network's answer to row i of the mixture; None for a plain step.
+            mixed_logits: (B, C), row i the network's answer to row i of the plan; (2B, C) for a plan with views; None for a
+                plain step.
             labels: (B,) int classes, (B, C) float soft or 0/1 labels, or (B,) / (B, 1) float values.
             plan: what was mixed; None for a plain step. A plain step is the task loss of the clean rows, weight 1.
         """
@@ -204,18 +206,22 @@ class LogitMixLoss(nn.Module):
             return LossOutput(plain.mean(), plain, {"cls": plain})
         mixed, plan = _at_least_float32(mixed_logits), plan.to(clean.device)
         terms: dict[str, Tensor] = {}
-        view = plan.lam == 1 if self.weights["agree"] else None
+        view = whole = plan.lam == 1 if self.weights["agree"] else None
+        again, rows = mixed, len(clean)
+        if plan.rows > rows:  # a view and a mixture of each row
+            again, mixed = mixed.split(rows)
+            plan, view, whole = MixPlan(plan.sources[rows:], plan.shares[rows:]), plan.lam[:rows] == 1, None
         if self.weights["mix"]:
-            terms["mix"] = _where_mixed(self._each_source(mixed, targets, problem, plan), view)
+            terms["mix"] = _where_mixed(self._each_source(mixed, targets, problem, plan), whole)
         if self.weights["cls"]:
             own = self._labels(clean, targets, problem)
             terms["cls"] = own[plan.sources].sum(1) if self.cls_sum else own
             if view is not None:
-                terms["cls"] = terms["cls"] + self._labels(mixed, targets, problem).masked_fill(~view, 0)
+                terms["cls"] = terms["cls"] + self._labels(again, targets, problem).masked_fill(~view, 0)
         if self.weights["sim"]:
-            terms["sim"] = _where_mixed(self._similarity(clean, mixed, plan), view)
+            terms["sim"] = _where_mixed(self._similarity(clean, mixed, plan), whole)
         if view is not None:
-            terms["agree"] = disagreement(clean, mixed, problem).masked_fill(~view, 0)
+            terms["agree"] = disagreement(clean, again, problem).masked_fill(~view, 0)
         per_example = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum(0)
         return LossOutput(per_example.mean(), per_example, terms)
 
@@ -251,8 +257,8 @@ class LogitMixLoss(nn.Module):
         return squares.mean(1) if self.sim_form == "mse" else (squares.sum(1) + NORM_EPS).sqrt()
 
 
-def _where_mixed(term: Tensor, view: Tensor | None) -> Tensor:
-    return term if view is None else term.masked_fill(view, 0)
+def _where_mixed(term: Tensor, whole: Tensor | None) -> Tensor:
+    return term if whole is None else term.masked_fill(whole, 0)
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ class Method:
         weight_root: r of the members' weights in the loss.
         w_agree: weight of L_agree, the agreement of two views of a row.
         atom: the probability that a row keeps itself whole instead of being mixed: a second view of it.
+        two_views: whether each row is mixed *and* seen a second time (texts).
         source: the paper.
         note: what to know before using it.
     """
@@ -47,6 +48,7 @@ class Method:
     weight_root: float = 1.0
     w_agree: float = 0.0
     atom: float = 0.0
+    two_views: bool = False
 
     @property
     def images_only(self) -> bool:
@@ -142,6 +144,18 @@ METHODS: dict[str, Method] = {
             atom=0.5,
         ),
         Method(
+            "logitmix_two_views",
+            "logitmix, where each row is also seen a second time, with dropout of its own",
+            (1.0, 1.0, 1.0),
+            3.0,
+            "middle",
+            "this package: LogitMix (IJCAI 2022) and R-Drop (NeurIPS 2021) of every row",
+            "For texts. Mixing after layer k of N costs 1 + 2 (N - k)/N of a plain step, 2 at `middle`. With w_agree 0 it is"
+            " `logitmix` to the last bit, with w_mix and w_sim 0 R-Drop from the site on.",
+            w_agree=3.0,
+            two_views=True,
+        ),
+        Method(
             "rdrop",
             "two passes of the same rows with dropout, whose predictions should agree",
             (0.0, 1.0, 0.0),
@@ -225,7 +239,11 @@ def methods_page() -> str:
             "Loss": _loss_of(method),
             "Mixing": _mixing_of(method),
             "Site (text)": f"`{method.site}`" if method.has_site else "none",
-            "Site (images)": f"`{method.image_site}`" if method.has_site else "none",
+            "Site (images)": "not for images"
+            if method.two_views
+            else f"`{method.image_site}`"
+            if method.has_site
+            else "none",
             "Source": method.source,
         }
         if method.images_only:

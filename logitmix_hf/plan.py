@@ -141,6 +141,14 @@ def draw_plan(
     return MixPlan(torch.from_numpy(sources), torch.from_numpy(shares))
 
 
+def with_views(plan: MixPlan) -> MixPlan:
+    """The plan of 2B rows: each row of the batch whole (a second view of it, lam = 1), then the rows of ``plan``."""
+    own = plan.sources[:, :1].expand_as(plan.sources)
+    whole = torch.zeros_like(plan.shares)
+    whole[:, 0] = 1
+    return MixPlan(torch.cat([own, plan.sources]), torch.cat([whole, plan.shares]))
+
+
 def step_generator(seed: int, step: int, micro_step: int = 0, process: int = 0, purpose: int = 0) -> torch.Generator:
     """The generator of one micro-batch, derived from where it stands and from nothing else.
 

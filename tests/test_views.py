@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.losses import LogitMixLoss, disagreement
-from logitmix_hf.plan import MixPlan, draw_plan
+from logitmix_hf.plan import MixPlan, draw_plan, with_views
 from logitmix_hf.targets import MULTI, REGRESSION, SINGLE
 
 CLEAN = torch.tensor([[2, 0, -1], [0.5, 1.5, 0], [-1, 0, 3]], dtype=torch.float64)
@@ -77,6 +77,20 @@ def test_a_row_is_a_mixture_or_a_view_by_its_own_lam():
     assert float(out.per_example[0]) == float(views.per_example[0])
     weighed = sum(weight * out.terms[name] for name, weight in zip(names, (0.7, 1, 2.0, 3.0), strict=True))
     torch.testing.assert_close(out.per_example, weighed)
+
+
+def test_a_view_and_a_mixture_of_each_row_are_both_losses():
+    """The reference: R-Drop of the views by SciPy, and LogitMix of the mixtures, L_cls of the clean rows counted once."""
+    plan, mixed = plan_of(0.3, 0.6, 0.9), CLEAN.flip(0) * 0.7
+    weights = {"mix": 0.7, "cls": 1.0, "sim": 2.0}
+    out = LogitMixLoss(*weights.values(), w_agree=3.0)(CLEAN, torch.cat([VIEWS, mixed]), LABELS, with_views(plan))
+    lam, partner = plan.lam, plan.sources[:, 1]
+    nll = F.cross_entropy(CLEAN, LABELS, reduction="none") + F.cross_entropy(VIEWS, LABELS, reduction="none")
+    both = [F.cross_entropy(mixed, labels, reduction="none") for labels in (LABELS, LABELS[partner])]
+    mix = lam * both[0] + (1 - lam) * both[1]
+    sim = (mixed - lam[:, None] * CLEAN - (1 - lam)[:, None] * CLEAN[partner]).square().mean(1)
+    agree = torch.from_numpy(symmetric_kl(CLEAN, VIEWS))
+    torch.testing.assert_close(out.per_example, 0.7 * mix + nll + 2 * sim + 3 * agree)
 
 
 @pytest.mark.parametrize("sim_form", ["mse", "l2"])

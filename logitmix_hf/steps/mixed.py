@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.models.compiled import Shapes
 from logitmix_hf.models.unwrap import logits_of
-from logitmix_hf.plan import MixPlan, draw_plan
+from logitmix_hf.plan import MixPlan, draw_plan, with_views
 from logitmix_hf.steps.passes import Passes, modality_of, passes_for
 from logitmix_hf.steps.schedule import mix_at
 from logitmix_hf.steps.step import StepResult, Where
@@ -61,10 +61,12 @@ class MixedStep:
             out = self.loss.of(self._mix.weights, model, clean, labels)(clean, None, labels, None)
             return StepResult(out.per_example, out.terms, clean)
         plan = plan.to(labels.device)  # once: pass, loss and log all read it there
+        if mix.row.two_views and mix.weights["agree"] and not mix.atom:
+            plan = with_views(plan)
         clean, mixed, plan = self.passes.step(batch, plan, generator, model, labels, mix)
         logits = mixed if clean is None else clean
         out = self.loss.of(mix.weights, model, logits, labels)(clean, mixed, labels, plan)
-        return StepResult(out.per_example, {**out.terms, "lam": plan.lam.to(logits.device)}, logits)
+        return StepResult(out.per_example, {**out.terms, "lam": plan.lam[-len(labels) :].to(logits.device)}, logits)
 
     def choose(self, where: Where) -> MixArguments | None:
         """What this micro-batch mixes, filled for the mixer that is drawn; None for a plain step by the schedule."""

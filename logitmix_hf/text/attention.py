@@ -28,6 +28,7 @@ class TokenShares:
         union: (B, S) bool, some source with a share above 0 has a token there.
         weight: (B, S) float in [0, 1], the summed share of the sources that have a token there.
         alone: mixed rows run without the clean ones.
+        times: m, how many rows the plan makes of each of the batch: all of the above have m B rows.
     """
 
     plan: MixPlan
@@ -36,38 +37,44 @@ class TokenShares:
     union: Tensor
     weight: Tensor
     alone: bool = False
+    times: int = 1
 
     @property
     def rows(self) -> int:
         """B."""
-        return self.shares.shape[0]
+        return self.shares.shape[0] // self.times
 
     @property
     def length(self) -> int:
         """S."""
         return self.shares.shape[2]
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """B, S and m."""
+        return self.rows, self.length, self.times
+
     def tensors(self) -> tuple[Tensor, ...]:
         """All that it holds."""
         return (self.plan.sources, self.plan.shares, self.shares, self.union, self.weight)
 
     @classmethod
-    def of(cls, mask: Tensor | None, plan: MixPlan, length: int) -> TokenShares:
+    def of(cls, mask: Tensor | None, plan: MixPlan, length: int, times: int = 1) -> TokenShares:
         """From the batch's 2-D attention mask (B, S), or None where every position holds a token."""
         own_shares = plan.shares.unsqueeze(2)
         if mask is None:
             ones = torch.ones(plan.rows, length, device=plan.shares.device)
-            return cls(plan, False, own_shares.expand(-1, -1, length), ones.bool(), ones)
+            return cls(plan, False, own_shares.expand(-1, -1, length), ones.bool(), ones, times=times)
         if mask.ndim != 2:
             raise UserError(f"attention_mask must be (rows, tokens), got shape {tuple(mask.shape)}.")
         present = mask.bool()[plan.sources] & (own_shares > 0)
         held = own_shares * present
         weight = held.sum(1)
         shares = torch.where(weight.unsqueeze(1) > 0, held / weight.clamp_min(1e-30).unsqueeze(1), own_shares)
-        return cls(plan, True, shares, present.any(1), weight)
+        return cls(plan, True, shares, present.any(1), weight, times=times)
 
     def append_blend(self, hidden: Tensor) -> Tensor:
-        """(B, S, H) -> (2B, S, H): the clean rows, then their mixture; the mixture alone, (B, S, H), where it runs so."""
+        """(B, S, H) -> ((1 + m) B, S, H): the clean rows, then their mixtures; those alone, (m B, S, H), where they run so."""
         if hidden.ndim != 3 or hidden.shape[1] != self.length:
             raise UserError(
                 f"hidden states at the site have shape {tuple(hidden.shape)}, not (rows, {self.length} tokens, width):"
@@ -80,14 +87,14 @@ class TokenShares:
         return mixed if self.alone else torch.cat([hidden, mixed])
 
     def bias(self, dtype: torch.dtype) -> Tensor:
-        """(2B, 1, 1, S), or (B, 1, 1, S) for mixed rows alone, added to attention scores: 0 for clean rows, log of the
+        """((1 + m) B, 1, 1, S), or (m B, 1, 1, S) for mixed rows alone, added to attention scores: 0 for clean rows, log of the
         weight for mixed ones.
 
         exp(score + log w) = w exp(score): a key counts by the share of the sentences that have it.
         """
         soft = self.weight.clamp_min(torch.finfo(dtype).tiny).log().to(dtype)
         soft = torch.where(self.union, soft, torch.finfo(dtype).min)
-        return (soft if self.alone else torch.cat([torch.zeros_like(soft), soft]))[:, None, None, :]
+        return (soft if self.alone else torch.cat([torch.zeros_like(soft[: self.rows]), soft]))[:, None, None, :]
 
 
 def takes_soft_mask(config: Any, sites: TextSites) -> bool:

@@ -1,4 +1,5 @@
-"""Doubled batches: cutting what modules are handed, and changing the hidden states in what they return."""
+"""Doubled batches, or longer ones where the plan makes several rows of one: cutting what modules are handed,
+and changing the hidden states in what they return."""
 
 from __future__ import annotations
 
@@ -8,26 +9,26 @@ from typing import Any
 from torch import Tensor
 
 
-def first_half(value: Any, rows: int, length: int) -> Any:
-    """``value`` with every doubled tensor in it cut to the clean rows."""
-    return _cut(value, rows, length, 0)
+def first_half(value: Any, rows: int, length: int, times: int = 1) -> Any:
+    """``value`` with every tensor of (1 + times) B rows in it cut to the clean rows, the first B."""
+    return _cut(value, rows, length, rows * (1 + times), 0, rows)
 
 
-def second_half(value: Any, rows: int, length: int) -> Any:
-    """``value`` with every doubled tensor in it cut to the mixed rows."""
-    return _cut(value, rows, length, rows)
+def second_half(value: Any, rows: int, length: int, times: int = 1) -> Any:
+    """``value`` with every such tensor cut to the mixed rows, all that follow."""
+    return _cut(value, rows, length, rows * (1 + times), rows, rows * times)
 
 
-def _cut(value: Any, rows: int, length: int, begin: int) -> Any:
+def _cut(value: Any, rows: int, length: int, whole: int, begin: int, count: int) -> Any:
     if isinstance(value, Tensor):
         # (2B, S) masks and everything larger; a table of relative positions (positions, H) is no batch.
         batched = value.ndim >= 3 or (value.ndim == 2 and value.shape[1] == length)
         # By narrow: of a slice object torch.compile makes numbers, and a graph for each.
-        return value.narrow(0, begin, rows) if batched and value.shape[0] == 2 * rows else value
+        return value.narrow(0, begin, count) if batched and value.shape[0] == whole else value
     if isinstance(value, tuple):
-        return tuple(_cut(part, rows, length, begin) for part in value)
+        return tuple(_cut(part, rows, length, whole, begin, count) for part in value)
     if isinstance(value, dict):
-        return {name: _cut(part, rows, length, begin) for name, part in value.items()}
+        return {name: _cut(part, rows, length, whole, begin, count) for name, part in value.items()}
     return value
 
 

@@ -110,12 +110,14 @@ class MixedForward(HookedForward):
 
         Args:
             batch: the model's inputs without labels: (B, S) token ids and what goes with them.
-            plan: who is mixed with whom, B rows.
+            plan: who is mixed with whom, B rows; or m B rows, each a mixture of rows of the batch
+                (:func:`logitmix_hf.plan.with_views`).
             generator: draws the layer where the site names several.
             model: the wrapped model to call (DDP after ``prepare``) in place of the one given at construction.
 
         Returns:
-            Two (B, C) tensors. Backward may run at any time before :meth:`release` or the next pass of the model.
+            Two tensors, (B, C) and (B, C) or (m B, C). Backward may run at any time before :meth:`release` or the next pass
+            of the model.
         """
         clean, mixed = self.run(batch, plan, generator, model)
         assert clean is not None
@@ -134,7 +136,7 @@ class MixedForward(HookedForward):
         stands for the logits of clean rows. (A model that looks at its mask after the layers, or has a convolution beside
         them, runs both all the same.)"""
         rows, _, device = _shape_of(batch)
-        if plan.rows != rows:
+        if plan.rows % rows:
             raise UserError(f"the plan speaks of {plan.rows} rows, the batch has {rows}: draw the plan for this batch.")
         depth = -1
         if self.site.kind == "depth":
@@ -149,7 +151,8 @@ class MixedForward(HookedForward):
         self, batch: Mapping[str, Any], plan: MixPlan, depth: int, model: nn.Module | None, clean: bool
     ) -> tuple[Tensor | None, Tensor]:
         rows, length, _ = _shape_of(batch)
-        tokens = TokenShares.of(batch.get("attention_mask"), plan, length)
+        times = plan.rows // rows
+        tokens = TokenShares.of(batch.get("attention_mask"), plan, length, times)
         # At the head of an encoder nothing but the head itself runs on mixed rows: one copy of the batch is enough.
         # A convolution beside the layers sees padding, which the embeddings zero by each row's own mask: not by the union.
         lone = not clean and not self.sites.siblings and not self.sites.causal
@@ -158,7 +161,7 @@ class MixedForward(HookedForward):
         alone = first or lean
         double = (self.site.kind != "pooled" or self.sites.causal) and not first
         inputs = {
-            name: torch.cat([value, value]) if double and has_rows(value, rows) else value
+            name: torch.cat([value] * (1 + times)) if double and has_rows(value, rows) else value
             for name, value in batch.items()
         }
         tokens = replace(tokens, alone=alone)
@@ -179,7 +182,7 @@ class MixedForward(HookedForward):
             if not lean or isinstance(problem, torch.OutOfMemoryError):
                 raise
             logits = None  # rows that do not fit the doubled mask, say of a mean over tokens
-        expected, found = rows if alone else 2 * rows, 0 if logits is None else logits.shape[0]
+        expected, found = (times if alone else 1 + times) * rows, 0 if logits is None else logits.shape[0]
         if lean and found != expected:
             self._may_be_lean = False
             return self._run(batch, plan, depth, model, clean)
@@ -212,7 +215,9 @@ class MixedForward(HookedForward):
                 return self._cut(args), self._cut(kwargs)
             hidden = args[0] if args else kwargs["hidden_states"]
             if now.lean:
-                args, kwargs = (second_half(value, now.tokens.rows, now.tokens.length) for value in (args, kwargs))
+                args, kwargs = (
+                    second_half(value, now.tokens.rows, now.tokens.length, now.tokens.times) for value in (args, kwargs)
+                )
             if number == now.depth:
                 entered, hidden = hidden, now.tokens.append_blend(hidden[: now.tokens.rows])
                 now.done = True
@@ -238,7 +243,7 @@ class MixedForward(HookedForward):
 
     def _cut(self, value: Any) -> Any:
         assert self._pass is not None
-        return first_half(value, self._pass.tokens.rows, self._pass.tokens.length)
+        return first_half(value, *self._pass.tokens.size)
 
     def _cls_depth(self, now: _Pass) -> int | None:
         """After the last layer, where nothing follows it that still belongs to the last hidden state."""
@@ -307,4 +312,4 @@ def _blend_last(hidden: Tensor, now: _Pass) -> Tensor:
     """Blend each sentence's last token and put the result at every position: the head then picks it anywhere."""
     rows = torch.arange(now.tokens.rows, device=hidden.device)
     pooled = blend(hidden[rows, now.last], now.tokens.plan)
-    return pooled.unsqueeze(1).expand_as(hidden)
+    return pooled.unsqueeze(1).expand(-1, hidden.shape[1], -1)

@@ -9,7 +9,7 @@ from test_trainer import first_gradients, no_dropout, trainer_of
 from tiny import CONFIGS, LAYERS, LLAMA, batch_of, build
 from torch.nn import functional as F
 
-from logitmix_hf import MixArguments
+from logitmix_hf import MixArguments, UserError
 from logitmix_hf.steps import Where, build_step
 from logitmix_hf.text.sites import find_sites
 
@@ -49,6 +49,8 @@ def test_r_drop_is_two_whole_passes_with_their_own_dropout(config):
         ({"method": "rdrop"}, [10] * LAYERS),
         ({"method": "rdrop", "site": "layer.2"}, [5, 5, 10]),
         ({"method": "logitmix_atoms", "site": "layer.2"}, [5, 5, 10]),
+        ({"method": "logitmix_two_views", "site": "layer.2"}, [5, 5, 15]),
+        ({"method": "mixup", "site": "layer.2"}, [5, 5, 5]),
         ({"method": "logitmix", "site": "layer.2"}, [5, 5, 10]),
     ],
 )
@@ -118,3 +120,56 @@ def test_accumulation_counts_the_rows_and_not_the_views(tmp_path):
     parts = run(per_device_train_batch_size=1, gradient_accumulation_steps=8)
     for one, other in zip(parts, run(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["bert", "deberta-v2-conv", "modernbert"])
+@pytest.mark.parametrize("site", ["embeddings", "layer.1", "cls", "pooled"])
+def test_two_views_are_a_mixture_and_the_row_itself(family, site):
+    """Without dropout: the view is the plain model's answer, and the mixture that of LogitMix, by another road."""
+    config = CONFIGS[family]
+    drops = {name: 0.0 for name in config.to_dict() if "drop" in name and isinstance(config.to_dict()[name], float)}
+    model = build(config, "eager", **drops).train()
+    views, mixes = (result(model, method=name, site=site) for name in ("logitmix_two_views", "logitmix"))
+    clean = F.cross_entropy(model(**batch_of()).logits, LABELS, reduction="none")
+    torch.testing.assert_close(views.terms["cls"], 2 * clean, atol=1e-4, rtol=1e-4)
+    assert float(views.terms["agree"].max()) < 1e-9
+    for name in ("mix", "sim", "lam"):
+        torch.testing.assert_close(views.terms[name], mixes.terms[name], atol=1e-5, rtol=1e-3)
+    assert float(mixes.terms["mix"].min()) > 0
+
+
+def test_two_views_differ_by_dropout_after_the_site_and_take_every_term():
+    """By hand: from the first layer's states on three copies go through the rest, of which the second is the first again."""
+    model = build(CONFIGS["bert"], hidden_dropout_prob=0.3).train()
+    found = result(model, method="logitmix_two_views", site="layer.1", w_agree=2.0)
+    assert bool((found.terms["agree"] > 1e-6).all())
+    weights = {"mix": 1.0, "cls": 1.0, "sim": 1.0, "agree": 2.0}
+    total = sum(weight * found.terms[name] for name, weight in weights.items())
+    torch.testing.assert_close(found.per_example, total)
+    assert len(set(found.terms["lam"].tolist())) == 1
+    assert 0 < float(found.terms["lam"][0]) < 1
+
+
+@pytest.mark.parametrize(
+    ("given", "other"),
+    [
+        ({"w_agree": 0.0}, {"method": "logitmix"}),
+        ({"w_mix": 0.0, "w_sim": 0.0}, {"method": "rdrop"}),
+    ],
+)
+@pytest.mark.parametrize("site", ["embeddings", "layer.1"])
+def test_two_views_less_a_term_are_logitmix_or_r_drop_to_the_last_bit(given, other, site):
+    model = build(CONFIGS["bert"], hidden_dropout_prob=0.3).train()
+    one, two = (result(model, site=site, **of) for of in ({"method": "logitmix_two_views", **given}, other))
+    assert torch.equal(one.per_example, two.per_example)
+    assert one.terms.keys() == two.terms.keys() or given["w_mix"] == 0
+
+
+def test_two_views_need_hidden_states_of_texts_and_no_atoms():
+    for given, modality, said in (
+        ({"atom": 0.5}, "text", "sees every row twice"),
+        ({"mixer": "spans"}, "text", "got mixer 'spans'"),
+        ({}, "image", "got images: take logitmix_atoms"),
+    ):
+        with pytest.raises(UserError, match=said):
+            MixArguments(method="logitmix_two_views", **given).filled(modality)
