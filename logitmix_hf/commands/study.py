@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib import import_module
 
 from logitmix_hf.errors import UserError, pick, say
 from logitmix_hf.process import guarded
 
-
-def _run(argv: Sequence[str]) -> int:
-    from logitmix_hf.commands import study_run
-
-    return study_run.main(argv)
-
-
-def _status(argv: Sequence[str]) -> int:
-    from logitmix_hf.commands import study_status
-
-    return study_status.main(argv)
-
-
-def _table(argv: Sequence[str]) -> int:
-    from logitmix_hf.commands import study_table
-
-    return study_table.main(argv)
-
-
-def _words(argv: Sequence[str]) -> int:
-    from logitmix_hf.commands import study_words
-
-    return study_words.main(argv)
-
-
-# Each is imported when it is asked for: none needs torch, and `table` alone what judges.
-PARTS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
-    "run": (_run, "start, resume and complete the runs of a study; the same line again does what is left"),
-    "status": (_status, "how many runs are done, the time left, who failed and why; reads files only"),
-    "table": (_table, "the scores of all runs side by side, with intervals and tests"),
-    "words": (_words, "one command line a run, of those that are left, for schedulers of other kinds"),
+PARTS: dict[str, str] = {
+    "run": "start, resume and complete the runs of a study; the same line again does what is left",
+    "status": "how many runs are done, the time left, who failed and why; reads files only",
+    "table": "the scores of all runs side by side, with intervals and tests",
+    "words": "one command line a run, of those that are left, for schedulers of other kinds",
 }
+"""What each part does; ``study_PART`` has its ``main``, and is imported when it is asked for: none needs torch, and table alone
+what judges."""
 
 
 def usage() -> str:
     """What ``logitmix study --help`` prints."""
     lines = ["usage: logitmix study PART STUDY [flags]", "", "parts:"]
-    lines += [f"  {name:<8}{text}" for name, (_, text) in PARTS.items()]
+    lines += [f"  {name:<8}{text}" for name, text in PARTS.items()]
     lines += ["", "STUDY is a YAML file, or the name of a study that comes with the package (docs/studies.md)."]
     return "\n".join([*lines, "", "`logitmix study PART --help` lists the flags of a part."])
 
@@ -63,4 +40,5 @@ def _part(argv: Sequence[str]) -> int:
             f"There is no flag {argv[0].split('=')[0]}. A part comes first: logitmix study run STUDY."
             f" Parts: {', '.join(PARTS)}."
         )
-    return pick(PARTS, argv[0], "part of logitmix study")[0](argv[1:])
+    pick(PARTS, argv[0], "part of logitmix study")
+    return import_module(f"logitmix_hf.commands.study_{argv[0]}").main(argv[1:])
