@@ -185,7 +185,10 @@ class TextJob(Job):
         what = "a LoRA adapter" if count == 1 else f"{count} LoRA adapters beside each other over one network"
         implied = "" if self.adapters.lora else " (--members implies --lora)"
         layers = ", ".join(lora["target_modules"])
-        return [f"Training {what}{implied}: rank {lora['r']} at {layers}, {trained:,} weights with the heads'."]
+        return [
+            f"Training {what}{implied}: rank {lora['r']} at {layers}, {trained:,} weights with the heads'.",
+            *[f"Each step takes the passes of {count} runs; the network is in memory once."] * (count > 1),
+        ]
 
     def read_data(self) -> TextData:
         """The raw rows that the flags mean."""

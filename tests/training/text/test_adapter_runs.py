@@ -8,7 +8,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import constants
+from loopback_hub import LoopbackHub
 from processes import start_two
+from pushing import TOKEN, plain_client  # noqa: F401  (a fixture)
 from safetensors.torch import load_file
 from tinyrun import flags
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainingArguments, pipeline
@@ -166,6 +169,23 @@ def test_the_last_table_has_a_row_for_each_member(tiny_model, files, tmp_path, c
     ]
     assert "members answer differently on" in out.err + out.out
     assert "(--members implies --lora)" in out.err
+    assert "Each step takes the passes of 2 runs" in out.err
+
+
+def test_what_is_pushed_loads_as_the_members_that_it_was(members, tmp_path, monkeypatch):
+    with LoopbackHub(token=TOKEN) as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+        assert main(["push", str(members), "--hub_model_id", "ada/three", "--hub_token", TOKEN]) == 0
+    pushed = hub.repos["ada/three"]["main"]
+    for name, content in pushed.items():
+        path = tmp_path / "down" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert {f"adapters/member_{k}/adapter_model.safetensors" for k in range(3)} < pushed.keys()
+    found = AutoModelForSequenceClassification.from_pretrained(tmp_path / "down")
+    mine = AutoModelForSequenceClassification.from_pretrained(members)
+    assert torch.equal(logits(found, tmp_path / "down"), logits(mine, members))
+    assert str(members.parent) not in (tmp_path / "down" / "adapters" / "member_0" / "adapter_config.json").read_text()
 
 
 def test_pipeline_predict_calibrate_export_and_an_ensemble_take_it(members, files, tmp_path):
