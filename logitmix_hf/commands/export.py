@@ -66,6 +66,11 @@ def _export(settings: ExportSettings) -> int:
     )
     say(f"exported to {made.folder / FILE} ({made.size / 1e6:.1f} MB)", out=True)
     say(f"onnxruntime against torch on {made.trials} shapes: largest difference {made.difference:.1e}", out=True)
+    if made.of_windows:
+        say(
+            "the graph reads one window of a text; how they are pooled stands under long_texts in its metadata",
+            out=True,
+        )
     return 0
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import DataCollatorWithPadding
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.data.match_labels import match_labels
@@ -18,6 +17,7 @@ from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.modality import IMAGE
+from logitmix_hf.models.windows import Windows, answer_windows
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.text.data import TextData
 from logitmix_hf.training.calibration import SPLIT
@@ -175,15 +175,20 @@ class JoinedText(JoinedJob, TextJob):
         model, tokenizer = join_classifiers(self.joined)
         columns = tuple(self.joined.runs[0].data.get("columns") or ())
         data = self.with_beside(self.own(TextData, columns=columns))
+        if (windows := Windows.read(model.config)) is not None:
+            answer_windows(model)
+        self._windows = windows
         made = self.tokens(data.splits, tokenizer, columns)
         return self.ready(
             data,
             model,
             splits={name: split for name, (split, _) in made.items()},
             processor=tokenizer,
-            collator=DataCollatorWithPadding(tokenizer),
+            collator=self.collator(tokenizer),
             known={name: known_of(split) for name, split in data.splits.items()},
-            data_record={"cut": {name: count for name, (_, count) in made.items() if count}},
+            data_record={
+                "cut" if windows is None else "in_windows": {name: count for name, (_, count) in made.items() if count}
+            },
         )
 
 

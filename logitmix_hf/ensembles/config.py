@@ -9,7 +9,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 SHARED = (
     *("vocab_size", "max_position_embeddings", "type_vocab_size", "pad_token_id"),
-    *("image_size", "num_channels"),
+    *("image_size", "num_channels", "long_texts"),
 )
 """What is said of the inputs, taken over from the first member."""
 

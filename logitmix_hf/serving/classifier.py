@@ -32,6 +32,7 @@ from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.models.folding import recorded, scaling_left
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
+from logitmix_hf.models.windows import WindowCollator, Windowed, Windows, check_splits, encode_windows
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 from logitmix_hf.serving.host import DTYPES, usable_device
 
@@ -54,6 +55,7 @@ class Classifier:
     sets:        what sets of classes are made by; None where the model kept no rows for that.
     columns:     the text columns that a run was trained on; () where that is not known.
     max_length:  tokens that a text is cut to.
+    windows:     what longer texts are read in, and pooled; None: they are cut.
     max_pixels:  a larger image is not decoded.
     """
 
@@ -69,6 +71,7 @@ class Classifier:
     max_pixels: int = 100_000_000
     thresholds: Thresholds | None = None
     sets: Sets | None = None
+    windows: Windows | None = None
 
     def logits(self, inputs: Sequence[Any], calibrated: bool = True) -> np.ndarray:
         """(B, C) float32 logits of one batch, in its order.
@@ -82,8 +85,12 @@ class Classifier:
     def forward(self, prepared: Any, calibrated: bool = True) -> np.ndarray:
         """As :meth:`logits`, of what :meth:`prepare` made."""
         with torch.inference_mode():
-            output = self.model(**prepared.to(self.model.device))
-        logits = output.logits.float()
+            batch = prepared.to(self.model.device)
+            if (windows := Windowed.of(batch)) is None:
+                logits = self.model(**batch).logits.float()
+            else:  # a long text is many rows: never more at once than the batch has
+                each = [self.model(**part).logits.float() for part in windows.parts(len(windows.there))]
+                logits = windows.pool(torch.cat(each))
         return (self.scaling.apply(logits) if calibrated else logits).cpu().numpy()
 
     def probabilities(self, inputs: Sequence[Any]) -> np.ndarray:
@@ -95,15 +102,18 @@ class Classifier:
         return Predictions(self.logits(inputs), None, self.label_names, self.problem).probabilities
 
     def prepare(self, inputs: Sequence[Any]) -> Any:
-        """The network's inputs as tensors: texts tokenised, cut to ``max_length`` and padded to the longest of the
-        batch; images as the processor has it. Floating point comes in the weights' type."""
+        """The network's inputs as tensors: texts tokenised, cut to ``max_length`` (or split into windows of it) and
+        padded to the longest of the batch; images as the processor has it. Floating point comes in the weights' type."""
         if self.modality == IMAGE:
             made = self.processor(images=list(inputs), return_tensors="pt")
             return made.to(self.model.dtype)
         texts = list(zip(*inputs, strict=True)) if isinstance(inputs[0], tuple) else [inputs]
-        made, _ = encode(self.processor, texts, self.max_length)
+        if self.windows is None:
+            made, _ = encode(self.processor, texts, self.max_length)
+        else:
+            made, _ = encode_windows(self.processor, texts, self.windows)
         rows = [dict(zip(made, row, strict=True)) for row in zip(*made.values(), strict=True)]
-        return DataCollatorWithPadding(self.processor)(rows)
+        return (DataCollatorWithPadding if self.windows is None else WindowCollator)(self.processor)(rows)
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,8 @@ class FoundClassifier:
         Raises:
             UserError: for more than the model reads.
         """
-        trained = self.trained.get("max_length")
+        windows = Windows.read(self.config)
+        trained = self.trained.get("max_length") if windows is None else windows.max_length
         made = asked or trained or usual_length(self.tokenizer, self.config)
         check_length(made, self.config, self.name)
         return made
@@ -149,6 +160,9 @@ class FoundClassifier:
         weights, where = getattr(torch, dtype), usable_device(device)
         processor = self.tokenizer if self.modality == TEXT else _image_processor(self.source)
         length = self.max_length(max_length) if self.modality == TEXT else 0
+        windows = Windows.read(self.config, length) if self.modality == TEXT else None
+        if windows is not None:
+            check_splits(processor)
         model: Any = _load_model(self.source, self.config, self.modality, weights)
         return Classifier(
             self.name,
@@ -162,6 +176,7 @@ class FoundClassifier:
             length,
             thresholds=self.thresholds,
             sets=self.sets,
+            windows=windows,
         )
 
 

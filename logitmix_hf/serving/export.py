@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import TEXT
 from logitmix_hf.models.folding import scaling_inside
+from logitmix_hf.models.windows import Windows
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
@@ -36,12 +37,14 @@ _ONE_FILE = 1.8e9  # bytes; a file of protobuf ends at 2 GiB
 
 @dataclass(frozen=True)
 class Export:
-    """What was exported: its folder, the largest difference to torch, over how many trials, and its size in bytes."""
+    """What was exported: its folder, the largest difference to torch, over how many trials, its size in bytes, and whether
+    it is one window of a text that it reads."""
 
     folder: Path
     difference: float
     trials: int
     size: int
+    of_windows: bool = False
 
 
 def export_onnx(
@@ -75,6 +78,7 @@ def export_onnx(
     check_folder(folder, FILE, overwrite)
     with bars_for_people():
         classifier = found.load("cpu")
+    windows, classifier = classifier.windows, replace(classifier, windows=None)  # a graph reads one window
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -85,7 +89,7 @@ def export_onnx(
         move_into(folder, staging, FILE)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Export(folder, difference, len(SHAPES), size)
+    return Export(folder, difference, len(SHAPES), size, windows is not None)
 
 
 def _require_packages() -> None:
@@ -179,6 +183,8 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
     if classifier.modality == TEXT:
         facts["max_length"] = str(classifier.max_length)
         facts["pad_token_id"] = str(classifier.processor.pad_token_id or 0)
+        if (windows := Windows.read(classifier.model.config)) is not None:
+            facts["long_texts"] = json.dumps(windows.record())
     return facts
 
 

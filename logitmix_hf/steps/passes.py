@@ -15,6 +15,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.modality import IMAGE, TEXT, options_of
 from logitmix_hf.models.compiled import Shapes
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
+from logitmix_hf.models.windows import Windowed
 from logitmix_hf.plan import MixPlan
 from logitmix_hf.vision.mixers import MIXERS
 
@@ -70,6 +71,16 @@ class _TextPasses:
         self.forward = None if self.spans or self.twice else MixedForward(model, mix.site, mix.mix_attention)
 
     def step(self, batch, plan, generator, model, labels, mix) -> Passed:
+        windows = Windowed.of(batch)
+        if windows is None:
+            return self._step(batch, plan, generator, model, labels, mix)
+        of_windows = windows.plan(plan)
+        clean, mixed, carried = self._step(windows.inputs, of_windows, generator, model, labels[windows.row], mix)
+        clean = None if clean is None else windows.pool(clean)
+        shares = plan.shares if carried is of_windows else windows.pool(carried.shares)
+        return Passed(clean, windows.pool(mixed), MixPlan(plan.sources, shares))
+
+    def _step(self, batch, plan, generator, model, labels, mix) -> Passed:
         if self.twice:
             rows = len(labels)
             both = {name: torch.cat([v, v]) if has_rows(v, rows) else v for name, v in batch.items()}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError, check_number
 from logitmix_hf.models.tokenizer import encode
+from logitmix_hf.models.windows import Windows, encode_windows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,13 +26,16 @@ def tokenize(dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_lengt
 
 
 def tokenize_and_count(
-    dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_length: int
+    dataset: Dataset, tokenizer: Any, columns: Sequence[str], max_length: int, windows: Windows | None = None
 ) -> tuple[Dataset, int]:
-    """Model inputs of every row, and how many rows were cut; with the columns ``labels`` and ``idx`` where the data has them.
+    """Model inputs of every row, and how many are longer; with the columns ``labels`` and ``idx`` where the data has them.
 
     One column is a text; two are a pair, cut at the longer text first. At most ``max_length`` tokens with the special
     ones; nothing is padded: the collator pads each batch to its longest row. The result lies in the cache of
-    ``datasets``, under a fingerprint of the rows, the tokenizer, the columns and ``max_length``.
+    ``datasets``, under a fingerprint of the rows, the tokenizer, the columns, ``max_length`` and ``windows``.
+
+    Args:
+        windows: nothing is cut; every row is a list of windows, of which longer ones have several.
 
     Raises:
         UserError: for a length too small for the special tokens, or other than one or two columns.
@@ -42,11 +46,11 @@ def tokenize_and_count(
     if len(columns) not in (1, 2):
         raise UserError(f"A model reads one text or a pair; got {len(columns)} columns: {', '.join(columns)}.")
     check_number("max_length", max_length, low=1 + tokenizer.num_special_tokens_to_add(pair=len(columns) == 2))
-    key = Hasher.hash([dataset._fingerprint, _identity(tokenizer), columns, max_length, _CUT])
+    key = Hasher.hash([dataset._fingerprint, _identity(tokenizer), columns, max_length, windows, _CUT])
     made = dataset.map(
         _tokenize_batch,
         batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "columns": columns, "max_length": max_length},
+        fn_kwargs={"tokenizer": tokenizer, "columns": columns, "max_length": max_length, "windows": windows},
         remove_columns=[name for name in dataset.column_names if name not in KEPT],
         cache_file_name=_cache_file(key),
         new_fingerprint=key,
@@ -56,9 +60,14 @@ def tokenize_and_count(
 
 
 def _tokenize_batch(
-    batch: dict[str, list[Any]], tokenizer: Any, columns: tuple[str, ...], max_length: int
+    batch: dict[str, list[Any]],
+    tokenizer: Any,
+    columns: tuple[str, ...],
+    max_length: int,
+    windows: Windows | None = None,
 ) -> dict[str, list[Any]]:
-    inputs, cut = encode(tokenizer, [batch[column] for column in columns], max_length)
+    texts = [batch[column] for column in columns]
+    inputs, cut = encode(tokenizer, texts, max_length) if windows is None else encode_windows(tokenizer, texts, windows)
     return {**inputs, _CUT: cut}
 
 

@@ -21,6 +21,7 @@ from logitmix_hf.evaluation.scaling import NONE, TEMPERATURE, fitted_scaling
 from logitmix_hf.models.folding import fold, forget, recorded, scaling_left
 from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
+from logitmix_hf.models.windows import Windows
 from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
 from logitmix_hf.reporting.comparison.temperature import temper
@@ -240,8 +241,9 @@ def join_classifiers(joined: Joined) -> tuple[Any, Any]:
             model.config.problem_type = run.data.get("problem")
         models.append(model)
         processors.append(AutoImageProcessor.from_pretrained(source.path) if image else load_tokenizer(source, config))
-    for run, processor in zip(joined.runs[1:], processors[1:], strict=True):
+    for run, processor, other in zip(joined.runs[1:], processors[1:], models[1:], strict=True):
         _check_inputs(joined.runs[0], run, processors[0], processor, image)
+        _check_windows(joined.runs[0], run, models[0].config, other.config, joined.average)
     model = None if image else _over_one_network(joined, models)
     if model is None:
         model = join_models(models, joined.average)
@@ -312,6 +314,22 @@ def _check_inputs(first: ComparedRun, other: ComparedRun, one: Any, two: Any, im
         )
     if _vocabulary(one) != _vocabulary(two):
         raise UserError(f"{other.name} has another tokenizer than {first.name}: members of one classifier share one.")
+
+
+def _check_windows(first: ComparedRun, other: ComparedRun, one: Any, two: Any, average: str) -> None:
+    """Require two members to read a long text alike, in a way that the average is not in the way of."""
+    mine, theirs = Windows.read(one), Windows.read(two)
+    if mine != theirs:
+        told = [f"in windows that share {w.overlap} tokens" if w else "cut" for w in (mine, theirs)]
+        raise UserError(
+            f"{other.name} reads long texts {told[1]}, {first.name} {told[0]}: members of one classifier read them"
+            " alike (--long_texts, --window_overlap)."
+        )
+    if mine is not None and average != "logits":
+        raise UserError(
+            f"--average {average} of members that read long texts in windows would average each window before the"
+            " windows of a row: one classifier of them takes --average logits. (Without --output_dir they join all the same.)"
+        )
 
 
 def _vocabulary(tokenizer: Any) -> Any:

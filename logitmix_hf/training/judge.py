@@ -18,6 +18,7 @@ from logitmix_hf.evaluation.members import members_of
 from logitmix_hf.evaluation.pooling import told_of_members
 from logitmix_hf.evaluation.scaling import NONE, VECTOR, Scaling
 from logitmix_hf.models.folding import scaling_left
+from logitmix_hf.models.windows import first_windows
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.class_lines import class_lines
 from logitmix_hf.reporting.curves import training_plot
@@ -174,7 +175,9 @@ def judged_splits(job: Job, data: TaskData[Any]) -> list[JudgedSplit]:
 def _some_inputs(trainer: MixTrainer, split: Any) -> dict[str, torch.Tensor]:
     """A batch as the model takes it, without labels."""
     inputs = trainer._prepare_inputs(next(iter(trainer.get_test_dataloader(split))))
-    return {key: value for key, value in inputs.items() if isinstance(value, torch.Tensor) and key != "labels"}
+    return first_windows(
+        {key: value for key, value in inputs.items() if isinstance(value, torch.Tensor) and key != "labels"}
+    )
 
 
 def _save(trainer: MixTrainer, path: str, model: Any = None, state: Mapping[str, torch.Tensor] | None = None) -> None:

@@ -197,6 +197,7 @@ class Facts:
             "synthetic": self.data.get("synthetic"),
             "labels": ", ".join(labels[:20]) + (f" and {len(labels) - 20} more" if len(labels) > 20 else ""),
             "pairs": len(columns) == 2,
+            "windows": self.arguments.get("long_texts") == "windows" or bool(self.data.get("in_windows")),
             "regression": problem == REGRESSION,
             "several_labels": problem == MULTI,
             "validation": self.data.get("validation"),
@@ -304,6 +305,8 @@ class Facts:
             rows["unreadable images left out"] = str(skipped or "")
         cut = ", ".join(f"{count} of {name}" for name, count in (data.get("cut") or {}).items())
         rows["texts cut"] = cut and f"at {data.get('max_length')} tokens: {cut}"
+        several = ", ".join(f"{count} of {name}" for name, count in (data.get("in_windows") or {}).items())
+        rows["texts in windows"] = several and f"of {data.get('max_length')} tokens: {several}"
         rows |= self.run.get("seeds", {})
         if self.trained:
             rows |= {key: self.arguments[key] for key in TRAINING_ARGUMENTS if key in self.arguments}

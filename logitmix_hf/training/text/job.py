@@ -16,6 +16,7 @@ from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
 from logitmix_hf.models.unwrap import unwrap
+from logitmix_hf.models.windows import WindowCollator, Windows, answer_windows, check_splits, settle_windows
 from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data
 from logitmix_hf.text.overview import overview, text_facts
 from logitmix_hf.text.submission import write_submission
@@ -44,6 +45,7 @@ class TextJob(Job):
     data: TextDataSettings
     model: TextModelSettings
     adapters: AdapterSettings = field(default_factory=AdapterSettings)
+    _windows: Windows | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -106,6 +108,20 @@ class TextJob(Job):
         load.check_depth(self._config, self.mix.filled().site if self.mix.mixes else None)
         self._tokenizer = load_tokenizer(self._tokenizer_source, self._config, grow=self.training.do_train)
         check_length(self.data.max_length, self._config, self.model.model)
+        self._windows = self._read_windows()
+        if self._windows is not None:
+            check_splits(self._tokenizer)
+            if self.training.torch_compile:
+                raise UserError(
+                    "--long_texts windows gives batches of ever new shapes, which --torch_compile would trace each time:"
+                    " leave one out."
+                )
+
+    def _read_windows(self) -> Windows | None:
+        data = self.data
+        if data.long_texts is None and not self.training.do_train:
+            return Windows.read(self._config, data.max_length)
+        return Windows.of(data.max_length, data.window_overlap) if data.long_texts == "windows" else None
 
     def load(self) -> Loaded:
         with self.training.main_process_first(desc="data"):
@@ -114,6 +130,7 @@ class TextJob(Job):
         data = self.with_beside(self.aligned(data))
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer
+        settle_windows(config, windows := self._windows)
         model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
         if new := grow_embeddings(model, tokenizer):
             self.tell([f"The tokenizer has {new} more tokens than {self.model.model}, which gets embeddings for them."])
@@ -122,21 +139,22 @@ class TextJob(Job):
             model = with_adapters(model, self.adapters, self._source, self.training.seed, has_head)
             adapters = record_of_adapters(model)
             self.tell(self._told_of(adapters["lora"]))
+        if windows is not None:
+            answer_windows(model)
         self.check_calibration_rows(data)
         given = {name: split for name, split in data.splits.items() if name != "train" or self.training.do_train}
         made = self.tokens(given, tokenizer, data.columns)
-        cut = {name: count for name, (_, count) in made.items() if count}
-        facts = text_facts(data, {name: count for name, (_, count) in made.items()}, self.data.max_length)
-        self.tell(overview(data, sum(cut.values()), self.data.max_length, facts))
+        long = {name: count for name, (_, count) in made.items()}
+        facts = text_facts(data, long, self.data.max_length, windows)
+        self.tell(overview(data, sum(long.values()), self.data.max_length, facts, windows))
         nothing = Change("no", "--validation_share 0 leaves nothing to judge on")
         changed = {} if data.judged or self.training.eval_strategy == "no" else {"eval_strategy": nothing}
-        multiple = 8 if self.training.fp16 or self.training.bf16 else None
         return Loaded(
             data=data,
             splits={name: split for name, (split, _) in made.items()},
             model=model,
             processor=tokenizer,
-            collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple),
+            collator=self.collator(tokenizer),
             known={name: known_of(split) for name, split in given.items() if name != "train"},
             has_head=has_head,
             facts=facts,
@@ -149,7 +167,7 @@ class TextJob(Job):
                 "columns": data.columns,
                 "config": self.request.config,
                 "max_length": self.data.max_length,
-                "cut": cut,
+                "cut" if windows is None else "in_windows": {name: count for name, count in long.items() if count},
             },
             changed=changed,
         )
@@ -167,17 +185,24 @@ class TextJob(Job):
         return data
 
     def tokens(self, splits: Mapping[str, Any], tokenizer: Any, columns: Sequence[str]) -> dict[str, tuple[Any, int]]:
-        """Each split as ``Trainer`` takes it, and how many of its rows were cut."""
+        """Each split as ``Trainer`` takes it, and how many of its rows are longer than ``max_length``."""
         with self.training.main_process_first(desc="tokens"):
             return {
-                name: tokenize_and_count(split, tokenizer, tuple(columns), self.data.max_length)
+                name: tokenize_and_count(split, tokenizer, tuple(columns), self.data.max_length, self._windows)
                 for name, split in splits.items()
             }
+
+    def collator(self, tokenizer: Any) -> Any:
+        """What makes a batch of rows."""
+        kind = DataCollatorWithPadding if self._windows is None else WindowCollator
+        return kind(tokenizer, pad_to_multiple_of=8 if self.training.fp16 or self.training.bf16 else None)
 
     def settle(self, trainer: Any, folder: Path | None) -> None:
         model = unwrap(trainer.model)
         if isinstance(model, LogitmixAdaptersForSequenceClassification) and model.count == 1:
             settle(trainer, model, folder)
+            if self._windows is not None:
+                answer_windows(trainer.model)
 
     def _told_of(self, lora: dict[str, Any]) -> list[str]:
         """What is trained, in words."""

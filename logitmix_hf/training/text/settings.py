@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.flags import flag
+from logitmix_hf.models.windows import LONG_TEXTS, Windows
 from logitmix_hf.text.tasks import GLUE
 
 BERT = "google-bert/bert-base-uncased"
@@ -44,8 +45,21 @@ class TextDataSettings:
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on the first rows only")
     max_length: int = flag("data", 128, "tokens a row is cut to", "--max_seq_length")
+    long_texts: str | None = flag(
+        "data", None, "cut, or windows: a longer row is read in overlapping windows of max_length tokens, and answered by the"
+        " mean of their logits; default cut, and for a model that is only judged as it was trained",
+    )  # fmt: skip
+    window_overlap: int | None = flag("data", None, "tokens that two windows share; default a quarter of max_length")
 
     def __post_init__(self) -> None:
+        if self.long_texts is not None:
+            check_choice("long_texts", self.long_texts, LONG_TEXTS)
+        if self.window_overlap is not None:
+            if self.long_texts != "windows":
+                raise UserError(
+                    f"--window_overlap {self.window_overlap} is said of windows: add --long_texts windows, or leave it out."
+                )
+            Windows.of(self.max_length, self.window_overlap)
         check_number("validation_share", self.validation_share, low=0, high=0.9)
         check_number("max_length", self.max_length, low=4)
 
