@@ -13,6 +13,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from logitmix_hf.data.cells import NUMBER, read_cells
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.errors import UserError, listed
@@ -20,6 +22,8 @@ from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 
 _MISSING = {"nan", "NaN", "NAN", "NA", "N/A", "n/a", "<NA>", "NaT", "None", "null", "NULL", "#N/A"}
 _NO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff"
+_LARGEST = 1e37
+_STEPS = 16  # of single precision that a deviation must span
 _FEW = 20  # whole numbers written as real ones that may well be classes
 
 
@@ -140,6 +144,8 @@ def read_labels(
         if known:
             raise UserError(f"{where} holds real numbers, but classes are expected: {listed(known)}.")
         labels = Labels(REGRESSION)
+        for key, some in values.items():
+            _check_values(f"{splits[key][0].where}: column {splits[key][1]!r}", some, learns and key == first)
         few = set().union(*values.values())
         if not regression and len(few) <= _FEW and all(value == int(value) for value in few):
             notes.append(
@@ -151,6 +157,39 @@ def read_labels(
         labels = _one(where, kind, values[first], declared, known, learns)
     encoded = {key: labels.encode(splits[key][0].where, some) for key, some in values.items()}
     return replace(labels, notes=tuple(notes)), encoded
+
+
+def _check_values(where: str, values: Sequence[float], learns: bool) -> None:
+    """Require values that a network's single precision can hold and, where it ``learns`` them, tell apart."""
+    if bad := [row for row, value in enumerate(values) if abs(value) > _LARGEST]:
+        raise UserError(
+            f"{where} holds values beyond {_LARGEST:g}, which single precision cannot hold ({row_numbers(bad)}): give"
+            " them in a larger unit, or their logarithms."
+        )
+    if not learns:
+        return
+    if len(set(values)) == 1:
+        raise UserError(f"{where} has a single value, {values[0]!r}; there is nothing to learn.")
+    deviation, step = float(np.std(values)), float(np.spacing(np.float32(max(map(abs, values)))))
+    if deviation < _STEPS * step:
+        raise UserError(
+            f"{where} holds values from {min(values)!r} to {max(values)!r}, closer together than single precision tells"
+            f" apart there (steps of {step:.2g}): take a number such as {min(values)!r} off all of them, or give them in"
+            " a smaller unit."
+        )
+
+
+def unlabelled_note(split: Columns, column: str) -> list[str]:
+    """One line where some rows of a test split have a label and others none: then none is judged."""
+    if column not in split.names:
+        return []
+    values = split.values(column)
+    if not (missing := [row for row, value in enumerate(values) if value is None]) or len(missing) == len(values):
+        return []
+    return [
+        f"{split.where}: {len(missing)} of {len(values)} rows have no label ({row_numbers(missing)}), so that none is"
+        " judged: leave these rows out to have the others scored."
+    ]
 
 
 def tells_labels(split: Columns, column: str, first: Columns) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from logitmix_hf.data.labels import Labels, read_labels, tells_labels
+from logitmix_hf.data.labels import Labels, read_labels, tells_labels, unlabelled_note
 from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
@@ -158,7 +158,13 @@ def _read(
         if source.kind == "builtin" and key != "calibration":
             made["posterior"] = split.table.column("posterior")
         tables[key] = pa.table(made)
-    return columns, tables, labels, (*(note for split in splits.values() for note in split.notes), *labels.notes)
+    untold = (note for key in source.test if key in splits for note in unlabelled_note(splits[key], label))
+    return (
+        columns,
+        tables,
+        labels,
+        (*(note for split in splits.values() for note in split.notes), *labels.notes, *untold),
+    )
 
 
 _LABEL_TYPES = {SINGLE: pa.int64(), REGRESSION: pa.float64(), MULTI: pa.list_(pa.float32())}

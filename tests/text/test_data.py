@@ -326,3 +326,14 @@ def test_a_text_column_of_numbers_or_of_both(tmp_path):
         path.write_text("".join(json.dumps({"text": v, "label": i}) + "\n" for i, v in enumerate(values)))
         with pytest.raises(UserError, match=message):
             load_text_data(TextRequest(train_file=path, text_columns=("text",)))
+
+
+@pytest.mark.parametrize(("last", "told"), [("", 1), ("up", 0)])
+def test_a_test_file_of_which_one_row_has_no_label_says_why_it_is_not_scored(tmp_path, last, told):
+    head = "text,label\n"
+    (tmp_path / "train.csv").write_text(head + "fine,up\nbad,down\n" * 20)
+    (tmp_path / "test.csv").write_text(head + f"fine,up\nbad,down\npoor,{last}\n")
+    request = TextRequest(train_file=tmp_path / "train.csv", test_file=tmp_path / "test.csv", need_test=True)
+    data = load_text_data(request)
+    assert ["1 of 3 rows have no label (row 3), so that none is judged" in note for note in data.notes] == [True] * told
+    assert ("labels" in data.test["test"].column_names) == (not told)

@@ -209,3 +209,29 @@ def test_names_that_are_hardly_meant_as_such_are_told(written, told):
 def test_plain_names_are_told_nothing_of():
     for names in (["none", "some"], ["1", "2", "5"], ["and/or", "and", "not"], ["2020-01-01", "2021-01-01"]):
         assert not read(cells(names))[0].notes
+
+
+# --- values ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([3.5, 3.5, 3.5], "a single value, 3.5"),
+        ([1e300, 2.0, 3.0], r"single precision cannot hold \(row 1\)"),
+        ([2459000.5, 2459000.6, 2459000.7], "closer together than single precision"),  # julian dates: steps of .25
+        ([1e12, 1e12 + 0.001], "closer together than single precision"),
+    ],
+)
+def test_values_that_a_network_cannot_learn_are_refused(values, told):
+    with pytest.raises(UserError, match=told):
+        read(typed(values))
+    with pytest.raises(UserError, match=told):
+        read(cells([*map(repr, values)]))
+
+
+def test_values_far_from_0_that_single_precision_tells_apart_are_learnt_and_any_are_judged():
+    values = [1.7e12 + day * 8.64e7 + 0.5 for day in range(30)]  # milliseconds since 1970
+    assert read(typed(values))[1] == [values]
+    assert read(typed(values), typed([3.5, 3.5]))[1][1] == [3.5, 3.5]
+    assert read(typed([3.5, 3.5]), learns=False)[1] == [[3.5, 3.5]]

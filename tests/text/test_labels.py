@@ -37,7 +37,11 @@ def cells(values, where="train.csv"):
 
 
 # names that differ in more than how Unicode writes them, or in spaces at their ends
-NAMES = st.text(min_size=1, max_size=5).map(lambda name: unicodedata.normalize("NFC", name).strip()).filter(bool)
+NAMES = (
+    st.text(st.characters(exclude_categories=["Cs", "Cf"]), min_size=1, max_size=5)
+    .map(lambda name: unicodedata.normalize("NFC", name).strip())
+    .filter(bool)
+)
 
 
 def read(train, *others, **options):
@@ -67,7 +71,7 @@ def test_integers_are_ordered_by_value(numbers, csv):
 @settings(deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2), st.booleans())
 def test_real_numbers_are_values(numbers, csv):
-    labels, (values,) = read(cells(list(map(repr, numbers))) if csv else typed(numbers))
+    labels, (values,) = read(cells(list(map(repr, numbers))) if csv else typed(numbers), learns=False)
     assert (labels.problem, labels.names) == (REGRESSION, ())
     assert values == numbers
 
