@@ -91,6 +91,8 @@ def fine_tune(modality: str | None = None, **flags: Any) -> Run:
     else:
         from logitmix_hf.commands.vision import parse  # type: ignore[assignment]
     job = parse(flag_words(flags), f"logitmix {COMMANDS[modality]}")
+    if job.run.prepare:
+        raise UserError("prepare trains nothing, so that there is no run to return: `logitmix glue --prepare` fetches.")
     from logitmix_hf.training.run import fine_tune as carry_out
 
     code = carry_out(job)

@@ -41,7 +41,7 @@ _PACKAGES = (
 )
 
 MAY_DIFFER = (
-    *("output_dir", "config", "resume", "resume_from_checkpoint", "keep_checkpoints", "overwrite"),
+    *("output_dir", "config", "resume", "resume_from_checkpoint", "prepare", "keep_checkpoints", "overwrite"),
     *("do_train", "do_eval", "do_predict", "test_file", "shift", "ood", "corrupted", "corruptions", "fold"),
     *("protocol", "calibration_file", "calibrate_on_eval", "push_to_hub", "hub_*", "local_rank", "ddp_timeout"),
     *(

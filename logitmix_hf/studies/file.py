@@ -20,7 +20,7 @@ Flags = dict[str, Any]
 
 COMMANDS = ("glue", "vision")
 KEPT = ("predictions", "card", "model", "checkpoints")
-OURS = ("output_dir", "resume", "overwrite")
+OURS = ("output_dir", "resume", "overwrite", "prepare")
 """Flags that the study sets itself."""
 FOR_TABLE = ("task", "dataset", "dataset_name", "method", "seed", "hold_out")
 """Flags that no search chooses."""

@@ -42,13 +42,14 @@ from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.library_flags import check_library_flags
 from logitmix_hf.training.ood import check_ood_data
 from logitmix_hf.training.parallel_flags import check_asked, check_got
+from logitmix_hf.training.prepare import prepared_lines
 from logitmix_hf.training.settings import Change, TrainSettings
 from logitmix_hf.training.targets import in_own_unit, target_scale
 
 
 def fine_tune(job: Job) -> int:
     """Do all that the flags ask for; returns 0, 3 (trained and saved, not pushed), or 128 + the signal's number."""
-    if job.run.folds is not None and job.fold is None:
+    if job.run.folds is not None and job.fold is None and not job.run.prepare:
         if job.training.push_to_hub and is_main_process():
             _check_hub(job.training, RunFolder(str(job.training.output_dir)))
         return with_folds(job, fine_tune)
@@ -66,8 +67,9 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     training = job.training
 
     # Every check that costs little comes before anything that takes long.
-    by_main(lambda: _check_folder(folder, job))
-    if job.run.resume:
+    if not job.run.prepare:
+        by_main(lambda: _check_folder(folder, job))
+    if job.run.resume and not job.run.prepare:
         check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
         last = get_last_checkpoint(str(folder.path))
         if last:
@@ -88,6 +90,9 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
 
     set_seed(training.seed)
     loaded = job.load()
+    if job.run.prepare:
+        job.tell(prepared_lines(job, loaded))
+        return 0
     if job.fold is not None:
         loaded = job.fold.of(loaded, training.seed)
     data = loaded.data

@@ -37,6 +37,9 @@ class RunSettings:
     keep_checkpoints: bool = flag(
         "run", False, "keep the checkpoints of a run that is whole; else they go, with the optimizer's state"
     )
+    prepare: bool = flag(
+        "run", False, "fetch data, model and tokenizer, say what is where, and end; the run then needs no network"
+    )
     early_stopping: int | None = flag("run", None, "stop after this many evaluations without a better score")
     bins: int = flag("run", 15, "bins of ECE and of every other score that has bins")
     bootstrap: int = flag("run", 1000, "resamples for the intervals of the final scores; 0: no intervals")
