@@ -13,6 +13,7 @@ RUNS = {
     "smoke": 2 * 2 * 2,
     "rivals": 6 * 7 * 6,  # tasks, methods, seeds
     "sites": 3 * (2 * 4 + 1) * 6,
+    "middle": (2 * 2 + 1) * 10,
     "table1": 6 * 3,
     "table3": 8 * 3 * 6,
     "table5": 3 * 7 * 3,
@@ -25,7 +26,7 @@ def test_all_are_here_and_begin_with_their_price():
     assert all(re.match(r"# About \d+ (minutes|hours) of (one|a) (CPU core|GPU)", text) for text in files.values())
 
 
-@pytest.mark.parametrize("name", ["smoke", "rivals", "sites", "table1", "table3", "table5"])
+@pytest.mark.parametrize("name", RUNS)
 def test_it_is_read_and_names_its_runs(name, tmp_path, monkeypatch, capsys):
     """With a model that needs no Hub in place of BERT."""
     monkeypatch.chdir(tmp_path)
