@@ -75,8 +75,8 @@ class TrainingStep:
         trainer.state.global_step += 1
 
 
-def build_steps(folder: Path, output: Path) -> tuple[dict[str, TrainingStep], int]:
-    """Every step by name, each with a model of its own, and the number of layers N."""
+def build_steps(folder: Path, output: Path, only: str = "") -> tuple[dict[str, TrainingStep], int]:
+    """Every step by name, each with a model of its own, and the number of layers N; vanilla and those named like ``only``."""
     logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
     steps: dict[str, TrainingStep] = {}
     depth = _model(folder).config.num_hidden_layers
@@ -87,9 +87,11 @@ def build_steps(folder: Path, output: Path) -> tuple[dict[str, TrainingStep], in
         "three passes": (ThreePasses, {}),
         **{site: (MixTrainer, {"mix": MixArguments(method="logitmix", site=site)}) for site in sites},
         # L_mix alone: mixed rows take the place of clean ones, wherever they are mixed.
-        "mixup middle": (MixTrainer, {"mix": MixArguments(method="mixup", site="middle")}),
+        **{f"mixup {site}": (MixTrainer, {"mix": MixArguments(method="mixup", site=site)}) for site in sites},
     }
     for name, (kind, extra) in kinds.items():
+        if only not in name and name != "vanilla":
+            continue
         model = _model(folder)
         feed = batches(model.config.vocab_size)
         arguments = TrainingArguments(

@@ -38,7 +38,7 @@ def claims(depth: int) -> list[Pair]:
         *(Pair(site, "vanilla", SLACK * (1 + (depth - number) / depth)) for site, number in after),
         Pair("cls", "vanilla", SLACK),
         Pair("pooled", "vanilla", SLACK),
-        Pair("mixup middle", "vanilla", SLACK),
+        *(Pair(f"mixup {site}", "vanilla", SLACK) for site in (*dict(after), "cls", "pooled")),
         Pair("three passes", "vanilla"),
         Pair("embeddings", "three passes", AGAINST_PAPER),
     ]
@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="cpu: where others use the CPU too")
     flags.add_argument("--check", action="store_true", help="exit with 1 when a bar is missed, naming it")
     flags.add_argument("--startup", action="store_true", help="measure start, preparation and evaluation instead")
+    flags.add_argument("--only", default="", help="of all steps those with this in their name, against vanilla: mixup")
     flags.add_argument("--json", type=Path, help="write the numbers to this file")
     options = flags.parse_args(argv)
     if options.steps < 1 or options.rounds < 1:
@@ -80,8 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = measure_startup(folder, Path(scratch), options.rounds)
             result, text, missed = {"startup": found}, startup_table(found), []
         else:
-            steps, depth = build_steps(folder, Path(scratch) / "runs")
-            rows = measure(steps, claims(depth), options.rounds, options.steps, options.clock)
+            steps, depth = build_steps(folder, Path(scratch) / "runs", options.only)
+            pairs = [pair for pair in claims(depth) if {pair.one, pair.other} <= steps.keys()]
+            rows = measure(steps, pairs, options.rounds, options.steps, options.clock)
             memory = "CUDA's allocator" if torch.cuda.is_available() else "torch's profiler"
             print(
                 f"batch {ROWS} x {LENGTH}, {options.rounds} rounds of {options.steps} steps, {options.clock} time,"

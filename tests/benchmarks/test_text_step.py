@@ -28,13 +28,15 @@ def test_every_row_is_there(tmp_path, capsys):
         *((site, "vanilla") for site in sites),
         ("three passes", "vanilla"),
         ("embeddings", "three passes"),
-        ("mixup middle", "vanilla"),
+        *((f"mixup {site}", "vanilla") for site in sites),
     }
     # The share of layers that mixed rows run: all, half, none; nothing was added to the bar but the tenth.
     bars = [rows[site, "vanilla"]["bar"] for site in sites]
     assert bars == pytest.approx([2.2, 1.65, 1.1, 1.1, 1.1])
     assert rows["vanilla", "stock"]["bar"] == 1.03
     assert rows["embeddings", "three passes"]["bar"] == 0.75
+    # Mixed rows in place of clean ones: a plain step, wherever they are mixed.
+    assert {rows[f"mixup {site}", "vanilla"]["bar"] for site in sites} == {1.1}
     assert all(row["ratio"] > 0 and row["milliseconds"] > 0 for row in rows.values())
     # Peaks are counts of bytes, the same on a busy machine: the order of the sites is that of the work they save.
     held = [rows[site, "vanilla"]["mebibytes"] for site in sites]
@@ -48,7 +50,7 @@ def test_the_check_names_the_bar_that_was_missed(monkeypatch, capsys):
         return timing.Row(one, other, bar, ratio, (ratio, ratio), 1.0, 1.0, 1.0)
 
     monkeypatch.setattr(text_step, "model_folder", lambda name, folder: (folder, "none"))
-    monkeypatch.setattr(text_step, "build_steps", lambda folder, output: ({}, 6))
+    monkeypatch.setattr(text_step, "build_steps", lambda folder, output, only: ({}, 6))
     for ratio, expected in ((1.03, 0), (1.031, 1)):
         rows = [row("vanilla", "stock", 1.03, ratio), row("three passes", "vanilla", None, 9.0)]
         monkeypatch.setattr(text_step, "measure", lambda *_, rows=rows: rows)
