@@ -74,6 +74,8 @@ def small(words: list[str], model: str) -> list[str]:
     """The flags with a tiny model, few rows and one step; the last of two equal flags counts."""
     changes = "--max_steps 1 --max_eval_samples 16 --max_length 16 --use_cpu true --disable_tqdm true --report_to none"
     changed = [*words, *changes.split(), "--eval_strategy", "no", "--save_strategy", "no", "--model", model]
+    if "--folds" in words:
+        changed += ["--folds", "2"]
     if "builtin" in words:
         changed += ["--max_train_samples", "16"]
     elif "--task" in words:

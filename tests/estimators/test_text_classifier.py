@@ -202,7 +202,7 @@ def test_adapters_and_folds(tiny_model, tmp_path):
     assert one.predict(TEXTS).shape == (48,)
     two = made(tiny_model, max_steps=2, members=2).fit(TEXTS, LABELS)
     assert two.classifier_.model.config.architectures[0].startswith("LogitmixAdapters")
-    folded = made(tiny_model, max_steps=2, folds=3).fit(TEXTS, LABELS)
+    folded = made(tiny_model, max_steps=2, folds=2).fit(TEXTS, LABELS)
     assert folded.scores_["eval_samples"] == 48  # every row, by a model that has not seen it
 
 

@@ -37,6 +37,11 @@ def _words(value: Any) -> list[str]:
 def without_pictures(monkeypatch: Any) -> None:
     """Leave out what takes most of a short run's time, where a test does not look at it."""
     monkeypatch.setattr("logitmix_hf.training.vision.job.draw_preview", lambda *args, **kwargs: None)
+    without_plots(monkeypatch)
+
+
+def without_plots(monkeypatch: Any) -> None:
+    """Without the pictures of scores, which texts have too."""
     monkeypatch.setattr("logitmix_hf.training.judge.training_plot", lambda *args, **kwargs: None)
     monkeypatch.setattr("logitmix_hf.reporting.plots.reliability_plot", lambda *args, **kwargs: None)
     monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)

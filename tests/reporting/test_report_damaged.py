@@ -62,7 +62,7 @@ def wrong(value):
     ).filter(lambda other: other != value)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_whatever_a_file_says_the_other_run_is_reported(home, whole, data):
     name = data.draw(st.sampled_from(FILES))
