@@ -46,12 +46,13 @@ def main(argv: Sequence[str]) -> int:
     study, folder = read_study(settings.study), Path(settings.output_dir)
     searches = searches_of(study)
     source = Path(str(study.file.source))
+    own = source.with_suffix(".paper.csv")
     found = write_table(
         study,
         folder,
         allow_missing=settings.allow_missing,
         strict_versions=settings.strict_versions,
-        paper=source.parent / "paper.csv",
+        paper=own if own.is_file() else source.with_name("paper.csv"),
         search=search_table(searches, study.file),
         draws=settings.draws,
         bins=settings.bins,

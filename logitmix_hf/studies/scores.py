@@ -268,7 +268,7 @@ def _without(labels: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _others(labels: Mapping[str, Any]) -> dict[str, Any]:
-    return {axis: value for axis, value in labels.items() if axis not in ("task", "seed", "method")}
+    return {axis: value for axis, value in labels.items() if axis not in ("task", "dataset", "seed", "method", "case")}
 
 
 def _ordered(p: Predictions) -> Predictions:

@@ -25,8 +25,8 @@ from logitmix_hf.studies.search import Found, searched, told_flags
 from logitmix_hf.studies.verdicts import Finding, Overall, Verdicts
 from logitmix_hf.tables import csv_table
 
-Paper = Mapping[tuple[str, str, str], float]
-"""Published scores by task, method and metric."""
+Paper = Mapping[tuple[str, str, str], tuple[float, float | None]]
+"""Published scores and their deviations by task, method and metric."""
 
 
 def heading(metric: str, tasks: Iterable[StudyTask]) -> str:
@@ -79,7 +79,8 @@ def _number(value: float) -> TableCell:
 def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, paper: Paper | None) -> TableCell:
     values = list(task.values(method, metric).values())
     published = None if paper is None else paper.get((task.name, method, task.key(metric)))
-    said = "" if published is None else f"paper {published:.4f}"
+    said = "" if published is None else f"paper {published[0]:.4f}"
+    said += "" if published is None or published[1] is None else f" ± {published[1]:.4f}"
     if not values:
         return TableCell("–", "; ".join(word for word in (task.state(method), said) if word))
     small = [f"± {np.std(values, ddof=1):.4f}"] if len(values) > 1 else []
@@ -293,7 +294,7 @@ def _full(value: float) -> str:
 
 
 def read_paper(path: Path) -> Paper | None:
-    """``paper.csv`` beside the file of the study: columns task, method, metric and value; None where there is none.
+    """Published numbers: columns method, task, metric and mean, and sd and source where they are known; None without a file.
 
     Raises:
         UserError: it cannot be read as that.
@@ -302,11 +303,14 @@ def read_paper(path: Path) -> Paper | None:
         return None
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return {(r["task"], r["method"], r["metric"]): float(r["value"]) for r in csv.DictReader(file)}
+            return {
+                (r["task"], r["method"], r["metric"]): (float(r["mean"]), float(r["sd"]) if r.get("sd") else None)
+                for r in csv.DictReader(file)
+            }
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as problem:
         raise UserError(
-            f"{str(path)!r} cannot be read ({type(problem).__name__}: {problem}): it needs the columns task, method, metric "
-            "and value, and a number in the last."
+            f"{str(path)!r} cannot be read ({type(problem).__name__}: {problem}): it needs the columns method, task, "
+            "metric and mean, and a number in the last."
         ) from None
 
 

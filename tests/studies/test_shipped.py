@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
-from logitmix_hf.cli import main as logitmix
-from logitmix_hf.studies.file import SHIPPED
+from logitmix_hf.commands.study_check import read
+from logitmix_hf.studies import resolve
+from logitmix_hf.studies.cells import asked_runs
+from logitmix_hf.studies.file import SHIPPED, parse_file
+from logitmix_hf.studies.scores import method_of
+from logitmix_hf.studies.tables import read_paper
 
 RUNS = {
     "smoke": 2 * 2 * 2,
@@ -15,8 +20,13 @@ RUNS = {
     "sites": 3 * (2 * 4 + 1) * 6,
     "middle": (2 * 2 + 1) * 10,
     "table1": 6 * 3,
+    "table2": 5 * 7 * 3,
     "table3": 8 * 3 * 6,
     "table5": 3 * 7 * 3,
+    "mixmo1": 2 * 13 * 3,
+    "mixmo2": 7 * 3,
+    "mixmo3": 5 * 3,
+    "mixmo5": 3 * 7 * 3,
 }
 
 
@@ -27,11 +37,36 @@ def test_all_are_here_and_begin_with_their_price():
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_it_is_read_and_names_its_runs(name, tmp_path, monkeypatch, capsys):
-    """With a model that needs no Hub in place of BERT."""
+def test_it_is_read_and_names_its_runs(name, tmp_path, monkeypatch):
+    """With a model that needs no Hub in place of BERT, and without the GPU of its runs."""
     monkeypatch.chdir(tmp_path)
-    text = (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
-    (tmp_path / "own.yaml").write_text(text.replace("google-bert/bert-base-uncased", "builtin"))
-    assert logitmix(["study", "words", "own.yaml"]) == 0
-    lines = capsys.readouterr().out.strip().split("\n")
-    assert len(set(lines)) == len(lines) == RUNS[name]
+    seen: set[str] = set()
+    monkeypatch.setattr(
+        resolve, "_answers", lambda file, runs, *_: [read(file.command, r.words, True, seen) for r in runs]
+    )
+    text = (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8").replace("google-bert/bert-base-uncased", "builtin")
+    study = parse_file(text, f"{name}.yaml")
+    asked = asked_runs(study)
+    assert len(asked) == RUNS[name]
+    cells = resolve.resolved_study(
+        replace(study, grid={axis: values[:1] if axis == "seed" else values for axis, values in study.grid.items()})
+    ).cells
+    assert len({cell.id for cell in cells}) == len(cells) == RUNS[name] // len(study.grid["seed"])
+    rows = {(method_of(cell), str(cell.labels["task"])) for cell in cells}
+    if (SHIPPED / f"{name}.paper.csv").is_file():
+        told = read_paper(SHIPPED / f"{name}.paper.csv")
+        assert {(method, task.split(" · ")[0]) for task, method, _ in told} <= rows
+        assert all(
+            0 < mean < 1.0 or metric == "nll_at_t" or metric == "oe" for (_, _, metric), (mean, _) in told.items()
+        )
+
+
+def test_the_papers_numbers_are_those_of_its_tables():
+    assert read_paper(SHIPPED / "table1.paper.csv")["cifar100", "mix+cls", "accuracy"] == (0.8008, 0.0049)
+    assert read_paper(SHIPPED / "table2.paper.csv")["cifar100", "logitmix, model resnet50", "ece"] == (0.014, None)
+    assert read_paper(SHIPPED / "table5.paper.csv")["cifar100", "without cls, alpha 4", "accuracy"] == (0.8021, None)
+    assert read_paper(SHIPPED / "mixmo1.paper.csv")["cifar10", "cut+cutmix-b4", "nll_at_t"] == (0.079, None)
+    assert read_paper(SHIPPED / "mixmo5.paper.csv")["tiny-imagenet", "cut-b4, model preactresnet18-3", "accuracy"] == (
+        0.7024,
+        None,
+    )

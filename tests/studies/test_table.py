@@ -239,7 +239,7 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(UserError, match="No run of the study 'none' is done yet"):
         table(Study("none", [Cell("x", {"task": "rte", "method": "a"}, tmp_path / "nowhere")]), tmp_path / "out")
     (tmp_path / "paper.csv").write_text("task,method\nrte,vanilla\n")
-    with pytest.raises(UserError, match=r"paper.csv' cannot be read .*columns task, method, metric and value"):
+    with pytest.raises(UserError, match=r"paper.csv' cannot be read .*columns method, task, metric and mean"):
         table(study, tmp_path / "out", paper=tmp_path / "paper.csv")
     (tmp_path / "out").mkdir(exist_ok=True)
     (tmp_path / "out" / "table.md").write_text("mine")
@@ -249,9 +249,9 @@ def test_mistakes_are_one_line(tmp_path):
 
 def test_published_numbers_stand_beside_ours(tmp_path):
     study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2))
-    (tmp_path / "paper.csv").write_text("task,method,metric,value\nrte,a,accuracy,0.7123\n")
+    (tmp_path / "paper.csv").write_text("method,task,metric,mean,sd,source\na,rte,accuracy,0.7123,0.01,p. 7\n")
     found = table(study, tmp_path / "out", paper=tmp_path / "paper.csv")[0]
-    assert "paper 0.7123" in cells(found, "a")["rte"].small
+    assert "paper 0.7123 ± 0.0100" in cells(found, "a")["rte"].small
     assert "paper" not in cells(found, "vanilla")["rte"].small
 
 
