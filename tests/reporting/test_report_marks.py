@@ -175,6 +175,25 @@ def test_a_small_gap_is_not_marked_where_the_same_model_tells_rows_apart_least(t
         )
 
 
+@pytest.mark.parametrize(("wrongly_sure", "worst", "count"), [(4.0, False, 6), (40.0, True, 6), (40.0, True, 1)])
+def test_an_accuracy_is_marked_unless_the_same_method_has_the_worst_nll(tmp_path, wrongly_sure, worst, count):
+    """By hand, of 400 rows: 100 wrong by one logit, NLL .25 log(1 + e) + .75 log(1 + 1/e) = .5633, against 20 wrong by ``d``
+    logits, NLL .05 log(1 + e^d) + .95 log(1 + e^-d): .2181 of four, 2.0000 of forty."""
+    labels, runs = labels_of("toy", 400), []
+    for method, wrong, size in (("vanilla", 100, 1.0), ("logitmix", 20, wrongly_sure)):
+        for seed in range(1, 1 + count):
+            missed = np.random.default_rng(seed).permutation(400) < wrong
+            logits = size * np.eye(2)[np.where(missed, 1 - labels, labels)]
+            runs.append(write_run(tmp_path / f"{method}-{seed}", "toy", method, seed, labels=labels, logits=logits))
+    (section,) = sections(tmp_path, runs)
+    accuracy, nll = (column(section.scores, head)[LOGITMIX] for head in ("accuracy", "NLL"))
+    assert float(accuracy.value) == pytest.approx(0.95)
+    assert float(nll.value) == pytest.approx(2.0 if worst else 0.2181, abs=5e-5)
+    assert mark(accuracy) == ("" if worst else "bold" if count == 6 else "°")
+    assert ("not marked: its NLL is the worst of all" in accuracy.title) == worst
+    assert mark(column(section.scores, "NLL")["vanilla"]) == (("bold" if count == 6 else "°") if worst else "")
+
+
 def test_two_fits_of_a_temperature_for_one_model_are_no_gain(tmp_path):
     """The same logits, by a good and by a poor temperature: as trained they are equal, and what differs is the fit."""
     labels = labels_of("toy", 300)

@@ -21,9 +21,6 @@ from logitmix_hf.reporting.comparison.columns import Column, score_columns
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
 from logitmix_hf.reporting.comparison.scores import Options, Scored, ScoredVariant
 
-GAPS = ("ece", "oe", "ece_by_chance", "ece_mass", "ece_classwise", "mce", "rmsce_debiased", "brier_reliability")
-"""Scores of calibration alone, which say nothing of how well rows are told apart."""
-
 ONLY = "°"
 """Behind a score whose gain has an interval off 0, of too few seeds for a test."""
 
@@ -73,7 +70,7 @@ class Judge:
         if math.isfinite(found.p):
             words += f", p = {found.p:.4f}" + (f", after Holm {p:.4f}" if p != found.p else "")
         words += ": supported" if supported else ": interval only" if only else ": not supported"
-        if (supported or only) and column.key in GAPS and (rival := self._says_more(best)):
+        if (supported or only) and (rival := self._says_more(best)):
             supported = only = False
             words += f"; not marked: its NLL is the worst of all, and the interval there has {rival} before it"
         return Verdict(best.label, second.label, found, supported, only, words)
@@ -94,8 +91,8 @@ class Judge:
         return ordered[0], ordered[1]
 
     def _says_more(self, best: ScoredVariant) -> str | None:
-        """The method of the lowest NLL, where ``best`` has the highest and the interval tells the two apart: small gaps
-        between confidence and accuracy are easily had by a model that tells rows apart less."""
+        """The method of the lowest NLL, where ``best`` has the highest and the interval tells the two apart: one score
+        alone, a small gap or a high accuracy, is easily had by a model whose probabilities are worth least."""
         nll = Column("nll", "NLL", "", -1)
         known = sorted((m for m in self.methods if math.isfinite(m.mean("nll"))), key=lambda m: m.mean("nll"))
         if len(known) < 2 or known[-1] is not best:
