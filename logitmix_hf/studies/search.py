@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from logitmix_hf.config_file import with_config
 from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flag_words import flag_words
 from logitmix_hf.reporting.results import RESULTS
@@ -20,8 +21,15 @@ from logitmix_hf.studies.state import RUNNING, WAITING, State, state_of
 DEFAULT = "eval_nll_refined"
 HEADLINE = "headline"
 BESIDE = (
-    *("do_predict", "test_file", "shift", "ood", "corrupted", "corruptions", "submission", "push_to_hub", "report_to"),
-    "early_stopping",
+    "do_predict",
+    "test_file",
+    "shift",
+    "ood",
+    "corrupted",
+    "corruptions",
+    "submission",
+    "push_to_hub",
+    "report_to",
 )
 """Flags of the runs of a table that a trial goes without: they judge on other rows than the share held out, or publish."""
 
@@ -105,8 +113,10 @@ def groups_of(file: StudyFile, asked: Sequence[Asked]) -> dict[str, Group]:
     for run in asked:
         flags = {name: value for name, value in run.flags.items() if name not in BESIDE}
         flags |= {"seed": seed, "hold_out": file.hold_out, "bootstrap": 0}
+        if flags.keys() & {"config", "recipe"}:  # whose file may publish
+            flags["push_to_hub"] = False
         labels = without_seed(run.labels)
-        key = words_key(file.command, [*flag_words(flags), *how])
+        key = words_key(file.command, [*with_config(flag_words(flags)), *how])
         found.setdefault(name_of(labels), Group(key[:12], flags, labels))
     return found
 
@@ -131,7 +141,7 @@ def tried_out(file: StudyFile, group: Group) -> list[Asked]:
 def trial_cell(study: Study, group: Group, number: int, drawn: Flags) -> Cell:
     """The run of a trial: its id is of its words, so that the same draw is the same run."""
     words = flag_words({**group.flags, **drawn})
-    identity = words_key(f"{study.command} {study.file.launch.processes}", words)[:12]
+    identity = words_key(f"{study.command} {study.file.launch.processes}", with_config(words))[:12]
     name = folder_name(group.labels["task"], group.labels["method"], group.flags["seed"], identity)
     folder = study.folder / TRIALS / name
     labels = {**group.labels, "trial": number, **drawn}

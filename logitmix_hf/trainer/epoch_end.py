@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from transformers import Trainer
 from transformers.trainer_utils import IntervalStrategy
+
+
+class _NoStepMore(Exception):
+    """The evaluation that was made up for was the last."""
 
 
 class JudgedBeforeSaved(Trainer):
@@ -32,6 +37,12 @@ class JudgedBeforeSaved(Trainer):
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(checkpoint)
         self._judge_what_was_missed()  # the draws of that evaluation come before those of the next step
+        if self.control.should_training_stop:
+            raise _NoStepMore
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        with suppress(_NoStepMore):
+            super()._run_epoch(*args, **kwargs)
 
     def _finalize_training(self, trial: Any, num_train_samples: int, start_time: float) -> Any:
         self._judge_what_was_missed()  # where no step was left to go on with

@@ -11,12 +11,16 @@ from studyruns import PROGRAM
 
 from logitmix_hf.cli import main
 from logitmix_hf.commands import study_run
+from logitmix_hf.config_file import with_config
 from logitmix_hf.flag_words import flag_words
 from logitmix_hf.studies import resolve
+from logitmix_hf.studies.cells import asked_runs
 from logitmix_hf.studies.engines.local import Local
+from logitmix_hf.studies.file import parse_file
 from logitmix_hf.studies.manifest import read_manifest
 from logitmix_hf.studies.outcome import Ending
 from logitmix_hf.studies.resolve import Answer
+from logitmix_hf.studies.search import groups_of
 from logitmix_hf.studies.search_driver import JOURNAL, SearchDriver
 
 pytest.importorskip("optuna")
@@ -145,6 +149,38 @@ def test_what_a_study_with_a_search_says_of_mistakes(monkeypatch, capsys):
     assert "--retry_failed tries them again" in err
     assert main(["study", "status", "s.yaml"]) == 0
     assert "0 of 4 trials are done, 4 given up" in capsys.readouterr().out
+
+
+def groups(text):
+    file = parse_file(text, "s.yaml")
+    return list(groups_of(file, asked_runs(file)).values())
+
+
+def test_a_trial_trains_as_the_run_of_the_table_and_neither_publishes_nor_judges_beside():
+    publishes = "push_to_hub: true, report_to: wandb, shift: [a=b], do_predict: true"
+    stops = "early_stopping: 2, load_best_model_at_end: true"
+    (group,) = groups(TEXT.replace("{task: rte}", f"{{task: rte, {publishes}, {stops}}}").replace("mixup, ", ""))
+    assert group.flags == {
+        "task": "rte",
+        "method": "logitmix",
+        "early_stopping": 2,
+        "load_best_model_at_end": True,
+        "seed": 2,
+        "hold_out": 0.1,
+        "bootstrap": 0,
+    }
+
+
+def test_a_file_of_flags_is_part_of_its_search_and_its_trials_are_not_pushed(here):
+    text = TEXT.replace("{task: rte}", "{config: own.yaml}").replace("mixup, ", "")
+    keys = []
+    for epochs in (1, 1, 2):
+        (here / "own.yaml").write_text(f"task: rte\nnum_train_epochs: {epochs}\npush_to_hub: true\n")
+        (group,) = groups(text)
+        words = with_config(flag_words(group.flags))
+        assert [words[n + 1] for n, word in enumerate(words) if word == "--push_to_hub"][-1] == "false"
+        keys.append(group.key)
+    assert keys[0] == keys[1] != keys[2], "trials of other flags are of another search"
 
 
 class Here:

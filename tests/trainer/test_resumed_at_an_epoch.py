@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_trainer import trainer_of
 from tiny import CONFIGS, build
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from logitmix_hf.trainer.checkpoints import SaveOnSignal
 
@@ -76,6 +76,34 @@ def test_told_to_stop_where_an_evaluation_is_due(tmp_path, step, options):
         return [(line["step"], line["eval_loss"]) for line in trainer.state.log_history if "eval_loss" in line]
 
     assert judged(again) == judged(whole)
+    assert (again.state.best_global_step, again.state.best_metric) == (
+        whole.state.best_global_step,
+        whole.state.best_metric,
+    )
+    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("strategy", ["epoch", "steps"])
+def test_told_to_stop_where_the_missed_evaluation_is_the_last(tmp_path, strategy):
+    """The second evaluation is not better by the threshold, and no step follows it, whoever judges it."""
+    options = {**STEPS, "eval_strategy": strategy, "save_strategy": strategy, "eval_steps": 3, "save_steps": 3}
+    options |= {"load_best_model_at_end": True, "num_train_epochs": 4}
+    step = 4 if strategy == "epoch" else 6
+
+    def trained(name, *callbacks, seed=0, **how):
+        stops = EarlyStoppingCallback(1, early_stopping_threshold=100.0)
+        model = build(CONFIGS["bert"], seed=seed)
+        trainer = trainer_of(tmp_path / name, model=model, rows=16, callbacks=[stops, *callbacks], **options)
+        trainer.train(**how)
+        return trainer
+
+    whole = trained("whole")
+    assert whole.state.global_step == step < 8
+    with SaveOnSignal() as saver:
+        trained("a", saver, Told(step))
+    again = trained("a", seed=1, resume_from_checkpoint=str(tmp_path / f"a/checkpoint-{step}"))
+    assert again.state.global_step == step
     assert (again.state.best_global_step, again.state.best_metric) == (
         whole.state.best_global_step,
         whole.state.best_metric,
