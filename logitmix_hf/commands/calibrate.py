@@ -14,7 +14,8 @@ from logitmix_hf.commands.train import run_command
 from logitmix_hf.errors import UserError
 from logitmix_hf.flags import FlagParser, flag
 from logitmix_hf.modality import TEXT
-from logitmix_hf.training.settings import RunSettings, TrainSettings
+from logitmix_hf.training.run_settings import RunSettings
+from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from logitmix_hf.errors import UserError, check_choice, say
 from logitmix_hf.evaluation.scaling import TEMPERATURE
 from logitmix_hf.flags import FlagParser, flag, words
 from logitmix_hf.process import guarded
-from logitmix_hf.training.settings import RunSettings
+from logitmix_hf.training.run_settings import RunSettings
 
 AVERAGES = ("logits", "probs")
 OF_TRAINING = ("recipe", "config", "resume", "keep_checkpoints", "early_stopping", "folds")

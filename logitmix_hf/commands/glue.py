@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.commands.train import run_command
 from logitmix_hf.flags import FlagParser, with_recipe
-from logitmix_hf.training.settings import RunSettings, TrainSettings
+from logitmix_hf.training.run_settings import RunSettings
+from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.training.text.settings import LEARNING_RATE, AdapterSettings, TextDataSettings, TextModelSettings
 
 if TYPE_CHECKING:

@@ -17,14 +17,16 @@ from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.modality import IMAGE
-from logitmix_hf.models.windows import Windows, answer_windows
+from logitmix_hf.models.long_texts import Windows
+from logitmix_hf.models.windows import answer_windows
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.text.data import TextData
 from logitmix_hf.training.calibration import SPLIT
 from logitmix_hf.training.ensemble import Joined, join_classifiers, lines, of_images, told
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.ood import check_ood_flags
-from logitmix_hf.training.settings import RunSettings, TrainSettings
+from logitmix_hf.training.run_settings import RunSettings
+from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.training.shift import PREFIX, read_shifts
 from logitmix_hf.training.text.job import TextJob, known_of
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings

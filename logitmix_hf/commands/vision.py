@@ -10,7 +10,7 @@ from logitmix_hf.arguments import MixArguments
 from logitmix_hf.commands.train import run_command
 from logitmix_hf.flags import FlagParser, with_recipe
 from logitmix_hf.modality import IMAGE
-from logitmix_hf.training.settings import RunSettings
+from logitmix_hf.training.run_settings import RunSettings
 from logitmix_hf.training.vision.settings import FINE_TUNING, ImageDataSettings, ImageModelSettings, VisionTrainSettings
 from logitmix_hf.vision.network_table import is_ours
 

@@ -30,9 +30,10 @@ from logitmix_hf.evaluation.sets import Sets
 from logitmix_hf.evaluation.thresholds import Thresholds
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.models.folding import recorded, scaling_left
+from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
-from logitmix_hf.models.windows import WindowCollator, Windowed, Windows, check_splits, encode_windows
+from logitmix_hf.models.windows import WindowCollator, Windowed, check_splits, encode_windows
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 from logitmix_hf.serving.host import DTYPES, usable_device
 

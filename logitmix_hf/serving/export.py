@@ -22,7 +22,7 @@ from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import TEXT
 from logitmix_hf.models.folding import scaling_inside
-from logitmix_hf.models.windows import Windows
+from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs

@@ -11,7 +11,7 @@ import pyarrow as pa
 from logitmix_hf.data.facts import SplitRows, data_facts, fact_lines
 from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.evaluation.predictions import MULTI
-from logitmix_hf.models.windows import Windows
+from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.text.data import TextData
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.models.tokenizer import encode
-from logitmix_hf.models.windows import Windows, encode_windows
+from logitmix_hf.models.windows import encode_windows
 
 if TYPE_CHECKING:
     from datasets import Dataset

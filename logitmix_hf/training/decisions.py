@@ -23,7 +23,7 @@ from logitmix_hf.evaluation.thresholds import (
     read_cost,
 )
 from logitmix_hf.training.calibration import Calibration
-from logitmix_hf.training.settings import RunSettings
+from logitmix_hf.training.run_settings import RunSettings
 
 
 def check_thresholds(run: RunSettings, data: TaskData[Any]) -> None:

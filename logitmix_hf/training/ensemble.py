@@ -19,9 +19,9 @@ from logitmix_hf.evaluation.members import member_scores
 from logitmix_hf.evaluation.pooling import difference, disagreement, gains, pool, without
 from logitmix_hf.evaluation.scaling import NONE, TEMPERATURE, fitted_scaling
 from logitmix_hf.models.folding import fold, forget, recorded, scaling_left
+from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import load_tokenizer
-from logitmix_hf.models.windows import Windows
 from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
 from logitmix_hf.reporting.comparison.temperature import temper

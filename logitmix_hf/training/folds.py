@@ -27,7 +27,7 @@ from logitmix_hf.trainer.resolved import resolved
 
 if TYPE_CHECKING:
     from logitmix_hf.training.job import Job, Loaded
-    from logitmix_hf.training.settings import RunSettings
+    from logitmix_hf.training.run_settings import RunSettings
 
 OUT_OF_FOLD = "out_of_fold"
 """The name of the predictions of all rows, each by the model that did not train on it."""

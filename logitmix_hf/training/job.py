@@ -20,7 +20,8 @@ from logitmix_hf.evaluation import Predictions
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training.folds import Fold
-from logitmix_hf.training.settings import Change, RunSettings, TrainSettings
+from logitmix_hf.training.run_settings import RunSettings
+from logitmix_hf.training.settings import Change, TrainSettings
 
 RequestT = TypeVar("RequestT", bound=DataRequest)
 

@@ -12,7 +12,8 @@ from transformers import AutoTokenizer, DataCollatorWithPadding
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
-from logitmix_hf.models.windows import WindowCollator, Windowed, Windows, answer_windows, encode_windows
+from logitmix_hf.models.long_texts import Windows
+from logitmix_hf.models.windows import WindowCollator, Windowed, answer_windows, encode_windows
 from logitmix_hf.plan import MixPlan, blend
 from logitmix_hf.steps import Where, build_step
 

@@ -13,10 +13,11 @@ from transformers import DataCollatorWithPadding
 from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, check_single
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
+from logitmix_hf.models.long_texts import Windows, settle_windows
 from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
 from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
 from logitmix_hf.models.unwrap import unwrap
-from logitmix_hf.models.windows import WindowCollator, Windows, answer_windows, check_splits, settle_windows
+from logitmix_hf.models.windows import WindowCollator, answer_windows, check_splits
 from logitmix_hf.text.data import TextData, TextRequest, check_data, load_text_data
 from logitmix_hf.text.overview import overview, text_facts
 from logitmix_hf.text.submission import write_submission

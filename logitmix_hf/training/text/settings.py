@@ -1,4 +1,4 @@
-"""The flags of ``logitmix glue`` about data and model; those that every training shares are in ``training.settings``."""
+"""The flags of ``logitmix glue`` about data and model; those of every training are in ``run_settings`` and ``settings``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.flags import flag
-from logitmix_hf.models.windows import LONG_TEXTS, Windows
+from logitmix_hf.models.long_texts import LONG_TEXTS, Windows
 from logitmix_hf.text.tasks import GLUE
 
 BERT = "google-bert/bert-base-uncased"

@@ -1,4 +1,4 @@
-"""The flags of ``logitmix vision`` about data, model and training; those of every run are in ``training.settings``."""
+"""The flags of ``logitmix vision`` about data, model and training; those of every run are in ``run_settings``."""
 
 from __future__ import annotations
 

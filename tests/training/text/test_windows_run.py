@@ -124,7 +124,8 @@ def test_mistakes_are_one_line_before_anything_is_trained(tiny_model, long_files
 
 def test_the_windows_of_a_row_that_fits_are_what_cutting_gives(tiny_model, long_files):
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
-    from logitmix_hf.models.windows import Windows, encode_windows
+    from logitmix_hf.models.long_texts import Windows
+    from logitmix_hf.models.windows import encode_windows
 
     texts = arrow_csv.read_csv(long_files / "train.csv")["text"].to_pylist()
     cut, long = encode(tokenizer, [texts], 12)
