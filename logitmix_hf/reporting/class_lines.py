@@ -92,7 +92,7 @@ def _table(found: ClassScores, room: int, where: str) -> list[str]:
     cells = [class_cells(found, k) for k in order]
     heads = [f"{where}: class" if where else "class", *HEADS[1:]]
     if square is not None:
-        heads = [*heads, *(f"as {_short(name)}" for name in found.names)]
+        heads = [*heads, *(f"as {short(name)}" for name in found.names)]
         cells = [[*line, *square[k]] for k, line in zip(order, cells, strict=True)]
     text = aligned_table(heads, cells, "l" + "r" * (len(heads) - 1), rule=False)
     return [*text.split("\n"), *([more] if more else []), *([pairs] if pairs else [])]
@@ -112,13 +112,14 @@ def _squared(found: ClassScores) -> list[list[str]] | None:
     if found.several or found.confusion is None:
         return None
     name = max(len(named(name)) for name in found.names)
-    wide = sum(2 + max(3 + len(_short(one)), 6) for one in found.names)
+    wide = sum(2 + max(3 + len(short(one)), 6) for one in found.names)
     if name + 42 + wide > WIDTH:
         return None
     return [[f"{count:,}" for count in line] for line in found.confusion.tolist()]
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
+    """A name as the head of a narrow column has room for it."""
     return name if len(name) <= 12 else name[:11] + "…"
 
 

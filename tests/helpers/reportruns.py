@@ -37,6 +37,7 @@ def write_run(
     logits: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     problem: str = SINGLE,
+    names: tuple[str, ...] = ("no", "yes"),
     temperature: float | None = None,
     arguments: dict[str, Any] | None = None,
     **record: Any,
@@ -46,8 +47,8 @@ def write_run(
         labels = labels_of(task)
     if logits is None:
         logits = logits_of(labels, seed)
-    names = () if problem == REGRESSION else ("no", "yes")
-    predictions = Predictions(logits=logits, labels=labels, label_names=names, problem=problem)
+    label_names = () if problem == REGRESSION else names
+    predictions = Predictions(logits=logits, labels=labels, label_names=label_names, problem=problem)
     predictions.save(folder / "predictions" / "validation.parquet")
     metrics = DEFAULT_METRICS[problem]
     results: dict[str, Any] = {f"eval_{key}": value for key, value in evaluate_predictions(predictions).items()}

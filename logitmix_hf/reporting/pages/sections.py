@@ -16,7 +16,7 @@ from logitmix_hf.reporting.comparison.significance import Judge
 from logitmix_hf.reporting.comparison.tables import ScoreTable, methods_table, runs_table
 from logitmix_hf.reporting.comparison.temperature import OWN
 from logitmix_hf.reporting.pages import confidence
-from logitmix_hf.reporting.pages.classes import class_tables
+from logitmix_hf.reporting.pages.classes import RunClasses, classes_of_runs
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.training import training
 
@@ -56,7 +56,8 @@ class Section:
     scores: ScoreTable
     further: ScoreTable | None
     runs: ScoreTable
-    classes: Sequence[ScoreTable]
+    classes: Sequence[RunClasses]
+    more_classes: str
     temperature: str
     overview: Mapping[str, Picture]
     cards: Sequence[MethodCard]
@@ -82,7 +83,7 @@ def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], jud
         methods_table(f"{task.title}: methods", methods, columns, judge),
         methods_table(f"{task.title}: more about calibration", methods, more, judge) if more else None,
         runs_table(f"{task.title}: every run", methods, columns),
-        class_tables(task.title, methods, options),
+        *classes_of_runs(task.title, methods, task.metrics, options),
         _temperature(methods),
         overview,
         [_card(task, method, options, confident) for method in methods],
