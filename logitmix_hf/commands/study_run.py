@@ -156,9 +156,10 @@ def _told(study: Study, cells: Sequence[Cell], pause: str, code: int) -> int:
         say("interrupted: what ran has saved itself; the same command goes on.")
         return code
     given_up = sum(state.kind not in (ends.DONE, RUNNING, WAITING) for state in of_these.values())
-    given_up += sum(each.given_up for each in searches if each.chosen is None)
+    trials = sum(each.given_up for each in searches if each.chosen is None)
     if pause:
         say(f"error: paused: {pause.rstrip('.')}. The same command goes on.")
-    elif given_up:
-        say(f"error: {given_up} of {len(cells)} runs were given up, see above; --retry_failed tries them again.")
+    elif given_up or trials:
+        runs = [f"{given_up} of {len(cells)} runs"] * (given_up > 0) + [f"{trials} trials"] * (trials > 0)
+        say(f"error: {' and '.join(runs)} were given up, see above; --retry_failed tries them again.")
     return 1

@@ -62,8 +62,9 @@ class DataRequest:
         """Require that what is judged otherwise is no part of train, of which ``hold_out`` is a share too."""
         if self.hold_out is not None and not validation and self.validation_share > 0:
             raise UserError(
-                f"--hold_out {self.hold_out:g} is in the place of validation data, and there are none: a share of train is held"
-                " out anyway (--validation_share)."
+                f"--hold_out {self.hold_out:g} is in the place of validation data, and there are none: a run without it judges"
+                f" on a share of train (--validation_share {self.validation_share:g}), by which flags would be chosen too. Give"
+                " validation data of their own; with a labelled test split of images --validation_share 0 judges on that."
             )
 
     @property

@@ -20,13 +20,14 @@ _SPECIAL = {
     "–": "--",
     "·": r"$\cdot$",
     "−": "$-$",
+    "\0": "{}",  # two hyphens beside each other, as in a flag, would be set as a dash
     '"': "''",
 }
 
 
 def latex_text(text: object) -> str:
     """Somebody's words as LaTeX that shows them as they are, for any engine: what is no ASCII stands as ``?``."""
-    words = " ".join(printable(" ".join(str(text).split())).split())
+    words = " ".join(printable(" ".join(str(text).split())).split()).replace("--", "-\0-").replace("--", "-\0-")
     return "".join(_SPECIAL.get(letter, letter if letter.isascii() else _plain(letter)) for letter in words)
 
 

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.vision.network_table import NETWORKS
 
 
 def prepared_lines(job: Job, loaded: Loaded) -> list[str]:
     """What is where, and how big, a line each: data, model, and a tokenizer of its own."""
     data = loaded.data
     counts = ", ".join(f"{len(split):,} {name}" for name, split in loaded.splits.items())
-    named = getattr(job.request, "place", None) or getattr(job.data, "dataset", None)  # type: ignore[attr-defined]
-    lines = [f"data {data.name} ({counts} rows): {_place(str(named or data.source), 'dataset', data.kind)}"]
+    lines = [f"data {data.name} ({counts} rows): {_place(data.source, 'dataset', data.kind)}"]
     for what in ("model", "tokenizer"):
         if (name := getattr(job.model, what, None)) is not None:
-            kind = "folder" if Path(name).expanduser().is_dir() else "hub"
-            lines.append(f"{what} {name}: {_place(name, 'model', kind)}")
+            here = name == "builtin" or name in NETWORKS or Path(name).expanduser().is_dir()
+            lines.append(f"{what} {name}: {_place(name, 'model', 'here' if here else 'hub')}")
     return [
         *lines,
         "prepared: the same command without --prepare trains, with HF_HUB_OFFLINE=1 where there is no network.",
@@ -43,4 +43,6 @@ def _place(name: str, kind: str, origin: str) -> str:
         if folder.is_dir():
             size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             return f"{size / 1e6:,.1f} MB in {folder}"
-    return "made here, nothing was fetched"
+    return (
+        "read, but no cache of the Hub's holds it by this name: try a run with HF_HUB_OFFLINE=1 before you count on it"
+    )

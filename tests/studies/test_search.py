@@ -146,9 +146,24 @@ def test_what_a_study_with_a_search_says_of_mistakes(monkeypatch, capsys):
     assert study(TEXT.replace("{task: rte}", "{task: rte, fate: diverged}").replace("mixup, ", "")) == 1
     err = capsys.readouterr().err
     assert "nothing was chosen for rte logitmix: none of its 4 trials has a score" in err
-    assert "--retry_failed tries them again" in err
+    assert "error: 4 trials were given up, see above; --retry_failed tries them again" in err
     assert main(["study", "status", "s.yaml"]) == 0
     assert "0 of 4 trials are done, 4 given up" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_trials_that_were_given_up_are_tried_again_and_are_the_same_trials():
+    text = (
+        TEXT.replace("{task: rte}", "{task: rte, fate: diverged-once}").replace("mixup, ", "").replace("[0, 1]", "[0]")
+    )
+    assert study(text) == 1
+    before = read_manifest(Path("studies/s"))
+    assert trained() == []
+    assert study(text, "--retry_failed") == 1  # and the run of what they chose diverges, once
+    assert study(text, "--retry_failed") == 0
+    after = read_manifest(Path("studies/s"))
+    assert [cell.words for cell in after.trials] == [cell.words for cell in before.trials]
+    assert len(trained()) == len(set(trained())) == 4 + 1
 
 
 def groups(text):

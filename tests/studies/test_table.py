@@ -269,6 +269,7 @@ EVIL = r"a_b & 50% $x^2$ #1 {~} \input{x} <é> naïve"
 
 def test_words_of_a_user_are_no_latex_and_no_markup(tmp_path):
     assert latex_text("a_b\\x") == r"a\_b\textbackslash{}x"
+    assert latex_text("--alpha 1 – --- 2") == "-{}-alpha 1 -- -{}-{}- 2", "a flag is no dash"
     folder = write_run(tmp_path / "run", "rte", "vanilla")
     cells = [Cell("x", {"task": "<b>rte_1</b>", "method": EVIL, "seed": 1}, folder)]
     table(Study("<i>s</i>", cells, {"baseline": EVIL, "metrics": ["headline"]}), tmp_path / "out")
