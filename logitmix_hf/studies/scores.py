@@ -157,13 +157,15 @@ def read_scores(
             read.append((cell, found))
         else:
             absent.append((cell, found))
+    drawn = _drawn_by_seed(read)
     if not read:
         raise UserError(f"No run of the study {study.name!r} is done yet, so there is nothing to tell.")
     for number, (cell, run) in enumerate(read, start=1):
         say(f"judging {number} of {len(read)}: {cell.folder.name}")
         for prefix, (split, predictions) in run.splits.items():
-            name = str(cell.labels.get("task", run.data.get("name")))
-            rows = (prefix, str(run.data.get("fingerprint")), same_rows(predictions))
+            name = _task_of(cell, run)
+            data = "" if name in drawn else str(run.data.get("fingerprint"))
+            rows = (prefix, data, same_rows(predictions))
             of_name = by_task.setdefault(name, {})
             task = of_name.setdefault(rows, StudyTask(name, split, run.metrics[0]))
             method, seed = method_of(cell), cell.labels.get("seed", run.seed)
@@ -207,6 +209,23 @@ def method_of(cell: CellLike) -> str:
     """A row of the table: the method, and the values of every axis beside task and seed."""
     others = [f"{axis} {value}" for axis, value in _others(cell.labels).items()]
     return ", ".join([str(cell.labels.get("method", "run")), *others])
+
+
+def _task_of(cell: CellLike, run: ComparedRun) -> str:
+    return str(cell.labels.get("task", run.data.get("name")))
+
+
+def _drawn_by_seed(read: Sequence[tuple[CellLike, ComparedRun]]) -> set[str]:
+    """Tasks whose training rows every seed draws anew (``--max_train_samples``), the same for all methods: data of another
+    fingerprint is then what a seed is, and no change half-way. Where two runs of one seed differ, it is a change."""
+    found: dict[str, dict[Any, set[str | None]]] = {}
+    for cell, run in read:
+        draws = run.record["arguments"].get("max_train_samples") is not None
+        seeds = found.setdefault(_task_of(cell, run), {}).setdefault(cell.labels.get("seed", run.seed), set())
+        seeds.add(str(run.data.get("fingerprint")) if draws else None)
+    return {
+        name for name, seeds in found.items() if all(len(data) == 1 and None not in data for data in seeds.values())
+    }
 
 
 def _run_or_reason(folder: Path) -> ComparedRun | str:

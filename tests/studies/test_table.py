@@ -197,6 +197,23 @@ def test_data_that_changed_half_way_is_two_tasks_without_a_test_between_them(tmp
     assert cells(found, "a")["rank"].text == "–"
 
 
+def test_training_rows_that_every_seed_draws_anew_are_one_task(tmp_path):
+    """A subset that the seed draws has a fingerprint a seed: a part of what a seed is, as long as the methods share it."""
+    study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2, 3))
+    for cell in study.cells:
+        record = json.loads((cell.folder / "run.json").read_text())
+        data = record["data"] | {"fingerprint": f"of seed {cell.labels['seed']}"}
+        arguments = record["arguments"] | {"max_train_samples": 100}
+        change_json(cell.folder / "run.json", data=data, arguments=arguments)
+    found = table(study, tmp_path / "out")[0]
+    assert [head.text for head in found.heads][1] == "rte"
+    assert {row["seeds"] for row in read(tmp_path / "out" / "tests.csv")} == {"3"}
+    # The rows of one method changed under the others: no more a matter of the seed.
+    change_json(study.cells[-1].folder / "run.json", data=data | {"fingerprint": "of other rows"})
+    found = table(study, tmp_path / "out")[0]
+    assert [head.text for head in found.heads][1].startswith("rte · data 1 of")
+
+
 def test_several_versions_are_a_warning_or_a_mistake(tmp_path):
     study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2))
     for cell in study.cells:
