@@ -10,7 +10,7 @@ trap 'rm -rf "$home"' EXIT
 "$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir "$home" .
 "$PYTHON" -m twine check --strict "$home"/*.whl
 "$PYTHON" -m venv "$home/env"
-"$home/env/bin/pip" install --quiet --disable-pip-version-check "$home"/*.whl
+"$home/env/bin/pip" install --quiet --disable-pip-version-check --no-compile "$home"/*.whl
 cd "$home"
 env/bin/logitmix --version
 env/bin/logitmix glue --help >/dev/null
