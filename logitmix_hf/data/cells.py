@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -41,6 +42,35 @@ def read_cells(
         number, name = _first(columns, numbers), _first(columns, texts.keys() - numbers)
         note = f"{where} holds numbers ({number}) and names ({name}): all are taken as names."
     return {key: [made[cell] for cell in column] for key, column in columns.items()}, note
+
+
+def unreadable_cells(cells: Sequence[str], regression: bool | None) -> dict[str, str]:
+    """Of a column's cells those that are no label beside the others, and why; a cell stands there as often as in its column.
+
+    Beside a majority of numbers: what is no finite number, where a regression is asked for, some have a decimal point, or
+    nothing but ``nan`` and ``inf`` is beside them. Where all stand in brackets and most are lists: those that are none.
+    """
+    texts = {cell: cell.strip() for cell in cells}
+    numbers = {cell for cell, text in texts.items() if NUMBER.fullmatch(text) and math.isfinite(float(text))}
+    others = texts.keys() - numbers
+    if regression or 2 * sum(cell in numbers for cell in cells) > len(cells):
+        codes = not regression and any(_CODE.fullmatch(texts[cell]) for cell in numbers)
+        decimal = _any_decimal(texts, numbers) or all(map(_is_infinite, others))
+        if regression or (decimal and not codes):
+            return {cell: "label is not finite" if _is_infinite(cell) else "label is no number" for cell in others}
+    elif all(_BRACKETS.fullmatch(text) for text in texts.values()):
+        wrong = {cell for cell, text in texts.items() if _list(text) is None}
+        if 2 * sum(cell in wrong for cell in cells) < len(cells):
+            return dict.fromkeys(wrong, "label is no list")
+    return {}
+
+
+def _is_infinite(cell: str) -> bool:
+    """Whether it says ``nan`` or ``inf``, or a number that is too large for any."""
+    try:
+        return not math.isfinite(float(cell))
+    except ValueError:
+        return False
 
 
 def _any_decimal(texts: Mapping[str, str], numbers: set[str]) -> bool:

@@ -274,7 +274,7 @@ def _differ_by_case(where: str, values: list[Any]) -> list[str]:
 
 def _kind_of(split: Columns, column: str, values: list[Any]) -> str:
     """The kind of all values of one split: "name", "boolean", "integer", "real" or "list"."""
-    kinds = [_kind(value) for value in values]
+    kinds = [kind_of_label(value) for value in values]
     found = Counter(kinds)
     if set(found) == {"integer", "real"}:
         return "real"
@@ -294,7 +294,8 @@ def _kind_of(split: Columns, column: str, values: list[Any]) -> str:
     return kind
 
 
-def _kind(value: Any) -> str:
+def kind_of_label(value: Any) -> str:
+    """ "name", "boolean", "integer", "real" or "list"; else the name of its type."""
     if isinstance(value, bool):
         return "boolean"
     for kind, types in (("name", str), ("integer", int), ("real", float), ("list", list)):
@@ -343,7 +344,7 @@ def _several(
     """Multi-label. Rows of equal length >= 2 that hold only 0 and 1 (or false and true) are 0/1 lists: as lists of
     labels they would say that each row has both."""
     flat = [label for row in rows for label in row]
-    kinds = {_kind(label) for label in flat}
+    kinds = {kind_of_label(label) for label in flat}
     if not flat:
         raise UserError(f"{where} holds only empty lists; there is nothing to learn.")
     numbers = kinds <= {"integer", "real", "boolean"} and set(flat) <= {0, 1}

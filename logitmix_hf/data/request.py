@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from logitmix_hf.data.left_out import ON_BAD_ROW
 from logitmix_hf.data.roles import Needs
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_choice, check_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,7 @@ class DataRequest:
             whole.
         need_test: read the test splits too.
         calibration_share: this share of the rows kept for training is set apart, stratified, by ``seed``.
+        on_bad_row: "skip" leaves rows out that cannot be used, of all but test splits, and lists them; "stop" refuses them.
         training: False: a model that exists is judged. Train is read for ``calibration_share`` alone; without a
             validation split the test split is validation, or the only split there is; and one class is enough.
 
@@ -40,6 +42,7 @@ class DataRequest:
     max_eval_samples: int | None = None
     need_test: bool = False
     calibration_share: float | None = None
+    on_bad_row: str = "stop"
     training: bool = True
 
     def __post_init__(self) -> None:
@@ -49,6 +52,7 @@ class DataRequest:
         if self.calibration_share is not None:
             check_number("calibration_split", self.calibration_share, low=0, high=0.9, open_low=True)
         self.check_counts(max_train_samples=1, max_eval_samples=1)
+        check_choice("on_bad_row", self.on_bad_row, ON_BAD_ROW)
 
     def check_counts(self, **lowest: int) -> None:
         """Require these fields to be whole numbers from a lowest one on, where they are given."""
@@ -66,6 +70,11 @@ class DataRequest:
                 f" on a share of train (--validation_share {self.validation_share:g}), by which flags would be chosen too. Give"
                 " validation data of their own; with a labelled test split of images --validation_share 0 judges on that."
             )
+
+    @property
+    def skips(self) -> bool:
+        """Whether rows that cannot be used are left out."""
+        return self.on_bad_row == "skip"
 
     @property
     def needs(self) -> Needs:

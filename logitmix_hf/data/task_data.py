@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from logitmix_hf.data.left_out import LeftOut
 from logitmix_hf.data.roles import JudgedSplit
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class TaskData(Generic[SplitT]):
         calibration: rows that the temperature is fitted on, neither trained nor judged on.
         calibration_note: where they come from.
         notes: what was surprising about the data, one line each.
+        left_out: rows that could not be used and were left out, by the split that they were read in.
     """
 
     train: SplitT | None
@@ -53,6 +55,7 @@ class TaskData(Generic[SplitT]):
     calibration: SplitT | None = None
     calibration_note: str = ""
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, Sequence[LeftOut]] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, SplitT]:

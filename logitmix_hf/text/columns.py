@@ -64,7 +64,8 @@ def _is_string(kind: pa.DataType) -> bool:
 
 def _holds_texts(split: Columns, name: str) -> bool:
     if name in split.mixed:  # strings that Arrow refuses are no texts either, which is told when they are read
-        return all(isinstance(value, str | None) for value in split.mixed[name])
+        others = sum(not isinstance(value, str | None) for value in split.mixed[name])
+        return 2 * others < len(split) if split.places else not others  # places: rows without a text will be left out
     column = split.table.column(name)
     if not _is_string(column.type):
         return False

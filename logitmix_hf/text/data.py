@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from logitmix_hf.data.bad_rows import without_bad_rows
 from logitmix_hf.data.labels import Labels, read_labels, tells_labels, unlabelled_note
+from logitmix_hf.data.left_out import LeftOut, left_out_line
 from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
@@ -77,7 +79,7 @@ def load_text_data(request: TextRequest) -> TextData:
     request.check_held_out(bool(source.validation))
     if request.hold_out is not None:
         source = replace(source, validation={}, called={k: v for k, v in source.called.items() if k in source.test})
-    columns, tables, labels, notes = _read(source, request)
+    columns, tables, labels, notes, left_out = _read(source, request)
     train, validation, note = tables.pop("train", None), {key: tables[key] for key in source.validation}, source.note
     share = request.validation_share if request.hold_out is None else request.hold_out
     if train is not None and not validation and share > 0:
@@ -115,6 +117,7 @@ def load_text_data(request: TextRequest) -> TextData:
         calibration=calibration_ready,
         calibration_note=calibration_note if calibration is not None else "",
         notes=notes,
+        left_out=left_out,
     )
 
 
@@ -131,8 +134,8 @@ def _set_apart(train: pa.Table, problem: str, share: float, seed: int) -> tuple[
 
 def _read(
     source: TextSource, request: TextRequest
-) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels, tuple[str, ...]]:
-    """Text columns, splits with their final columns ("train" first where there is one), labels, and notes."""
+) -> tuple[tuple[str, ...], dict[str, pa.Table], Labels, tuple[str, ...], dict[str, list[LeftOut]]]:
+    """Text columns, splits with their final columns ("train" first where there is one), labels, notes, and rows left out."""
     splits: dict[str, Columns] = {} if source.train is None else {"train": source.train}
     splits |= (
         source.validation | ({} if source.calibration is None else {"calibration": source.calibration}) | source.test
@@ -140,13 +143,23 @@ def _read(
     first = next(iter(splits.values()))
     label = "label" if source.task else find_label_column(first, request.label_column)
     columns = source.task.columns if source.task else find_text_columns(first, request.text_columns, label)
+    regression = True if source.task is not None and source.task.regression else request.regression
+    numbers, left_out, notes = {}, dict[str, list[LeftOut]](), list[str]()
+    for key, split in splits.items():
+        if request.skips and key not in source.test:
+            for name, flag in ((label, "label_column"), *((name, "text_columns") for name in columns)):
+                split.require(name, flag)
+            splits[key], numbers[key], bad = without_bad_rows(split, columns, label, regression)
+            if bad:
+                where = Path(split.where).name if source.kind == "file" else source.called.get(key, key)
+                left_out[key], notes = bad, [*notes, left_out_line(where, bad)]
+    first = next(iter(splits.values()))
     labelled = {
         key: (split, split.require(label, "label_column"))
         for key, split in splits.items()
         if key not in source.test or tells_labels(split, label, first)
     }
     names = request.known_labels or (source.task.label_names if source.task else ())
-    regression = True if source.task is not None and source.task.regression else request.regression
     known = () if regression else names
     labels, values = read_labels(labelled, regression=regression, known=known, learns=request.training)
     tables = {}
@@ -154,7 +167,7 @@ def _read(
         made = texts(split, columns)
         if key in values:
             made["labels"] = pa.array(values[key], _LABEL_TYPES[labels.problem])
-        made["idx"] = pa.array(np.arange(len(split)))
+        made["idx"] = pa.array(numbers.get(key, np.arange(len(split))))
         if source.kind == "builtin" and key != "calibration":
             made["posterior"] = split.table.column("posterior")
         tables[key] = pa.table(made)
@@ -163,7 +176,8 @@ def _read(
         columns,
         tables,
         labels,
-        (*(note for split in splits.values() for note in split.notes), *labels.notes, *untold),
+        (*(note for split in splits.values() for note in split.notes), *notes, *labels.notes, *untold),
+        left_out,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from logitmix_hf.data.facts import SplitRows, data_facts, fact_lines
+from logitmix_hf.data.left_out import left_out_facts
 from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.evaluation.predictions import MULTI
 from logitmix_hf.models.long_texts import Windows
@@ -72,6 +73,7 @@ def text_facts(
         held_out_share=held / (held + kept) if "share of train" in data.validation_note else None,
         validation=data.validation_note,
         max_length=max_length,
+        left_out=left_out_facts(data.left_out),
         notes=list(data.notes),
     )
 

@@ -60,13 +60,13 @@ def open_source(request: TextRequest) -> TextSource:
     source = _open_source(request)
     if request.calibration_file is None:
         return source
-    return replace(source, calibration=read_columns(request.calibration_file))
+    return replace(source, calibration=read_columns(request.calibration_file, broken=request.skips))
 
 
 def _open_source(request: TextRequest) -> TextSource:
     needs, name = request.needs, request.place
     if request.files:
-        return _from_files(request.files, needs)
+        return _from_files(request.files, needs, request.skips)
     if request.task is None:
         return _from_data_set(name, request.config, needs)
     task = TASKS[request.task]
@@ -91,7 +91,7 @@ def _origin(name: str) -> tuple[str, str]:
     return "hub", name
 
 
-def _from_files(files: Mapping[str, str | Path], needs: Needs) -> TextSource:
+def _from_files(files: Mapping[str, str | Path], needs: Needs, skips: bool) -> TextSource:
     if needs.test and "test" not in files:
         raise UserError("--do_predict needs a --test_file.")
     if "train" not in files and "validation" not in files:
@@ -99,7 +99,9 @@ def _from_files(files: Mapping[str, str | Path], needs: Needs) -> TextSource:
     if needs.judged and "validation" not in files:
         raise UserError("There are no rows to judge the model on beside --train_file: give some as --eval_file.")
     unread = {"test": not needs.test, "train": not needs.train}
-    read = {key: read_columns(path) for key, path in files.items() if not unread.get(key)}
+    read = {
+        key: read_columns(path, broken=skips and key != "test") for key, path in files.items() if not unread.get(key)
+    }
     first = Path(next(files[key] for key in ("train", "validation") if key in read))
     validation = {"validation": read["validation"]} if "validation" in read else {}
     test = {"test": read["test"]} if "test" in read else {}

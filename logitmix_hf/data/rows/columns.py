@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from logitmix_hf.data.rows.records import DELIMITERS, LINES, Record
@@ -28,6 +29,8 @@ class Columns:
     class_names: in order, of columns whose numbers stand for them (``ClassLabel`` of datasets).
     cells: True where every value is a string because the format knows nothing else (CSV, TSV).
     notes: what was surprising, one line each.
+    places: of each row, for messages (``row 7 (line 8)``), where broken rows were let through, of which nothing is known.
+    broken: number of such a row, from 0 -> why.
     """
 
     where: str
@@ -36,6 +39,8 @@ class Columns:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     cells: bool = False
     notes: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    broken: Mapping[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -44,6 +49,14 @@ class Columns:
     def names(self) -> list[str]:
         """All column names, in the data's order as far as Arrow holds them."""
         return [*self.table.column_names, *self.mixed]
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> Columns:
+        """These rows alone, with the columns that Arrow can hold now."""
+        kept = {name: _array([values[row] for row in rows], None) for name, values in self.mixed.items()}
+        table = self.table.take(rows)
+        for name in [name for name, values in kept.items() if not isinstance(values, list)]:
+            table = table.append_column(name, kept.pop(name))
+        return replace(self, table=table, mixed=kept, places=(), broken={})
 
     def require(self, name: str, flag: str) -> str:
         """``name``, when such a column exists.
@@ -97,11 +110,14 @@ def check_file(path: str | Path, labelled: bool = True) -> None:
         raise UserError(f"{str(path)!r} is a file of lines without labels: give .csv, .tsv, .json, .jsonl or .parquet.")
 
 
-def read_columns(path: str | Path, labelled: bool = True) -> Columns:
+def read_columns(path: str | Path, labelled: bool = True, broken: bool = False) -> Columns:
     """Read one file of a kind that :data:`logitmix_hf.data.rows.SUFFIXES` knows, all of it.
 
     CSV and TSV cells are strings: "1", "NA" and "2020-01-01" may be texts, and labels are judged later. Of JSON, a key
     that a row leaves out is missing there. Lines of plain text are one column, where no labels are needed (``labelled``).
+
+    Args:
+        broken: let rows that cannot be read through, as :attr:`Columns.broken`.
 
     Raises:
         UserError: as :func:`logitmix_hf.data.rows.open_rows`, and for rows that cannot be read, counted, with the first.
@@ -109,16 +125,16 @@ def read_columns(path: str | Path, labelled: bool = True) -> Columns:
     check_file(path, labelled)
     if (table := open_rows(path, again=True)).kind == "parquet":
         return _parquet(table)
-    cells, bad = table.kind in DELIMITERS, list[Record]()
-    good = _good(table, bad)
-    chunks = iter(lambda: list(islice(good, _CHUNK if cells else None)), [])
+    cells, bad, places = table.kind in DELIMITERS, dict[int, Record](), list[str]()
+    rows = _values(table, bad, places if broken else None)
+    chunks = iter(lambda: list(islice(rows, _CHUNK if cells else None)), [])
     made: dict[str, list[Any]] = {}
     for some in chunks:
         for name in table.columns if cells else dict.fromkeys(key for row in some for key in row):
             made.setdefault(name, []).append(_array([row.get(name) for row in some], pa.string() if cells else None))
-    if bad:
-        more = f" ({len(bad)} rows cannot be read, this is the first)" if len(bad) > 1 else ""
-        raise UserError(f"{table.name}, {bad[0].where}: {bad[0].wrong}{more}. Mend or remove what is broken.")
+    if bad and not broken:
+        more, first = f" ({len(bad)} rows cannot be read, this is the first)" if len(bad) > 1 else "", min(bad)
+        raise UserError(f"{table.name}, {bad[first].where}: {bad[first].wrong}{more}. Mend or remove what is broken.")
     arrow = {name: pa.chunked_array(parts) for name, parts in made.items() if list not in map(type, parts)}
     mixed = {
         name: [value for part in parts for value in (part if isinstance(part, list) else part.to_pylist())]
@@ -127,15 +143,25 @@ def read_columns(path: str | Path, labelled: bool = True) -> Columns:
     }
     count = len(next(iter(mixed.values()), next(iter(arrow.values()), [])))
     arrow_table = pa.table(arrow) if arrow else pa.table({"": pa.nulls(count)})
-    return Columns(table.name, arrow_table, mixed, cells=cells, notes=tuple(table.note_lines()))
+    return Columns(
+        table.name,
+        arrow_table,
+        mixed,
+        cells=cells,
+        notes=tuple(table.note_lines()),
+        places=tuple(places),
+        broken={row: record.wrong for row, record in bad.items()},
+    )
 
 
-def _good(table: Table, bad: list[Record]) -> Iterator[dict[str, Any]]:
-    for record in table.read():
+def _values(table: Table, bad: dict[int, Record], places: list[str] | None) -> Iterator[dict[str, Any]]:
+    """The values row by row, of a broken one none; its record goes into ``bad``, and all places into ``places``."""
+    for row, record in enumerate(table.read()):
         if record.values is None:
-            bad.append(record)
-        else:
-            yield record.values
+            bad[row] = record
+        if places is not None:
+            places.append(record.where)
+        yield record.values or {}
 
 
 def _array(values: list[Any], kind: pa.DataType | None) -> Any:

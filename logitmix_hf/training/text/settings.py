@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from logitmix_hf.data.left_out import ON_BAD_ROW
 from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.flags import flag
 from logitmix_hf.models.long_texts import LONG_TEXTS, Windows
@@ -44,6 +45,9 @@ class TextDataSettings:
     )
     max_train_samples: int | None = flag("data", None, "train on this many rows, drawn by the seed")
     max_eval_samples: int | None = flag("data", None, "judge on the first rows only")
+    on_bad_row: str = flag(
+        "data", "stop", "stop, or skip: rows of train, validation and calibration that cannot be used are left out and listed"
+    )  # fmt: skip
     max_length: int = flag("data", 128, "tokens a row is cut to", "--max_seq_length")
     long_texts: str | None = flag(
         "data", None, "cut, or windows: a longer row is read in overlapping windows of max_length tokens, and answered by the"
@@ -52,6 +56,7 @@ class TextDataSettings:
     window_overlap: int | None = flag("data", None, "tokens that two windows share; default a quarter of max_length")
 
     def __post_init__(self) -> None:
+        check_choice("on_bad_row", self.on_bad_row, ON_BAD_ROW)
         if self.long_texts is not None:
             check_choice("long_texts", self.long_texts, LONG_TEXTS)
         if self.window_overlap is not None:

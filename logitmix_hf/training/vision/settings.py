@@ -8,7 +8,8 @@ from typing import Literal
 from transformers.trainer_utils import SchedulerType
 from transformers.training_args import OptimizerNames
 
-from logitmix_hf.errors import UserError, check_number, pick
+from logitmix_hf.data.left_out import ON_BAD_ROW
+from logitmix_hf.errors import UserError, check_choice, check_number, pick
 from logitmix_hf.flags import flag
 from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.vision.data import NAMED
@@ -49,6 +50,9 @@ class ImageDataSettings:
     )
     corruptions: str | None = flag("data", None, "of these corruptions alone: names joined by commas; default all")
     skip_corrupt: bool = flag("data", False, "leave out images that cannot be read, and say how many")
+    on_bad_row: str = flag(
+        "data", "stop", "stop, or skip: as --skip_corrupt, and images left out are listed"
+    )  # fmt: skip
     max_pixels: int = flag("data", MOST_PIXELS, "a larger image is not decoded: it may be made to fill the memory")
     cache_dir: str | None = flag("data", None, "where decoded images are kept")
     memory_limit: float | None = flag("data", None, "GiB that decoded images may take; more is streamed from files")
@@ -59,6 +63,7 @@ class ImageDataSettings:
     augmix: str | None = flag("data", None, f"{', '.join(FORMS)}: AugMix after crop and flip, in training")
 
     def __post_init__(self) -> None:
+        check_choice("on_bad_row", self.on_bad_row, ON_BAD_ROW)
         if self.augmix is not None:
             pick(FORMS, self.augmix, "form of AugMix")
         check_number("max_pixels", self.max_pixels, low=1)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from logitmix_hf.data.facts import SplitRows, data_facts, fact_lines
+from logitmix_hf.data.left_out import left_out_facts
 from logitmix_hf.data.overview import label_summary, split_counts
 from logitmix_hf.vision.data.load import ImageData
 from logitmix_hf.vision.data.splits import MemorySplit, Split
@@ -36,6 +37,7 @@ def image_facts(data: ImageData) -> dict[str, Any]:
         validation=data.validation_note,
         image_size=data.image_size,
         channels=data.channels,
+        left_out=left_out_facts(data.left_out),
         notes=list(data.notes),
     )
 

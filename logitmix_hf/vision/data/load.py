@@ -103,7 +103,7 @@ def load_image_data(request: ImageRequest) -> ImageData:
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
     fits = needed <= (free_memory() // 2 if request.memory_limit is None else request.memory_limit)
     folder = Path(request.cache_dir).expanduser() if request.cache_dir else default_folder()
-    reader = SplitReader(shape, fits, request.skip_corrupt, folder)
+    reader = SplitReader(shape, fits, request.skip_corrupt or request.skips, folder)
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})
     splits = reader.splits
@@ -132,6 +132,7 @@ def load_image_data(request: ImageRequest) -> ImageData:
         calibration=splits.get("calibration"),
         calibration_note=choice.calibration_note,
         notes=source.notes,
+        left_out=reader.left_out,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from logitmix_hf.data.left_out import LeftOut
 from logitmix_hf.errors import UserError, printable
 from logitmix_hf.vision.data.cache import cache_file, load_decoded, save_decoded
 from logitmix_hf.vision.data.decode import (
@@ -32,12 +33,13 @@ class SplitReader:
     """Reads splits of one shape, and remembers what it read.
 
     Attributes:
-        splits: by name. skipped: how many rows were left out of each, where any were.
+        splits: by name. skipped: how many rows were left out of each, where any were. left_out: which.
     """
 
     def __init__(self, shape: Shape, in_memory: bool, skip_corrupt: bool, folder: Path) -> None:
         self.splits: dict[str, Split] = {}
         self.skipped: dict[str, int] = {}
+        self.left_out: dict[str, list[LeftOut]] = {}
         self._shape, self._in_memory, self._skip, self._folder = shape, in_memory, skip_corrupt, folder
         self._digests: dict[str, bytes] = {}
 
@@ -57,16 +59,24 @@ class SplitReader:
             if decoded.failures and not self._skip:
                 raise CorruptImage(unreadable(list(decoded.failures.values()), len(rows)))
             bad[list(decoded.failures)] = True
+            if 2 * len(decoded.failures) > len(rows):
+                first = next(iter(decoded.failures.values()))
+                raise UserError(
+                    f"{len(decoded.failures)} of {len(rows)} images of {what} cannot be read, more than are left out (half):"
+                    f" first {first.name}: {first.why}. Mend them or take them away."
+                )
         for name, (raw, positions) in wanted.items():
             at = np.searchsorted(rows, raw.rows[positions])
             good = ~bad[at]
+            failed = [] if decoded is None else [decoded.failures[row] for row in at[~good].tolist()]
             at, positions = at[good], positions[good]
             if not len(at):
                 first = "" if decoded is None else f": first {next(iter(decoded.failures.values())).name}"
                 raise UserError(f"{raw.where} has no image that can be read{first}.")
             if not good.all():
                 self.skipped[name] = int((~good).sum())
-                first = next(iter((decoded.failures if decoded else {}).values()))
+                first = failed[0]
+                self.left_out[name] = [LeftOut(_place(one.name), one.why) for one in failed]
                 warnings.warn(
                     f"{self.skipped[name]} of {len(good)} images of {name} cannot be read and were left out, first"
                     f" {printable(first.name)}: {first.why}",
@@ -112,6 +122,11 @@ class SplitReader:
         for name in sorted(self._digests):
             digest.update(name.encode() + self._digests[name])
         return digest.hexdigest()[:16]
+
+
+def _place(name: str) -> str:
+    """A row, or class and file, without the folders of this machine."""
+    return name.partition(" of ")[0] if name.startswith("row ") else "/".join(Path(name).parts[-2:])
 
 
 def _read(images: RawImages, row: int) -> bytes:

@@ -156,8 +156,9 @@ def test_a_corrupt_file_is_named_or_counted(tmp_path, load):
     with pytest.raises(UserError, match=r"2 of 20 images: first .*/a/7\.png"):
         load(root, validation_share=0)
     with pytest.warns(UserWarning, match=r"2 of 20 images of train cannot be read and were left out, first .*7\.png"):
-        data = load(root, validation_share=0, skip_corrupt=True)
+        data = load(root, validation_share=0, on_bad_row="skip")
     assert len(data.train) == 18
+    assert [row.place for row in data.left_out["train"]] == ["a/7.png", "b/3.png"]
     assert data.skipped == {"train": 2}
     assert sorted(set(range(20)) - set(data.train.idx.tolist())) == [7, 13]
     assert np.bincount(data.train.labels).tolist() == [9, 9]
@@ -165,6 +166,12 @@ def test_a_corrupt_file_is_named_or_counted(tmp_path, load):
         streamed = load(root, validation_share=0, skip_corrupt=True, memory_limit=0)
     assert streamed.train.idx.tolist() == data.train.idx.tolist()
     assert streamed.fingerprint == data.fingerprint
+    for path in sorted(root.rglob("*.png"))[:11]:
+        path.write_bytes(b"x")
+    with pytest.raises(
+        UserError, match=r"12 of 20 images of train cannot be read, more than .*half.*first .*/a/0\.png"
+    ):
+        load(root, validation_share=0, skip_corrupt=True)
     for path in root.rglob("*.png"):
         path.write_bytes(b"x")
     with pytest.raises(UserError, match=r"no image that can be read, not even .*/a/0\.png"):
