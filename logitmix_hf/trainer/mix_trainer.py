@@ -29,7 +29,7 @@ from logitmix_hf.trainer.balanced import balanced_by_rows
 from logitmix_hf.trainer.own_loss import has_own_loss, is_plain, warn_of_own_loss
 from logitmix_hf.trainer.resolved import by_score, resolved
 from logitmix_hf.trainer.terms import TermLog
-from logitmix_hf.trainer.weight_average import AVERAGE, WeightAverage
+from logitmix_hf.trainer.weight_average import AVERAGE, WeightAverage, check_not_the_best
 from logitmix_hf.trainer.whole_evaluation import WholeEvaluation
 
 __all__ = ["MixArguments", "MixTrainer", "TrainingDiverged"]
@@ -69,8 +69,9 @@ class MixTrainer(WholeEvaluation):
     row**: where they are soft labels that sum to 1, set ``problem_type = "single_label_classification"``.
 
     Raises:
-        UserError: for ``compute_loss_func`` beside a method that computes its loss, for ``nn.DataParallel``, and at the
-            first batch for a model without logits (B, C) and for labels that are none of its classes.
+        UserError: for ``compute_loss_func`` beside a method that computes its loss, for ``nn.DataParallel``, for ``ema``
+            beside ``load_best_model_at_end``, and at the first batch for a model without logits (B, C) and for labels
+            that are none of its classes.
     """
 
     def __init__(self, *args: Any, mix: MixArguments | None = None, ema: float = 0.0, **kwargs: Any) -> None:
@@ -81,6 +82,7 @@ class MixTrainer(WholeEvaluation):
         super().__init__(*args, **kwargs)
         self.average = WeightAverage(ema) if ema else None
         if self.average is not None:
+            check_not_the_best(self.args)
             self.add_callback(self.average)
         self._stock_accepts_loss_kwargs = self.model_accepts_loss_kwargs
         self.mix = mix or MixArguments()

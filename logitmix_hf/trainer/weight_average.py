@@ -10,11 +10,21 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from logitmix_hf.errors import check_number, printable
+from logitmix_hf.errors import UserError, check_number, printable
 from logitmix_hf.models.unwrap import unwrap
 
 AVERAGE = "average.pt"
 """Beside a checkpoint's weights: their average, and how many steps it holds."""
+
+
+def check_not_the_best(args: Any) -> None:
+    """Require that training ends with one set of weights.
+
+    Raises:
+        UserError: beside ``load_best_model_at_end``.
+    """
+    if args.load_best_model_at_end:
+        raise UserError("--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one.")
 
 
 class WeightAverage(TrainerCallback):

@@ -15,6 +15,7 @@ from logitmix_hf.errors import UserError, check_number, say
 from logitmix_hf.evaluation.directions import better
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
+from logitmix_hf.trainer.weight_average import check_not_the_best
 from logitmix_hf.training.parallel_flags import check_configurations, read_fsdp
 
 
@@ -61,10 +62,8 @@ class TrainSettings(TrainingArguments):
         if self.label_smoothing_factor:
             check_number("label_smoothing_factor", self.label_smoothing_factor, low=0, high=1)
         check_number("ema", self.ema, low=0, high=1)
-        if self.ema and self.load_best_model_at_end:
-            raise UserError(
-                "--ema keeps the average of the last weights, --load_best_model_at_end other ones: take one."
-            )
+        if self.ema:
+            check_not_the_best(self)
         if not math.isfinite(self.weight_decay):
             raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         self._check_best()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny import CONFIGS, build
 from tinyrun import rows
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback, TrainingArguments
@@ -114,3 +115,17 @@ def test_a_text_model_ends_with_the_average_of_its_weights(tiny_model, tmp_path,
 def test_a_decay_out_of_its_range_is_named():
     with pytest.raises(UserError, match="ema must be .* at most 1, got 1.5"):
         WeightAverage(1.5)
+
+
+def test_the_trainer_alone_refuses_the_best_weights_beside_their_average(tmp_path):
+    """The average would take the place of the best without a word."""
+    args = TrainingArguments(
+        str(tmp_path),
+        use_cpu=True,
+        report_to="none",
+        load_best_model_at_end=True,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+    )
+    with pytest.raises(UserError, match="--ema keeps the average of the last weights"):
+        MixTrainer(model=build(CONFIGS["bert"]), args=args, eval_dataset=[], ema=0.9)
