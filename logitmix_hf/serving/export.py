@@ -24,6 +24,7 @@ from logitmix_hf.modality import TEXT
 from logitmix_hf.models.folding import scaling_inside
 from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.serving.classifier import Classifier, find_classifier
+from logitmix_hf.serving.half import HALF_TOLERANCE, Cost, cost, rows_to_judge, to_half
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
 
@@ -38,13 +39,14 @@ _ONE_FILE = 1.8e9  # bytes; a file of protobuf ends at 2 GiB
 @dataclass(frozen=True)
 class Export:
     """What was exported: its folder, the largest difference to torch, over how many trials, its size in bytes, and whether
-    it is one window of a text that it reads."""
+    it is one window of a text that it reads; what it gives on the rows that were asked for."""
 
     folder: Path
     difference: float
     trials: int
     size: int
     of_windows: bool = False
+    cost: Cost | None = None
 
 
 def export_onnx(
@@ -52,6 +54,8 @@ def export_onnx(
     output: str | os.PathLike[str] | None = None,
     opset: int | None = None,
     *,
+    half: bool = False,
+    rows: str | None = None,
     overwrite: bool = False,
     revision: str = "main",
     token: str | None = None,
@@ -66,6 +70,9 @@ def export_onnx(
         name: as :func:`~logitmix_hf.serving.classifier.load_classifier` takes it.
         output: the folder; default ``onnx`` within a local model, ``onnx-NAME`` here for one of the Hub.
         opset: version of the operators; default torch's.
+        half: weights and arithmetic in float16; then :data:`~logitmix_hf.serving.half.HALF_TOLERANCE` is let pass.
+        rows: what torch and the file are compared on besides, as ``logitmix predict`` reads it; default, of ``half``, the
+            validation file of a run where it is still there.
 
     Raises:
         UserError: when packages are missing, something is there already, or the network cannot be exported or gives
@@ -76,6 +83,7 @@ def export_onnx(
     local = Path(name).expanduser()
     folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
     check_folder(folder, FILE, overwrite)
+    data = rows_to_judge(found, rows, half)
     with bars_for_people():
         classifier = found.load("cpu")
     windows, classifier = classifier.windows, replace(classifier, windows=None)  # a graph reads one window
@@ -83,13 +91,17 @@ def export_onnx(
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write_graph(classifier, staging / FILE, opset)
-        difference = largest_difference(classifier, staging / FILE)
+        if half:
+            with _silence():
+                to_half(staging / FILE, _ONE_FILE, WEIGHTS)
+        difference = largest_difference(classifier, staging / FILE, HALF_TOLERANCE if half else None)
+        judged = None if data is None else cost(classifier, staging / FILE, data)
         _write_rest(classifier, staging)
         size = sum(path.stat().st_size for path in (staging / FILE, staging / WEIGHTS) if path.exists())
         move_into(folder, staging, FILE)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return Export(folder, difference, len(SHAPES), size, windows is not None)
+    return Export(folder, difference, len(SHAPES), size, windows is not None, judged)
 
 
 def _require_packages() -> None:

@@ -208,6 +208,9 @@ def test_mistakes(texts, tmp_path, capsys, monkeypatch):
     assert "is a file; give a folder" in told(texts, "--output", tmp_path / "mine" / "letter.txt")
     assert "opset must be a number at least 18" in told(texts, "--opset", 9)
     assert "is no folder" in told(tmp_path / "nowhere")
+    assert "dtype must be one of fp32, fp16, got 'fp61'. Did you mean 'fp16'?" in told(texts, "--dtype", "fp61")
+    assert "--dtype fp16 is of an ONNX file, and --format plain" in told(texts, "--format", "plain", "--dtype", "fp16")
+    assert "--rows 'no.csv' does not exist: give a table" in told(texts, "--dtype", "fp16", "--rows", "no.csv")
     find = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else find(name, *rest)
