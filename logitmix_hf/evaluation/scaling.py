@@ -5,7 +5,7 @@ The one form that is folded into weights, kept in ``config.json`` and in results
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -108,12 +108,12 @@ class Scaling:
                 vectors = (np.array(record[name], dtype=np.float64) for name in ("scale", "shift"))
                 return cls(1.0, *vectors)
             value = record["temperature"]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise UserError(f"{place} has the temperature {value!r}; it must be a number above 0.")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= sys.float_info.max:
+                raise UserError(f"{place} has the temperature {value!r:.40}; it must be a number above 0.")
             return cls(float(value))
         except UserError:
             raise
-        except (KeyError, TypeError, ValueError) as problem:
+        except (KeyError, TypeError, ValueError, OverflowError) as problem:
             raise UserError(
                 f"{place} has a vector scaling that cannot be read ({problem}): calibrate again."
             ) from problem

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.vision.mixers import MIXERS
 
@@ -49,5 +47,5 @@ def check_root(root: float) -> None:
     Raises:
         UserError: for another.
     """
-    if isinstance(root, bool) or not isinstance(root, int | float) or math.isnan(root) or root <= 0:
+    if isinstance(root, bool) or not isinstance(root, int | float) or not root > 0:  # NaN is not
         raise UserError(f"weight_root must be a number above 0, or inf for equal weights, got {root!r}.")

@@ -103,7 +103,10 @@ def test_two_judged_splits_are_told_apart(tmp_path, monkeypatch, capsys):
     folder.claim()
     folder.write_json("eval_results.json", {"eval_accuracy": 0.75, "eval_mm_accuracy": 0.5})
     job = SimpleNamespace(
-        training=SimpleNamespace(do_train=False, do_eval=True), run=SimpleNamespace(bins=15), label="vanilla"
+        training=SimpleNamespace(do_train=False, do_eval=True),
+        run=SimpleNamespace(bins=15),
+        label="vanilla",
+        member_names=(),
     )
     for splits, expected in ((("matched", "mismatched"), True), (("validation",), False)):
         judged = name_judged({one: one for one in splits}, {"mismatched": "eval_mm"})

@@ -97,9 +97,3 @@ def test_a_judged_model_that_is_not_trained_is_left_as_it_is(runs, tmp_path):
     )  # fmt: skip
     assert main(words) == 0
     np.testing.assert_allclose(predicted(tmp_path / "judged"), predicted(runs["prices"]), rtol=1e-5)
-
-
-def test_equal_targets_end_in_their_value(tiny_model, tmp_path):
-    run = train(tiny_model, tmp_path, "constant", 0.0, 3.5)
-    assert predicted(run) == pytest.approx(np.full(40, 3.5), abs=1.0)
-    assert json.loads((run / "eval_results.json").read_text())["eval_rmse"] < 1.0
