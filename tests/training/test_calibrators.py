@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from calibraterun import read, saved
 from pyarrow import csv
-from tinyrun import flags, rows
+from tinyrun import calibrated_run, flags, rows
 from transformers import AutoModelForSequenceClassification, pipeline
 from visionrun import flags as image_flags
 from visionrun import without_pictures
@@ -31,11 +31,7 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="module")
 def vector_run(tiny_model, files, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("vector") / "out"
-    csv.write_csv(rows(90, 11), folder.parent / "more.csv")
-    more = {"calibration_file": folder.parent / "more.csv", "calibrator": "vector", "bootstrap": 0}
-    assert glue(flags(tiny_model, files, folder, num_train_epochs=2, **more)) == 0
-    return folder
+    return calibrated_run(tiny_model, files, tmp_path_factory.mktemp("vector") / "out", calibrator="vector")
 
 
 def test_the_files_alone_give_every_number_before_and_after(vector_run):
