@@ -47,7 +47,12 @@ def flag(group: str, default: Any, help: str | dict[str, str], *aliases: str) ->
     return dataclasses.field(default=default, metadata={"help": help, "group": group, "aliases": list(aliases)})
 
 
-def repeated(group: str, help: str | dict[str, str]) -> Any:
+def option(default: Any, help: str) -> Any:
+    """A flag of no group."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def repeated(group: str | None, help: str | dict[str, str]) -> Any:
     """A flag that takes several words, and may be given several times: all of them count."""
     return dataclasses.field(default=None, metadata={"help": help, "group": group, "aliases": [], "action": "extend"})
 

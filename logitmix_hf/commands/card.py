@@ -6,12 +6,11 @@ What you wrote into the card stays: sections of yours, sections of ours that you
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from logitmix_hf.commands.finished import RUN_HELP, finished_run
 from logitmix_hf.errors import say
-from logitmix_hf.flags import FlagParser, word
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.reporting.benchmark import write_eval_results
 from logitmix_hf.reporting.card import write_card
 
@@ -21,24 +20,15 @@ class CardSettings:
     """Whose card is written, and how."""
 
     run: str | None = word("RUN", RUN_HELP)
-    overwrite: bool = field(default=False, metadata={"help": "replace the card whole, with what you wrote into it"})
-    eval_results: bool = field(
-        default=False,
-        metadata={"help": "write .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"},
+    overwrite: bool = option(False, "replace the card whole, with what you wrote into it")
+    eval_results: bool = option(
+        False, "write .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"
     )
-
-
-def parse(argv: Sequence[str]) -> CardSettings:
-    """The flags as settings."""
-    return FlagParser([CardSettings], prog="logitmix card", description=__doc__).parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _card(parse(argv)))
-
-
-def _card(settings: CardSettings) -> int:
+    settings = FlagParser([CardSettings], prog="logitmix card", description=__doc__).parse(argv)[0]
     folder = finished_run(settings.run, "card")
     with folder.writing():
         if settings.eval_results:

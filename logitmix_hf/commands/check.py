@@ -11,7 +11,6 @@ from typing import Any
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.flags import FlagParser, flag
-from logitmix_hf.process import guarded
 from logitmix_hf.training.text.settings import TextDataSettings
 
 SAMPLED = 2000
@@ -44,17 +43,9 @@ class CheckSettings(TextDataSettings):
             raise UserError(f"--output {self.output} exists; --overwrite replaces it.")
 
 
-def parse(argv: Sequence[str]) -> CheckSettings:
-    """The flags as settings."""
-    return FlagParser([CheckSettings], prog="logitmix check", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _check(parse(argv)))
-
-
-def _check(settings: CheckSettings) -> int:
+    settings = FlagParser([CheckSettings], prog="logitmix check", description=__doc__).parse(argv)[0]
     facts, lines = _images(settings) if settings.dataset else _texts(settings)
     say(*lines, out=True)
     if settings.output:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import check_number, pick
 from logitmix_hf.flag_words import flag_words
-from logitmix_hf.flags import FlagParser
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, option
 
 METHODS_SHOWN = ("vanilla", "mixup", "logitmix")
 TASKS_SHOWN = ("sst2", "rte", "cola")
@@ -23,30 +22,20 @@ NOTE = (
 class TextDemoSettings:
     """What the demo trains."""
 
-    task: str = field(default="sst2", metadata={"help": f"a built-in task with classes: {', '.join(TASKS_SHOWN)}"})
-    output_dir: str = field(default="demo", metadata={"help": "folder of the runs and the picture"})
-    seed: int = field(default=42, metadata={"help": "of weights, data order and mixing"})
-    num_train_epochs: float = field(default=10.0, metadata={"help": "passes over the training rows"})
-    max_train_samples: int | None = field(
-        default=400, metadata={"help": "training rows: few, seen often, make a classifier too sure of itself"}
-    )
+    task: str = option("sst2", f"a built-in task with classes: {', '.join(TASKS_SHOWN)}")
+    output_dir: str = option("demo", "folder of the runs and the picture")
+    seed: int = option(42, "of weights, data order and mixing")
+    num_train_epochs: float = option(10.0, "passes over the training rows")
+    max_train_samples: int | None = option(400, "training rows: few, seen often, make a classifier too sure of itself")
 
     def __post_init__(self) -> None:
         pick(dict.fromkeys(TASKS_SHOWN), self.task, "demo task")
         check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
 
 
-def parse(argv: Sequence[str]) -> TextDemoSettings:
-    """The flags as settings."""
-    return FlagParser([TextDemoSettings], prog="logitmix demo", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _demo(parse(argv)))
-
-
-def _demo(settings: TextDemoSettings) -> int:
+    settings = FlagParser([TextDemoSettings], prog="logitmix demo", description=__doc__).parse(argv)[0]
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import glue
     from logitmix_hf.commands.side_by_side import train_side_by_side

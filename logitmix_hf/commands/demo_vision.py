@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import check_number
 from logitmix_hf.flag_words import flag_words
-from logitmix_hf.flags import FlagParser
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, option
 
 SHOWN = {
     "vanilla": {"method": "vanilla"},
@@ -32,26 +31,18 @@ NOTE = (
 class ImageDemoSettings:
     """What the demo trains."""
 
-    output_dir: str = field(default="demo-vision", metadata={"help": "folder of the runs and the picture"})
-    seed: int = field(default=42, metadata={"help": "of weights, data order and mixing"})
-    num_train_epochs: float = field(default=15.0, metadata={"help": "passes over the training rows"})
-    max_train_samples: int | None = field(default=None, metadata={"help": "fewer training rows, for a quicker look"})
+    output_dir: str = option("demo-vision", "folder of the runs and the picture")
+    seed: int = option(42, "of weights, data order and mixing")
+    num_train_epochs: float = option(15.0, "passes over the training rows")
+    max_train_samples: int | None = option(None, "fewer training rows, for a quicker look")
 
     def __post_init__(self) -> None:
         check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
 
 
-def parse(argv: Sequence[str]) -> ImageDemoSettings:
-    """The flags as settings."""
-    return FlagParser([ImageDemoSettings], prog="logitmix demo-vision", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _demo(parse(argv)))
-
-
-def _demo(settings: ImageDemoSettings) -> int:
+    settings = FlagParser([ImageDemoSettings], prog="logitmix demo-vision", description=__doc__).parse(argv)[0]
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import vision
     from logitmix_hf.commands.side_by_side import train_side_by_side

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, check_choice, say
 from logitmix_hf.evaluation.scaling import TEMPERATURE
-from logitmix_hf.flags import FlagParser, flag, words
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, flag, option, words
 from logitmix_hf.training.run_settings import RunSettings
 
 AVERAGES = ("logits", "probs")
@@ -24,10 +23,9 @@ class EnsembleSettings(RunSettings):
     """Which runs are joined, how, and where to; and how they are judged, as every run."""
 
     runs: list[str] = words("RUN", "folders of finished runs on the same rows, as runs/*")
-    average: str = field(default="logits", metadata={"help": "what is averaged: logits, or probs for probabilities"})
-    output_dir: str | None = field(
-        default=None,
-        metadata={"help": "write one classifier here; default: stored predictions are joined, nothing written"},
+    average: str = option("logits", "what is averaged: logits, or probs for probabilities")
+    output_dir: str | None = option(
+        None, "write one classifier here; default: stored predictions are joined, nothing written"
     )
     corrupted: str | None = flag("data", None, "of images: judge it on corrupted ones: a folder of CIFAR-C, or like")
     corruptions: str | None = flag("data", None, "of these corruptions alone: names joined by commas; default all")
@@ -55,18 +53,10 @@ class EnsembleSettings(RunSettings):
         return False  # they are those of the members
 
 
-def parse(argv: Sequence[str]) -> EnsembleSettings:
-    """The flags as settings."""
-    parser = FlagParser([EnsembleSettings], without=OF_TRAINING, prog="logitmix ensemble", description=__doc__)
-    return parser.parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _ensemble(parse(argv), argv))
-
-
-def _ensemble(settings: EnsembleSettings, argv: Sequence[str]) -> int:
+    parser = FlagParser([EnsembleSettings], without=OF_TRAINING, prog="logitmix ensemble", description=__doc__)
+    settings = parser.parse(argv)[0]
     from logitmix_hf.evaluation.thresholds import check_task
     from logitmix_hf.training.ensemble import join_runs
 

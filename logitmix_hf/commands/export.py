@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, check_choice, check_number, say
 from logitmix_hf.flags import FlagParser, flag, word
-from logitmix_hf.process import guarded
 
 FORMATS = {
     "onnx": "one file for onnxruntime",
@@ -55,17 +54,9 @@ class ExportSettings:
             check_number("opset", self.opset, low=18)
 
 
-def parse(argv: Sequence[str]) -> ExportSettings:
-    """The flags as settings."""
-    return FlagParser([ExportSettings], prog="logitmix export", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _export(parse(argv)))
-
-
-def _export(settings: ExportSettings) -> int:
+    settings = FlagParser([ExportSettings], prog="logitmix export", description=__doc__).parse(argv)[0]
     if settings.format == "plain":
         return _export_plain(settings)
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.

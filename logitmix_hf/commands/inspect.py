@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from logitmix_hf.commands.finished import RUN_HELP, finished_run
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.flags import FlagParser, word
-from logitmix_hf.process import guarded
 
 
 @dataclass(frozen=True)
@@ -18,17 +17,9 @@ class InspectSettings:
     run: str | None = word("RUN", RUN_HELP)
 
 
-def parse(argv: Sequence[str]) -> InspectSettings:
-    """The flags as settings."""
-    return FlagParser([InspectSettings], prog="logitmix inspect", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _inspect(parse(argv)))
-
-
-def _inspect(settings: InspectSettings) -> int:
+    settings = FlagParser([InspectSettings], prog="logitmix inspect", description=__doc__).parse(argv)[0]
     folder = finished_run(settings.run, "inspect")
     # Here, and not at the top: torch takes seconds, and a misspelt flag needs none of it.
     from logitmix_hf.modality import TEXT

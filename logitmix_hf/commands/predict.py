@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from logitmix_hf.errors import UserError, check_choice, check_number, say
 from logitmix_hf.flags import FlagParser, flag
-from logitmix_hf.process import guarded
 from logitmix_hf.serving.host import DTYPES
 
 ON_ERROR = ("skip", "stop")
@@ -72,17 +71,9 @@ class PredictSettings:
         return () if asked is None else tuple(name.strip() for name in asked.split(","))
 
 
-def parse(argv: Sequence[str]) -> PredictSettings:
-    """The flags as settings."""
-    return FlagParser([PredictSettings], prog="logitmix predict", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _predict(parse(argv)))
-
-
-def _predict(settings: PredictSettings) -> int:
+    settings = FlagParser([PredictSettings], prog="logitmix predict", description=__doc__).parse(argv)[0]
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.serving.answers import Answers
     from logitmix_hf.serving.classifier import find_classifier

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from logitmix_hf.commands.finished import RUN_HELP, finished_run
 from logitmix_hf.errors import say
-from logitmix_hf.flags import FlagParser, word
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.benchmark import write_eval_results
 from logitmix_hf.training.push import push
@@ -19,27 +18,18 @@ class PushSettings:
     """Which run goes where."""
 
     run: str | None = word("RUN", RUN_HELP)
-    hub_model_id: str | None = field(default=None, metadata={"help": "user/name; default the folder's name, yours"})
-    hub_token: str | None = field(default=None, metadata={"help": "token; default the one you logged in with"})
-    hub_private_repo: bool | None = field(default=None, metadata={"help": "make a new repository private"})
-    hub_revision: str | None = field(default=None, metadata={"help": "branch; default main"})
-    eval_results: bool = field(
-        default=False,
-        metadata={"help": "push .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"},
+    hub_model_id: str | None = option(None, "user/name; default the folder's name, yours")
+    hub_token: str | None = option(None, "token; default the one you logged in with")
+    hub_private_repo: bool | None = option(None, "make a new repository private")
+    hub_revision: str | None = option(None, "branch; default main")
+    eval_results: bool = option(
+        False, "push .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"
     )
-
-
-def parse(argv: Sequence[str]) -> PushSettings:
-    """The flags as settings."""
-    return FlagParser([PushSettings], prog="logitmix push", description=__doc__).parse(argv)[0]
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _push(parse(argv)))
-
-
-def _push(settings: PushSettings) -> int:
+    settings = FlagParser([PushSettings], prog="logitmix push", description=__doc__).parse(argv)[0]
     folder = finished_run(settings.run, "push")
     options = hub.HubOptions.from_arguments(settings)
     hub.check_model(folder)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import UserError, check_number, say
-from logitmix_hf.flags import FlagParser, words
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, option, words
 from logitmix_hf.reporting.comparison.columns import SCORE
 from logitmix_hf.reporting.comparison.runs import find_runs
 from logitmix_hf.reporting.comparison.scores import Options
@@ -23,17 +22,12 @@ class ReportSettings:
     """Which runs, where the report goes, and how it judges."""
 
     runs: list[str] = words("RUN", "folders of runs, as runs/*")
-    output_dir: str = field(default="report", metadata={"help": "folder of report.html, report.md and results.csv"})
-    title: str = field(default="", metadata={"help": "of the page; default how many runs on how many tasks"})
-    bins: int = field(default=15, metadata={"help": "of ECE and OE, the same for every run"})
-    bootstrap: int = field(
-        default=1000,
-        metadata={"help": "draws of seeds and rows behind intervals and bold; 0 leaves both out and is quick"},
-    )
+    output_dir: str = option("report", "folder of report.html, report.md and results.csv")
+    title: str = option("", "of the page; default how many runs on how many tasks")
+    bins: int = option(15, "of ECE and OE, the same for every run")
+    bootstrap: int = option(1000, "draws of seeds and rows behind intervals and bold; 0 leaves both out and is quick")
 
-    last: int = field(
-        default=0, metadata={"help": "tell also the mean of the last evaluations of each training, of so many"}
-    )
+    last: int = option(0, "tell also the mean of the last evaluations of each training, of so many")
 
     def __post_init__(self) -> None:
         if not self.runs:
@@ -47,17 +41,9 @@ class ReportSettings:
             )
 
 
-def parse(argv: Sequence[str]) -> ReportSettings:
-    """The flags as settings."""
-    return FlagParser([ReportSettings], prog="logitmix report", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code: 0, or 1 where a run was left out."""
-    return guarded(lambda: _report(parse(argv)))
-
-
-def _report(settings: ReportSettings) -> int:
+    settings = FlagParser([ReportSettings], prog="logitmix report", description=__doc__).parse(argv)[0]
     folder = Path(settings.output_dir)
     check_library()
     check_target(folder)

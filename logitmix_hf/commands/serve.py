@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from logitmix_hf.errors import UserError, check_choice, check_number, one_line, say
 from logitmix_hf.flags import FlagParser, flag, word
-from logitmix_hf.process import guarded
 from logitmix_hf.serving.host import DTYPES
 
 
@@ -46,17 +45,9 @@ class ServeSettings:
                 raise UserError(f'logitmix serve needs {package}: pip install "logitmix_hf[serve]".')
 
 
-def parse(argv: Sequence[str]) -> ServeSettings:
-    """The flags as settings."""
-    return FlagParser([ServeSettings], prog="logitmix serve", description=__doc__).parse(argv)[0]
-
-
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _serve(parse(argv)))
-
-
-def _serve(settings: ServeSettings) -> int:
+    settings = FlagParser([ServeSettings], prog="logitmix serve", description=__doc__).parse(argv)[0]
     listening = _listen(settings.host, settings.port)  # before the model, which takes seconds
     with listening:
         # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.

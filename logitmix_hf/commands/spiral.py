@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError, check_number, say
-from logitmix_hf.flags import FlagParser
-from logitmix_hf.process import guarded
+from logitmix_hf.flags import FlagParser, option
 from logitmix_hf.reporting.folder import check_place
 
 PICTURE, NUMBERS = "spiral.png", "spiral.json"
@@ -22,13 +20,13 @@ INNER, OUTER = 0.2, 2.0
 class SpiralSettings:
     """What is trained, and where the picture goes."""
 
-    output_dir: str = field(default="runs/spiral", metadata={"help": "folder of the picture and the numbers"})
-    steps: int = field(default=3000, metadata={"help": "optimiser steps of each method, all points at each"})
-    points: int = field(default=300, metadata={"help": "training points, half of them on each arm"})
-    noise: float = field(default=0.05, metadata={"help": "standard deviation of the points around their arm"})
-    cycles: float = field(default=1.5, metadata={"help": "turns of an arm on its way from radius 0.2 to 2"})
-    seed: int = field(default=42, metadata={"help": "of points, weights and mixing"})
-    overwrite: bool = field(default=False, metadata={"help": "replace the picture and the numbers of a folder in use"})
+    output_dir: str = option("runs/spiral", "folder of the picture and the numbers")
+    steps: int = option(3000, "optimiser steps of each method, all points at each")
+    points: int = option(300, "training points, half of them on each arm")
+    noise: float = option(0.05, "standard deviation of the points around their arm")
+    cycles: float = option(1.5, "turns of an arm on its way from radius 0.2 to 2")
+    seed: int = option(42, "of points, weights and mixing")
+    overwrite: bool = option(False, "replace the picture and the numbers of a folder in use")
 
     def __post_init__(self) -> None:
         check_number("steps", self.steps, low=1)
@@ -38,17 +36,9 @@ class SpiralSettings:
         check_number("seed", self.seed, low=0)
 
 
-def parse(argv: Sequence[str]) -> SpiralSettings:
-    """The flags as settings."""
-    return FlagParser([SpiralSettings], prog="logitmix spiral", description=__doc__).parse(argv)[0]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
-    return guarded(lambda: _spiral(parse(sys.argv[1:] if argv is None else argv)))
-
-
-def _spiral(settings: SpiralSettings) -> int:
+    settings = FlagParser([SpiralSettings], prog="logitmix spiral", description=__doc__).parse(argv)[0]
     home = Path(settings.output_dir)
     _check_folder(home, settings.overwrite)
     # Here, and not at the top: torch takes seconds, and a misspelt flag does not need it.

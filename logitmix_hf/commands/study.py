@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from logitmix_hf.errors import UserError, pick, say
-from logitmix_hf.process import guarded
 
 PARTS: dict[str, str] = {
     "run": "start, resume and complete the runs of a study; the same line again does what is left",
@@ -31,10 +30,6 @@ def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         say(*usage().split("\n"), out=True)
         return 0
-    return guarded(lambda: _part(argv))
-
-
-def _part(argv: Sequence[str]) -> int:
     if argv[0].startswith("-"):
         raise UserError(
             f"There is no flag {argv[0].split('=')[0]}. A part comes first: logitmix study run STUDY."

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from logitmix_hf.errors import UserError, check_number, listed, nearest, say
-from logitmix_hf.flags import FlagParser, word
+from logitmix_hf.flags import FlagParser, option, repeated, word
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.driver import Driver
 from logitmix_hf.studies.engines.engine import Engine
@@ -26,20 +26,15 @@ class StudyRunSettings:
     """Which study, where its runs go, and which of them."""
 
     study: str | None = word("STUDY", "a YAML file, or the name of a study that comes with the package")
-    engine: Literal["local", "ray", "slurm"] = field(
-        default="local", metadata={"help": "local: this machine; ray: a Ray cluster; slurm: a queue, by submitit"}
+    engine: Literal["local", "ray", "slurm"] = option(
+        "local", "local: this machine; ray: a Ray cluster; slurm: a queue, by submitit"
     )
-    ray_address: str | None = field(
-        default=None, metadata={"help": "of the Ray cluster; default RAY_ADDRESS, else one on this machine"}
-    )
-    max_parallel: int | None = field(default=None, metadata={"help": "runs at a time; default as many as fit"})
-    only: list[str] | None = field(
-        default=None,
-        metadata={"help": "KEY=VALUE …: the runs with these labels alone", "aliases": [], "action": "extend"},
-    )
-    retry_failed: bool = field(default=False, metadata={"help": "try those again that were given up"})
-    steal: bool = field(default=False, metadata={"help": "take the study from another driver, which ends"})
-    dry_run: bool = field(default=False, metadata={"help": "check everything, list the runs, and start nothing"})
+    ray_address: str | None = option(None, "of the Ray cluster; default RAY_ADDRESS, else one on this machine")
+    max_parallel: int | None = option(None, "runs at a time; default as many as fit")
+    only: list[str] | None = repeated(None, "KEY=VALUE …: the runs with these labels alone")
+    retry_failed: bool = option(False, "try those again that were given up")
+    steal: bool = option(False, "take the study from another driver, which ends")
+    dry_run: bool = option(False, "check everything, list the runs, and start nothing")
 
     def __post_init__(self) -> None:
         if self.study is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import UserError, check_number, say
-from logitmix_hf.flags import FlagParser, word
+from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell
 from logitmix_hf.studies.table import FILES, write_table
 from logitmix_hf.studies.verdicts import DRAWS
@@ -19,15 +19,11 @@ class StudyTableSettings:
     """Which study, and what is to be told of it."""
 
     study: str | None = word("STUDY", "its file, its folder, or the name of one that comes with the package")
-    output_dir: str = field(default="report", metadata={"help": f"folder of {', '.join(FILES)}"})
-    allow_missing: bool = field(
-        default=False, metadata={"help": "tell of the runs that are done, though others are not"}
-    )
-    strict_versions: bool = field(
-        default=False, metadata={"help": "refuse runs of several versions of a library, of which else a warning tells"}
-    )
-    draws: int = field(default=DRAWS, metadata={"help": "of seeds and rows behind each interval"})
-    bins: int = field(default=15, metadata={"help": "of ECE, the same for every run"})
+    output_dir: str = option("report", f"folder of {', '.join(FILES)}")
+    allow_missing: bool = option(False, "tell of the runs that are done, though others are not")
+    strict_versions: bool = option(False, "refuse runs of several versions of a library, of which else a warning tells")
+    draws: int = option(DRAWS, "of seeds and rows behind each interval")
+    bins: int = option(15, "of ECE, the same for every run")
 
     def __post_init__(self) -> None:
         if self.study is None:

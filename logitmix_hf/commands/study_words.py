@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from logitmix_hf.commands.study_run import study_named
 from logitmix_hf.errors import UserError, say
-from logitmix_hf.flags import FlagParser, word
+from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.lock import writing
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.manifest import write_manifest
@@ -21,7 +21,7 @@ class StudyWordsSettings:
     """Which study, and which part of its runs."""
 
     study: str | None = word("STUDY", "a YAML file, or the name of a study that comes with the package")
-    shard: str | None = field(default=None, metadata={"help": "i/n: the i-th of n parts, i from 1"})
+    shard: str | None = option(None, "i/n: the i-th of n parts, i from 1")
 
     def __post_init__(self) -> None:
         if self.study is None:

@@ -13,6 +13,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from logitmix_hf.errors import UserError, check_number, say
 from logitmix_hf.evaluation.directions import better
+from logitmix_hf.flags import option
 from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
 from logitmix_hf.trainer.weight_average import check_not_the_best
@@ -29,26 +30,21 @@ class TrainSettings(TrainingArguments):
 
     _argument_group_name = "training (all of transformers.TrainingArguments)"
 
-    output_dir: str | None = field(
-        default=None, metadata={"help": "the run folder; default runs/<task>-<model>-<method>-s<seed>"}
-    )
-    do_train: bool = field(default=True, metadata={"help": "train; false: judge the model as it is"})
-    do_eval: bool = field(default=True, metadata={"help": "judge on the validation split at the end"})
-    learning_rate: float = field(default=2e-5, metadata={"help": "peak learning rate"})
-    eval_strategy: IntervalStrategy | str = field(default="epoch", metadata={"help": "no, steps or epoch"})
-    save_strategy: str = field(default="epoch", metadata={"help": "no, steps, epoch or best"})
-    save_total_limit: int | None = field(default=1, metadata={"help": "checkpoints to keep"})
-    logging_steps: float = field(default=50, metadata={"help": "steps between log lines"})
+    output_dir: str | None = option(None, "the run folder; default runs/<task>-<model>-<method>-s<seed>")
+    do_train: bool = option(True, "train; false: judge the model as it is")
+    do_eval: bool = option(True, "judge on the validation split at the end")
+    learning_rate: float = option(2e-5, "peak learning rate")
+    eval_strategy: IntervalStrategy | str = option("epoch", "no, steps or epoch")
+    save_strategy: str = option("epoch", "no, steps, epoch or best")
+    save_total_limit: int | None = option(1, "checkpoints to keep")
+    logging_steps: float = option(50, "steps between log lines")
     dataloader_pin_memory: bool = field(
         default_factory=torch.cuda.is_available,
         metadata={"help": "pin batches in memory; default where there is a GPU"},
     )
-    logging_nan_inf_filter: bool = field(default=False, metadata={"help": "hide losses that are not finite"})
-    ema: float = field(
-        default=0.0,
-        metadata={
-            "help": "keep an average of the weights with this decay (.999), judged at the end; the weights are on the way"
-        },
+    logging_nan_inf_filter: bool = option(False, "hide losses that are not finite")
+    ema: float = option(
+        0.0, "keep an average of the weights with this decay (.999), judged at the end; the weights are on the way"
     )
 
     def __post_init__(self) -> None:

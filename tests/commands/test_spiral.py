@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from logitmix_hf.cli import main
 from logitmix_hf.commands import spiral_task as task
-from logitmix_hf.commands.spiral import SpiralSettings, main
+from logitmix_hf.commands.spiral import SpiralSettings
 from logitmix_hf.commands.spiral_figure import run
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import step_generator
@@ -131,7 +132,7 @@ def test_the_numbers_of_a_known_network():
 
 
 def command(*words: object) -> int:
-    return main([str(word) for word in ("--steps", 3, "--points", 20, *words)])
+    return main([str(word) for word in ("spiral", "--steps", 3, "--points", 20, *words)])
 
 
 def test_the_command_leaves_a_picture_and_the_same_numbers_for_the_same_seed(tmp_path, capsys):
@@ -177,7 +178,7 @@ def test_the_command_leaves_a_picture_and_the_same_numbers_for_the_same_seed(tmp
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(words, told, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main(words) == 2
+    assert main(["spiral", *words]) == 2
     streams = capsys.readouterr()
     (line,) = streams.err.splitlines()
     assert line.startswith("error: ")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-from logitmix_hf.commands.export import main
+from logitmix_hf.cli import main
 from logitmix_hf.models.folding import fold
 from logitmix_hf.vision.networks import build_network, image_processor
 
@@ -24,7 +24,7 @@ def saved(folder, **config):
 
 def test_the_folder_loads_as_a_plain_network_with_the_same_logits(tmp_path, capsys):
     run = saved(tmp_path / "run", members=2)
-    assert main([str(run), "--format", "plain"]) == 0
+    assert main(["export", str(run), "--format", "plain"]) == 0
     out = capsys.readouterr().out
     assert "2 members" in out
     model = AutoModelForImageClassification.from_pretrained(run)
@@ -50,7 +50,7 @@ def test_the_folder_loads_as_a_plain_network_with_the_same_logits(tmp_path, caps
 def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capfd, config, words, argv):
     run = saved(tmp_path / "run", **config)
     before = sorted(path.name for path in run.iterdir())
-    assert main([str(run), "--format", "plain", *argv]) == 2
+    assert main(["export", str(run), "--format", "plain", *argv]) == 2
     err = capfd.readouterr().err
     assert [line for line in err.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in err
@@ -64,10 +64,10 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path, capfd):
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("mine")
-    assert main([str(run), "--format", "plain", "--output", str(other)]) == 2
+    assert main(["export", str(run), "--format", "plain", "--output", str(other)]) == 2
     assert (other / "mine.txt").read_text() == "mine"
-    assert main([str(run), "--format", "plain"]) == 0
-    assert main([str(run), "--format", "plain"]) == 2
+    assert main(["export", str(run), "--format", "plain"]) == 0
+    assert main(["export", str(run), "--format", "plain"]) == 2
     assert "--overwrite" in capfd.readouterr().err
-    assert main([str(run), "--format", "plain", "--overwrite"]) == 0
+    assert main(["export", str(run), "--format", "plain", "--overwrite"]) == 0
     assert json.loads((run / "plain" / "config.json").read_text())["architecture"] == "digits"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from transformers.trainer_utils import SchedulerType
@@ -10,7 +10,7 @@ from transformers.training_args import OptimizerNames
 
 from logitmix_hf.data.left_out import ON_BAD_ROW
 from logitmix_hf.errors import UserError, check_choice, check_number, pick
-from logitmix_hf.flags import flag
+from logitmix_hf.flags import flag, option
 from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.vision.data import NAMED
 from logitmix_hf.vision.data.augment import CROPS, PADDINGS
@@ -106,34 +106,28 @@ class VisionTrainSettings(TrainSettings):
     A pretrained model starts from those of :data:`FINE_TUNING` instead.
     """
 
-    optim: str = field(default="sgd", metadata={"help": "sgd, or what TrainingArguments knows (adamw_torch)"})  # type: ignore[assignment]
-    learning_rate: float = field(default=0.1, metadata={"help": "peak learning rate; pretrained models: 5e-5"})
-    weight_decay: float = field(default=5e-4, metadata={"help": "weight decay; pretrained models: 0.01"})
-    num_train_epochs: float = field(default=30.0, metadata={"help": "epochs; pretrained models: 3; the papers: 200"})
-    per_device_train_batch_size: int = field(default=128, metadata={"help": "batch size; pretrained models: 32"})
-    per_device_eval_batch_size: int = field(default=256, metadata={"help": "batch size of evaluation"})
-    lr_scheduler_type: SchedulerType | str = field(default="cosine", metadata={"help": "shape without lr_milestones"})
-    max_grad_norm: float = field(default=0.0, metadata={"help": "clip gradients; pretrained models: 1; 0: never"})
-    remove_unused_columns: bool = field(default=False, metadata={"help": "leave it: rows are numbers here"})
-    momentum: float = field(default=0.9, metadata={"help": "of sgd"})
-    nesterov: bool = field(default=True, metadata={"help": "Nesterov's form of momentum"})
-    decay_norm_and_bias: bool = field(
-        default=True,
-        metadata={"help": "weight decay for biases and norms too, as the papers' codes; pretrained: false"},
+    optim: str = option("sgd", "sgd, or what TrainingArguments knows (adamw_torch)")  # type: ignore[assignment]
+    learning_rate: float = option(0.1, "peak learning rate; pretrained models: 5e-5")
+    weight_decay: float = option(5e-4, "weight decay; pretrained models: 0.01")
+    num_train_epochs: float = option(30.0, "epochs; pretrained models: 3; the papers: 200")
+    per_device_train_batch_size: int = option(128, "batch size; pretrained models: 32")
+    per_device_eval_batch_size: int = option(256, "batch size of evaluation")
+    lr_scheduler_type: SchedulerType | str = option("cosine", "shape without lr_milestones")
+    max_grad_norm: float = option(0.0, "clip gradients; pretrained models: 1; 0: never")
+    remove_unused_columns: bool = option(False, "leave it: rows are numbers here")
+    momentum: float = option(0.9, "of sgd")
+    nesterov: bool = option(True, "Nesterov's form of momentum")
+    decay_norm_and_bias: bool = option(
+        True, "weight decay for biases and norms too, as the papers' codes; pretrained: false"
     )
-    lr_milestones: list[float] | None = field(
-        default=None, metadata={"help": "shares of training at which the learning rate drops, as .3 .6 .8"}
+    lr_milestones: list[float] | None = option(None, "shares of training at which the learning rate drops, as .3 .6 .8")
+    lr_gamma: float = option(0.2, "factor of each drop")
+    batch_repetition: int = option(
+        1, "copies of each image in a batch, each augmented anew; an epoch is as many times as long"
     )
-    lr_gamma: float = field(default=0.2, metadata={"help": "factor of each drop"})
-    batch_repetition: int = field(
-        default=1,
-        metadata={"help": "copies of each image in a batch, each augmented anew; an epoch is as many times as long"},
-    )
-    sync_bn: bool = field(
-        default=False, metadata={"help": "BatchNorm over the images of all GPUs in place of each one's own"}
-    )
-    memory_format: Literal["channels_last", "contiguous"] = field(
-        default="channels_last", metadata={"help": "how images and convolutions lie in memory"}
+    sync_bn: bool = option(False, "BatchNorm over the images of all GPUs in place of each one's own")
+    memory_format: Literal["channels_last", "contiguous"] = option(
+        "channels_last", "how images and convolutions lie in memory"
     )
 
     def __post_init__(self) -> None:

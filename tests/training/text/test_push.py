@@ -19,7 +19,7 @@ import torch
 from huggingface_hub import ModelCard, constants
 from tinyrun import flags, rows
 
-from logitmix_hf.commands import push
+from logitmix_hf.cli import main as command
 from logitmix_hf.commands.glue import main
 from logitmix_hf.reporting.card import model_card
 
@@ -204,10 +204,10 @@ def test_push_tells_what_is_no_finished_run_before_it_asks_the_hub(here, failed,
             ("unfinished", "not finished"),
             ("bare", "model"),
         ):
-            assert push.main([str(tmp_path / name), "--hub_token", TOKEN]) == 2
+            assert command(["push", str(tmp_path / name), "--hub_token", TOKEN]) == 2
             (line,) = capfd.readouterr().err.strip().splitlines()
             assert says in line
-        assert push.main(["--hub_model_id", "x"]) == 2
+        assert command(["push", "--hub_model_id", "x"]) == 2
     assert hub.requests == []
 
 
@@ -311,6 +311,6 @@ def test_the_last_line_of_a_failed_push_is_its_error(here, failed, capfd, monkey
     monkeypatch.setattr("time.sleep", lambda _: None)
     with LoopbackHub(token=TOKEN, fail_uploads=1000) as hub:
         here(hub)
-        assert push.main([str(failed[0]), "--hub_model_id", "stars", "--hub_token", TOKEN]) == 3
+        assert command(["push", str(failed[0]), "--hub_model_id", "stars", "--hub_token", TOKEN]) == 3
         gc.collect()
     assert capfd.readouterr().err.strip().splitlines()[-1].startswith("error: The run is saved")
