@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import threading
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,12 +14,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import nn
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import rotate_checkpoints
 
 from logitmix_hf.disk import sync_folder, sync_tree
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, say
+from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.best_model import BestModel
 
 # Below the output folder; not a name that a search for checkpoints finds.
@@ -30,25 +32,48 @@ class CheckpointError(RuntimeError):
 
 
 def check_checkpoint(folder: str | Path) -> None:
-    """Require what a checkpoint holds to be readable, as far as that is quick to see.
+    """Require a checkpoint to hold what training goes on from, readable as far as that is quick to see. Without a state of
+    the optimizer, which nobody may have saved, it begins anew, and a line says so.
 
     Raises:
-        UserError: naming the file that is damaged.
+        UserError: naming the file that is damaged or missing.
     """
-    kinds = (".pt", ".pth", ".safetensors", ".json")
-    for path in sorted(path for path in Path(folder).iterdir() if path.suffix in kinds):
-        if problem := _trouble(path):
-            raise UserError(
-                f"{path} is damaged ({type(problem).__name__}): training cannot go on from this checkpoint. Remove"
-                f" {path.parent} to go on from the one before, or begin again with --overwrite."
-            ) from problem
+    folder, kinds = Path(folder), (".pt", ".pth", ".safetensors", ".json")
+    files = sorted(folder.iterdir())
+    problem = next((told for path in files if path.suffix in kinds and (told := _trouble(path))), None)
+    names, whole = [path.name for path in files], any(path.is_dir() for path in files)  # folders: of FSDP, of DeepSpeed
+    if not problem and "trainer_state.json" not in names:
+        problem = f"{folder} has no trainer_state.json"
+    if not problem and not whole and not any(fnmatchcase(name, one) for name in names for one in _WEIGHTS):
+        problem = f"{folder} has no weights (model.safetensors)"
+    if problem:
+        raise UserError(
+            f"{problem}: training cannot go on from this checkpoint. Remove {folder} to go on from the one before, or begin"
+            " again with --overwrite."
+        )
+    lacking = [name for name in ("optimizer.pt", "scheduler.pt") if name not in names]
+    if lacking and not whole and is_main_process():
+        say(
+            f"{folder} has no {' and no '.join(lacking)}: the optimizer and the learning rate's schedule begin anew, and"
+            " the run will not end as one that was never stopped."
+        )
 
 
-def _trouble(path: Path) -> Exception | None:
-    """What reading a file of a checkpoint raises."""
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "adapter_model.bin")
+
+
+def _trouble(path: Path) -> str | None:
+    """Why a file of a checkpoint cannot be read, in words."""
     try:
-        if path.suffix == ".json":
-            json.loads(path.read_text(encoding="utf-8"))
+        if path.name == "trainer_state.json":
+            if not isinstance(TrainerState.load_from_json(str(path)).global_step, int):
+                raise TypeError
+        elif path.suffix == ".json":
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if path.name.endswith(".index.json"):
+                for name in sorted(set(content["weight_map"].values())):
+                    if not (path.parent / name).is_file():
+                        return f"{path.parent} has no {name}, which {path.name} names"
         elif path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
                 file.keys()
@@ -56,7 +81,7 @@ def _trouble(path: Path) -> Exception | None:
             with safe_globals():
                 torch.load(path, map_location="cpu", weights_only=True, mmap=path.suffix == ".pt")
     except Exception as problem:  # torch, zipfile, pickle and json raise half a dozen classes
-        return problem
+        return f"{path} is damaged ({type(problem).__name__})"
     return None
 
 

@@ -28,14 +28,15 @@ from logitmix_hf.models.folding import forget
 from logitmix_hf.process import by_main, is_main_process, use_all_cores
 from logitmix_hf.reporting import hub
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.reporting.record import asked_arguments, check_same_arguments, now
+from logitmix_hf.reporting.record import now
 from logitmix_hf.trainer import MixTrainer
-from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal, check_checkpoint
+from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.decisions import check_thresholds
 from logitmix_hf.training.folds import with_folds
+from logitmix_hf.training.going_on import check_same_rows, nothing_is_left
 from logitmix_hf.training.job import Job, Loaded
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, judged_splits, predictions_of, record_of
 from logitmix_hf.training.last_evaluation import LastEvaluation
@@ -69,18 +70,9 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     # Every check that costs little comes before anything that takes long.
     if not job.run.prepare:
         by_main(lambda: _check_folder(folder, job))
-    if job.run.resume and not job.run.prepare:
-        check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
-        last = get_last_checkpoint(str(folder.path))
-        if last:
-            check_checkpoint(last)
-        elif training.do_train and folder.read_json("run.json").get("status") == "done":
-            if is_main_process():
-                say(
-                    f"The run in {folder.path} is done: nothing is left to go on with (--overwrite trains it again).",
-                    out=True,
-                )
-            return 0
+    resumed = job.run.resume and not job.run.prepare
+    if resumed and nothing_is_left(folder, job):
+        return 0
     stopping = check_flags(job)
     check_asked(training)
     if job.mix.row.name != job.mix.method and is_main_process():
@@ -96,6 +88,8 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     if job.fold is not None:
         loaded = job.fold.of(loaded, training.seed)
     data = loaded.data
+    if resumed:
+        check_same_rows(folder, job, data)
     mix = _weighed(job, loaded)
     _check_batches(job, loaded)
     _check_best_score(job, data)

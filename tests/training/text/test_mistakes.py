@@ -165,21 +165,6 @@ def test_folders_that_hold_something(tiny_model, files, tmp_path, capfd):
     ends_in_one_line(flags(tiny_model, files, tmp_path / "file"), capfd, "is a file")
 
 
-@pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json"])
-def test_a_damaged_checkpoint_is_named_before_training_goes_on(tiny_model, files, tmp_path, capfd, name):
-    argv = flags(tiny_model, files, tmp_path / "out", method="vanilla", num_train_epochs=2, save_total_limit=3)
-    argv += ["--keep_checkpoints"]
-    assert main(argv) == 0
-    last = max((tmp_path / "out").glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
-    capfd.readouterr()
-    content = (last / name).read_bytes()
-    for damaged in (content[: len(content) // 2], b"", b"\0" * 64):
-        (last / name).write_bytes(damaged)
-        ends_in_one_line([*argv, "--resume"], capfd, name, "is damaged", "--overwrite")
-    (last / name).write_bytes(content)
-    assert main([*argv, "--resume"]) == 0
-
-
 def test_a_folder_with_another_run(tiny_model, files, tmp_path, capfd):
     argv = flags(tiny_model, files, tmp_path / "out", method="vanilla", save_strategy="no")
     assert main(argv) == 0
