@@ -19,14 +19,14 @@ from typing import Any
 import torch
 
 from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, check_choice
 from logitmix_hf.modality import TEXT
 from logitmix_hf.models.folding import scaling_inside
 from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.serving.classifier import Classifier, find_classifier
-from logitmix_hf.serving.half import HALF_TOLERANCE, Cost, cost, rows_to_judge, to_half
 from logitmix_hf.serving.host import bars_for_people
-from logitmix_hf.serving.parity import SHAPES, Logits, largest_difference, random_inputs
+from logitmix_hf.serving.lowered import Cost, cost, lower, rows_to_judge
+from logitmix_hf.serving.parity import SHAPES, TOLERANCES, Logits, largest_difference, random_inputs
 
 FILE = "model.onnx"
 WEIGHTS = f"{FILE}.data"
@@ -54,7 +54,7 @@ def export_onnx(
     output: str | os.PathLike[str] | None = None,
     opset: int | None = None,
     *,
-    half: bool = False,
+    dtype: str = "fp32",
     rows: str | None = None,
     overwrite: bool = False,
     revision: str = "main",
@@ -64,26 +64,27 @@ def export_onnx(
 
     Batch and, of texts, length are free. A temperature that was kept in the configuration is part of the graph:
     softmax of its logits is calibrated. Nothing is written unless onnxruntime gives what torch gives, to
-    :data:`~logitmix_hf.serving.parity.TOLERANCE`, on batches of several shapes.
+    :data:`~logitmix_hf.serving.parity.TOLERANCES`, on batches of several shapes.
 
     Args:
         name: as :func:`~logitmix_hf.serving.classifier.load_classifier` takes it.
         output: the folder; default ``onnx`` within a local model, ``onnx-NAME`` here for one of the Hub.
         opset: version of the operators; default torch's.
-        half: weights and arithmetic in float16; then :data:`~logitmix_hf.serving.half.HALF_TOLERANCE` is let pass.
-        rows: what torch and the file are compared on besides, as ``logitmix predict`` reads it; default, of ``half``, the
-            validation file of a run where it is still there.
+        dtype: a name in :data:`~logitmix_hf.serving.parity.TOLERANCES`, which has what is let pass then.
+        rows: what torch and the file are compared on besides, as ``logitmix predict`` reads it; default, of any type but
+            float32, the rows that a run was judged on.
 
     Raises:
-        UserError: when packages are missing, something is there already, or the network cannot be exported or gives
-            something else then.
+        UserError: for an unknown type, when packages are missing, something is there already, or the network cannot be
+            exported or gives something else then.
     """
+    check_choice("dtype", dtype, tuple(TOLERANCES))
     _require_packages()
     found = find_classifier(name, revision, token)
     local = Path(name).expanduser()
     folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
     check_folder(folder, FILE, overwrite)
-    data = rows_to_judge(found, rows, half)
+    data = rows_to_judge(found, rows, dtype)
     with bars_for_people():
         classifier = found.load("cpu")
     windows, classifier = classifier.windows, replace(classifier, windows=None)  # a graph reads one window
@@ -91,10 +92,10 @@ def export_onnx(
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         _write_graph(classifier, staging / FILE, opset)
-        if half:
+        if dtype != "fp32":
             with _silence():
-                to_half(staging / FILE, _ONE_FILE, WEIGHTS)
-        difference = largest_difference(classifier, staging / FILE, HALF_TOLERANCE if half else None)
+                lower(staging / FILE, dtype, _ONE_FILE, WEIGHTS)
+        difference = largest_difference(classifier, staging / FILE, dtype)
         judged = None if data is None else cost(classifier, staging / FILE, data)
         _write_rest(classifier, staging)
         size = sum(path.stat().st_size for path in (staging / FILE, staging / WEIGHTS) if path.exists())
@@ -203,7 +204,7 @@ def _metadata(classifier: Classifier) -> dict[str, str]:
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """The exporter writes pages about what it does, in every way there is."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    loggers = [logging.getLogger(name) for name in ("", "torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

@@ -181,11 +181,11 @@ def test_a_difference_leaves_nothing_either(texts, exported, tmp_path, capsys, m
         "logitmix_hf.serving.export._write_graph",
         lambda classifier, path, opset: shutil.copy(exported / "model.onnx", path),
     )
-    monkeypatch.setattr(parity, "TOLERANCE", -1.0)
+    monkeypatch.setitem(parity.TOLERANCES, "fp32", -1.0)
     assert main(["export", str(texts), "--output", str(tmp_path / "out")]) == 2
     assert "so nothing was written" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-    monkeypatch.setattr(parity, "TOLERANCE", 1e-4)
+    monkeypatch.setitem(parity.TOLERANCES, "fp32", 1e-4)
     before = (exported / "model.onnx").stat().st_mtime_ns
     assert main(["export", str(texts)]) == 2
     assert "exists: give another --output, or replace it by --overwrite" in capsys.readouterr().err
@@ -208,7 +208,7 @@ def test_mistakes(texts, tmp_path, capsys, monkeypatch):
     assert "is a file; give a folder" in told(texts, "--output", tmp_path / "mine" / "letter.txt")
     assert "opset must be a number at least 18" in told(texts, "--opset", 9)
     assert "is no folder" in told(tmp_path / "nowhere")
-    assert "dtype must be one of fp32, fp16, got 'fp61'. Did you mean 'fp16'?" in told(texts, "--dtype", "fp61")
+    assert "dtype must be one of fp32, fp16, int8, got 'fp61'. Did you mean 'fp16'?" in told(texts, "--dtype", "fp61")
     assert "--dtype fp16 is of an ONNX file, and --format plain" in told(texts, "--format", "plain", "--dtype", "fp16")
     assert "--rows 'no.csv' does not exist: give a table" in told(texts, "--dtype", "fp16", "--rows", "no.csv")
     find = importlib.util.find_spec
