@@ -23,7 +23,8 @@ from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.text.data import TextData
 from logitmix_hf.training.calibration import SPLIT
 from logitmix_hf.training.ensemble import Joined, join_classifiers, lines, of_images, told
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import check_ood_flags
 from logitmix_hf.training.run_settings import RunSettings
 from logitmix_hf.training.settings import TrainSettings

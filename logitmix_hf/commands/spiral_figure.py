@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from logitmix_hf.commands import spiral_task as task
-from logitmix_hf.commands.spiral import SpiralSettings
+from logitmix_hf.commands.spiral_settings import SpiralSettings
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.reporting.style import BLUE, INK, VERMILION
 from logitmix_hf.tables import aligned_table
@@ -146,7 +146,7 @@ def table(results: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def record(settings: SpiralSettings, results: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """What :data:`~logitmix_hf.commands.spiral.NUMBERS` holds."""
+    """What :data:`~logitmix_hf.commands.spiral_settings.NUMBERS` holds."""
     return {
         "settings": {
             **asdict(settings),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from logitmix_hf.commands.spiral import INNER, OUTER
+from logitmix_hf.commands.spiral_settings import INNER, OUTER
 from logitmix_hf.losses import LogitMixLoss, LossOutput
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import MixPlan, blend, draw_plan, step_generator

@@ -15,7 +15,8 @@ from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.serving.classifier import FoundClassifier
 from logitmix_hf.text.data import TextData, TextRequest
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.text.job import TextJob
 from logitmix_hf.training.vision.job import VisionJob
 from logitmix_hf.vision.data import ImageData, ImageRequest

@@ -25,7 +25,8 @@ from logitmix_hf.evaluation.scaling import TEMPERATURE, VECTOR, Scaling, fitted_
 from logitmix_hf.models.folding import fold, keep_in_config
 from logitmix_hf.process import is_main_process
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 
 SPLIT = "calibration"
 """The rows that were set apart, among the splits of a run and in its ``predictions`` folder."""

@@ -34,8 +34,9 @@ from logitmix_hf.training import decisions, ood
 from logitmix_hf.training import sets as conformal
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.corruption import CorruptionJudge, corruption_lines
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
 from logitmix_hf.training.last_evaluation import LastEvaluation
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.push import push
 from logitmix_hf.training.shift import PREFIX
 from logitmix_hf.vision.colour import in_colour

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.vision.network_table import NETWORKS
 
 

@@ -35,12 +35,13 @@ from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training.decisions import check_thresholds
-from logitmix_hf.training.folds import with_folds
+from logitmix_hf.training.fold_runs import with_folds
 from logitmix_hf.training.going_on import check_same_rows, nothing_is_left
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
 from logitmix_hf.training.judge import OUTPUTS, finish, judge, judged_splits, predictions_of, record_of
 from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.library_flags import check_library_flags
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import check_ood_data
 from logitmix_hf.training.parallel_flags import check_asked, check_got
 from logitmix_hf.training.prepare import prepared_lines

@@ -11,7 +11,8 @@ from logitmix_hf.errors import say
 from logitmix_hf.evaluation import REGRESSION, Predictions
 from logitmix_hf.models.target_scale import TargetScale, why_not
 from logitmix_hf.process import is_main_process
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 
 _FAR = 3.0
 """Deviations between 0 and the mean, or a factor between deviation and 1, above which raw targets hardly train."""

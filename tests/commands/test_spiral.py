@@ -12,8 +12,8 @@ import torch
 
 from logitmix_hf.cli import main
 from logitmix_hf.commands import spiral_task as task
-from logitmix_hf.commands.spiral import SpiralSettings
 from logitmix_hf.commands.spiral_figure import run
+from logitmix_hf.commands.spiral_settings import SpiralSettings
 from logitmix_hf.methods import METHODS
 from logitmix_hf.plan import step_generator
 

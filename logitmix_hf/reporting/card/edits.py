@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.reporting.card.facts import quoted
+from logitmix_hf.reporting.card.values import quoted
 
 _MARK = re.compile(r"^<!-- written by logitmix_hf: (\{.*\}) -->[ \t]*$", re.MULTILINE)
 _METADATA = re.compile(r"\A---[ \t]*\n(.*?)\n---[ \t]*(?:\n|\Z)", re.DOTALL)

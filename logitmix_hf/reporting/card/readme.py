@@ -12,6 +12,7 @@ from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.card.edits import is_marked, marked, merged
 from logitmix_hf.reporting.card.facts import Facts, Json
 from logitmix_hf.reporting.card.metadata import metadata
+from logitmix_hf.reporting.card.values import card_values
 from logitmix_hf.reporting.emissions import FILE, read_emissions
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.record import read_record
@@ -67,7 +68,7 @@ def _text_of(facts: Facts) -> str:
     from huggingface_hub import ModelCard
 
     template = (files("logitmix_hf.reporting.card") / "card.md.j2").read_text(encoding="utf-8")
-    card = ModelCard.from_template(metadata(facts), template_str=template, **facts.values())
+    card = ModelCard.from_template(metadata(facts), template_str=template, **card_values(facts))
     card.text = scrub(card.text)
     return f"{card}\n"
 

@@ -24,7 +24,8 @@ from logitmix_hf.text.submission import write_submission
 from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import check_ood_flags, read_oods
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts

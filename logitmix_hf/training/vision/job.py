@@ -14,7 +14,8 @@ from logitmix_hf.methods import METHODS
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import own_cores
 from logitmix_hf.steps.passes import image_options
-from logitmix_hf.training.job import Job, Loaded
+from logitmix_hf.training.job import Job
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import read_oods
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts

@@ -16,7 +16,7 @@ from logitmix_hf.reporting.mixtures import Mixtures, mixtures_plot
 from logitmix_hf.steps import build_step
 from logitmix_hf.steps.members import MemberStep
 from logitmix_hf.steps.passes import modality_of
-from logitmix_hf.training.job import Loaded
+from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.vision.mixers import MaskedPlan
 
 SHOWN = 8

@@ -7,8 +7,9 @@ them without torch is in :mod:`logitmix_hf.vision.network_table`.
 from transformers import AutoConfig, AutoModelForImageClassification
 
 from logitmix_hf.vision.network_table import NETWORKS, STEMS, Network, network_names
+from logitmix_hf.vision.networks.collapse import collapsed
 from logitmix_hf.vision.networks.config import ConvNetConfig
-from logitmix_hf.vision.networks.members import Heads, Stems, collapsed, with_members
+from logitmix_hf.vision.networks.members import Heads, Stems, with_members
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification, build_network
 from logitmix_hf.vision.networks.processor import image_processor
 from logitmix_hf.vision.networks.reference import load_reference_weights, reference_names

@@ -3,7 +3,7 @@
 All members share the trunk. In training the images of a batch are mixed right after the first convolution, by a
 :class:`~logitmix_hf.vision.members.MemberPlan` that the stem holds for one pass; without a plan, so in every evaluation,
 all members see the same image, and their sum is **one** convolution. With averaged logits both ends are linear, so that
-:func:`collapsed` writes a trained network as a plain one with the same logits, at a plain network's cost.
+``collapsed`` writes a trained network as a plain one with the same logits, at a plain network's cost.
 
 Source: Ramé, Sun, Cord, MixMo: Mixing Multiple Inputs for Multiple Outputs via Deep Subnetworks, ICCV 2021, section 3;
 Havasi et al., Training independent subnetworks for robust prediction (MIMO), ICLR 2021.
@@ -26,7 +26,6 @@ from logitmix_hf.precision import exact
 if TYPE_CHECKING:
     from logitmix_hf.vision.members.plan import MemberPlan
     from logitmix_hf.vision.networks.config import ConvNetConfig
-    from logitmix_hf.vision.networks.model import ConvNetForImageClassification
 
 AVERAGES = {
     "logits": "the mean of the members' logits (MixMo): the trained network can be written as a plain one",
@@ -205,34 +204,3 @@ def ensemble(members: Tensor, average: str, problem: str | None) -> Tensor:
         yes, no = F.logsigmoid(members).logsumexp(1), F.logsigmoid(-members).logsumexp(1)
         return yes - no
     return members.log_softmax(2).logsumexp(1) - math.log(members.shape[1])
-
-
-def collapsed(network: ConvNetForImageClassification) -> ConvNetForImageClassification:
-    """A trained network of M members as a plain network of one: the same logits, a plain network's cost and size.
-
-    The sum of the first convolutions is one convolution, the mean of the last layers is one layer; all between is shared.
-    A temperature that was folded in stays in, and in the configuration.
-
-    Args:
-        network: with averaged logits; one without members comes back as a copy.
-
-    Raises:
-        UserError: for averaged probabilities, which no linear layer gives.
-    """
-    from logitmix_hf.vision.networks.model import ConvNetForImageClassification
-
-    config = copy.deepcopy(network.config)
-    if config.members > 1 and config.heads != 1 and config.ensemble_average != "logits":
-        raise UserError(
-            f"ensemble_average is {config.ensemble_average!r}: the logarithm of a mean of probabilities is no linear"
-            " layer, so only a network with averaged logits can be written as a plain one."
-        )
-    config.members, config.encoders, config.heads = 1, None, None
-    plain = ConvNetForImageClassification(config)
-    bare: Any = copy.deepcopy(network)
-    for name, module in list(bare.named_modules()):
-        if isinstance(module, Stems | Heads):
-            bare.set_submodule(name, module.collapsed())
-    plain.load_state_dict(bare.state_dict())
-    first = next(network.parameters())
-    return plain.to(device=first.device, dtype=first.dtype).train(network.training)  # type: ignore[return-value]
