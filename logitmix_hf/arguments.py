@@ -235,7 +235,7 @@ class MixArguments:
             )
 
     def _check_vwci(self) -> None:
-        check_number("vwci", self.vwci, low=0)
+        check_number("vwci", self.vwci, low=0, high=100)
         if not isinstance(self.vwci, int):
             raise UserError(f"vwci counts passes, so it must be a whole number, got {self.vwci!r}.")
         if self.vwci == 1:

@@ -171,7 +171,22 @@ def _reading(hint: Any) -> dict[str, Any]:
         return {"type": get_args(hint)[0], "nargs": "+"}
     if hint is bool:
         return {"type": _truth, "nargs": "?", "const": True}
-    return {"type": hint}
+    return {"type": _whole if hint is int else hint}
+
+
+LARGEST = 2**32 - 1
+"""Of all whole numbers that a flag takes; NumPy's generators take no larger seed, and nothing has more rows."""
+
+
+def _whole(text: str) -> int:
+    """A whole number that every library can count to."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number was expected, got {text!r}") from None
+    if abs(number) > LARGEST:
+        raise argparse.ArgumentTypeError(f"at most {LARGEST} was expected, got {text}")
+    return number
 
 
 def _truth(text: str) -> bool:

@@ -180,7 +180,7 @@ def check_members(mix: Any) -> None:
             )
         return
     members = mix.row.members if mix.members is None else mix.members
-    check_number("members", members, low=1)
+    check_number("members", members, low=1, high=64)
     if not isinstance(members, int):
         raise UserError(f"members must be a whole number, got {members!r}.")
     if mix.member_alpha is not None:

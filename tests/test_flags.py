@@ -159,6 +159,8 @@ def test_flags_of_training_reach_the_class_that_is_asked_for() -> None:
         ),  # no abbreviations: a flag added later would change their meaning
         (["--evaluation_strategy", "no"], "it is --eval_strategy now"),
         (["--alpha", "two"], "--a: invalid float value: 'two'"),
+        (["--hidden", "1,000"], "--hidden: a whole number was expected, got '1,000'"),
+        (["--hidden", "99999999999999999999"], "--hidden: at most 4294967295 was expected, got 99999999999999999999"),
         (["--quick", "perhaps"], "argument --quick: true or false was expected, got 'perhaps'"),
         (["--alpha"], "expected one argument"),
         (["one", "two"], "'two' belongs to no flag"),
@@ -171,6 +173,32 @@ def test_mistakes_are_one_line(argv: list[str], told: str) -> None:
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "`logitmix x --help`" in str(caught.value) or "eval_strategy" in told
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "glue --bins 1000000",
+        "glue --bootstrap 1000000",
+        "glue --folds 1000000",
+        "glue --method vwci --vwci 1000000",
+        "glue --members 1000000",
+        "glue --lora --lora_r 1000000",
+        "vision --method mimo --members 1000000",
+        "report runs --bins 1000000",
+        "report runs --bootstrap 1000000",
+        "study table none --draws 10000000",
+    ],
+)
+def test_what_nobody_could_wait_for_is_refused_before_anything_is_read(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A million of each is minutes without a word, or memory that nobody has."""
+    assert logitmix(words.split()) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert words.split()[-2].lstrip("-") in told
+    assert "at most" in told
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS) - {"study"}))  # its parts have the flags

@@ -32,8 +32,8 @@ class ReportSettings:
     def __post_init__(self) -> None:
         if not self.runs:
             raise UserError("logitmix report needs the folders of runs: logitmix report runs/* --output_dir report.")
-        check_number("--bins", self.bins, low=1)
-        check_number("--bootstrap", self.bootstrap, low=0)
+        check_number("--bins", self.bins, low=1, high=10_000)
+        check_number("--bootstrap", self.bootstrap, low=0, high=100_000)
         check_number("--last", self.last, low=0)
         if 0 < self.bootstrap < 100:
             raise UserError(

@@ -28,8 +28,8 @@ class StudyTableSettings:
     def __post_init__(self) -> None:
         if self.study is None:
             raise UserError("logitmix study table needs a study: logitmix study table table3.yaml.")
-        check_number("--draws", self.draws, low=100)
-        check_number("--bins", self.bins, low=1)
+        check_number("--draws", self.draws, low=100, high=1_000_000)
+        check_number("--bins", self.bins, low=1, high=10_000)
 
 
 def main(argv: Sequence[str]) -> int:

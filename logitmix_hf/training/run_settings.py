@@ -90,8 +90,8 @@ class RunSettings:
     fold: bool = flag("calibration", True, "temperature into the last layer's weights; false: config.json alone")
 
     def __post_init__(self) -> None:
-        check_number("bins", self.bins, low=1)
-        check_number("bootstrap", self.bootstrap, low=0)
+        check_number("bins", self.bins, low=1, high=10_000)
+        check_number("bootstrap", self.bootstrap, low=0, high=100_000)
         read_shifts(self.shift)
         read_oods(self.ood)
         if self.calibration_split is not None:
@@ -101,7 +101,7 @@ class RunSettings:
         pick(CALIBRATORS, self.calibrator, "calibrator")
         self._check_decisions()
         if self.folds is not None:
-            check_number("folds", self.folds, low=2)
+            check_number("folds", self.folds, low=2, high=1000)
             if self.calibration not in (None, "halves"):
                 raise UserError(
                     f"--folds fits the temperature on the rows out of fold, and --{self._given[0]} on others: take one."

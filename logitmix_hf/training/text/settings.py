@@ -115,9 +115,9 @@ class AdapterSettings:
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for name, low in (("lora_members", 1), ("lora_r", 1)):
+        for name, said, high in (("lora_members", "--members", 100), ("lora_r", "lora_r", 4096)):
             if getattr(self, name) is not None:
-                check_number("--members" if name == "lora_members" else name, getattr(self, name), low=low)
+                check_number(said, getattr(self, name), low=1, high=high)
         if self.lora_alpha is not None:
             check_number("lora_alpha", self.lora_alpha, low=0, open_low=True)
         if self.lora_dropout is not None:
