@@ -29,5 +29,5 @@ def balanced_by_rows(mix: MixArguments, model: nn.Module | None, train_dataset: 
     labels = np.asarray(train_dataset[column])
     if labels.dtype.kind not in "biuf" or (labels.ndim == 1 and (labels.dtype.kind == "f" or (labels < 0).any())):
         return mix  # no classes: what they are is told where the loss meets them
-    classes = [str(config.id2label.get(number, number)) for number in range(config.num_labels)]
+    classes = list(map(str, range(config.num_labels)))
     return replace(mix, class_weights=weights_in_order(BALANCED, classes, labels))

@@ -101,6 +101,13 @@ def test_baycomp_agrees_on_the_bayesian_signed_rank_test():
         assert (found.a, found.alike, found.b) == pytest.approx(tuple(map(float, expected)), abs=0.02)
 
 
+def test_the_bayesian_test_of_one_task_by_hand():
+    """Of 0 + 0, 0 + d and d + d the last alone is above 2 rope, where rope < d <= 2 rope: w^2 > 1/2 with w ~ Beta(1, 1/2)."""
+    found = bayesian_signed_rank(np.array([1.5]), np.array([0.0]), 1.0, draws=200_000)
+    ahead = stats.beta.sf(0.5**0.5, 1, 0.5)
+    assert (found.a, found.alike, found.b) == pytest.approx((ahead, 1 - ahead, 0.0), abs=0.005)
+
+
 def test_the_bayesian_test_by_its_law():
     z = SCORES[:, 2] - SCORES[:, 1]
     found, turned = bayesian_signed_rank(z, 0 * z, 0.1), bayesian_signed_rank(0 * z, z, 0.1)
