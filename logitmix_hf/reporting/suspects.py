@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from logitmix_hf.evaluation import SINGLE, Predictions
-from logitmix_hf.evaluation.suspects import suspect_rows
+from logitmix_hf.evaluation.suspects import find_suspects
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.tables import csv_table
 
@@ -33,11 +33,13 @@ def write_suspects(
     """
     found: list[tuple[float, list[Any]]] = []
     names = dict.fromkeys(column for columns in (texts or {}).values() for column in columns)
+    by = ""
     judged = {name: p for name, p in splits.items() if p.problem == SINGLE and p.labels is not None and len(p)}
     for name, p in judged.items():
         probabilities, answers = p.probabilities, p.predictions
         called, columns = p.class_names, (texts or {}).get(name, {})
-        for row in suspect_rows(probabilities, p.labels).tolist():  # type: ignore[arg-type]
+        rows_found, by = find_suspects(probabilities, p.labels)  # type: ignore[arg-type]
+        for row in rows_found.tolist():
             label, answer = int(p.labels[row]), int(answers[row])  # type: ignore[index]
             own, other = probabilities[row, label], probabilities[row, answer]
             told = [str(columns[column][row])[:LONGEST] if column in columns else "" for column in names]
@@ -52,6 +54,6 @@ def write_suspects(
     rows = sum(map(len, judged.values()))
     first = f", the first {MOST:,} of them" if len(found) > MOST else ""
     return (
-        f"{len(found):,} of the {rows:,} judged rows have a label that the model contradicts (confident learning):"
+        f"{len(found):,} of the {rows:,} judged rows have a label that the model contradicts ({by}):"
         f" {folder.path / FILE}{first}."
     )

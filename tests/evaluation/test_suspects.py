@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.evaluation.suspects import suspect_rows
+from logitmix_hf.evaluation.suspects import find_suspects, suspect_rows
 
 
 def test_by_hand():
@@ -39,3 +42,36 @@ def test_a_class_without_rows_is_never_claimed_and_a_sure_right_model_suspects_n
     assert suspect_rows(np.full((4, 2), 0.5), [0, 1, 0, 1]).shape[0] <= 2  # nothing is known: ties
     with pytest.raises(UserError):
         suspect_rows(np.eye(2), [0, 5])
+
+
+def noisy() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probabilities of 600 rows, their labels, and which of these were turned round."""
+    draw = np.random.default_rng(0)
+    true = draw.integers(0, 4, 600)
+    labels, turned = true.copy(), draw.random(600) < 0.1
+    labels[turned] = (labels[turned] + draw.integers(1, 4, turned.sum())) % 4
+    logits = draw.normal(size=(600, 4)) + 2.5 * np.eye(4)[true]
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), labels, turned
+
+
+def test_cleanlabs_own_rows_where_it_is_installed_and_its_plain_rule_is_ours():
+    filters = pytest.importorskip("cleanlab.filter", reason="the extra suspects is not installed")
+    p, labels, turned = noisy()
+    found, by = find_suspects(p, labels)
+    assert by.startswith("cleanlab 2.")
+    assert turned[found].sum() > turned[suspect_rows(p, labels)].sum()
+    plain = filters.find_label_issues(
+        labels, p, filter_by="confident_learning", return_indices_ranked_by="self_confidence"
+    )
+    assert suspect_rows(p, labels).tolist() == plain.tolist()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_plain_rule_where_cleanlab_is_missing_or_fails(monkeypatch, there):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: SimpleNamespace() if there else None)
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)  # the import fails then
+    p, labels, _ = noisy()
+    found, by = find_suspects(p, labels)
+    assert found.tolist() == suspect_rows(p, labels).tolist()
+    assert by.startswith("confident learning by its plain rule; cleanlab ")
+    assert ("fails" in by) is there
