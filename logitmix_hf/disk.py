@@ -45,9 +45,11 @@ def write_atomic(target: Path, data: bytes) -> None:
 def why_not_writable(folder: Path) -> str:
     """Why nothing can be written into ``folder``, which need not be there yet, or "".
 
-    Tried where it is, or would be made: what rights say and what a file system does are two things.
+    Tried where it is, or would be made: what rights say and what a file system does are two things. A name that is no
+    text is one that Arrow and safetensors cannot open.
     """
     try:
+        str(folder.absolute()).encode()
         for place in (folder, *folder.absolute().parents):
             mode = _mode(place)
             if stat.S_ISDIR(mode):
@@ -55,6 +57,10 @@ def why_not_writable(folder: Path) -> str:
                     return ""
             if mode:
                 return f"{str(place)!r} is a file"
+            if place.is_symlink():
+                return f"{str(place)!r} is a link that leads nowhere"
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
     except OSError as error:
         return error.strerror or str(error)
     return "there is no such place"

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from logitmix_hf.errors import UserError, bounded, one_line, say
+from logitmix_hf.errors import UserError, bounded, one_line, printable, say
+from logitmix_hf.redact import scrub
 
 
 def is_main_process() -> bool:
@@ -23,11 +24,24 @@ def is_main_process() -> bool:
 
 def speak_once() -> None:
     """Let the main process alone say what libraries warn of: they warn in each of them, of the same. For torch's own lines to
-    know, call it before torch is imported. Errors and tracebacks are everybody's."""
+    know, call it before torch is imported. Errors and tracebacks are everybody's. What we warn of ourselves is a line of the
+    command like any other, without the place in the code."""
+    warnings.formatwarning = _plainly
     if not is_main_process():
         warnings.simplefilter("ignore")
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+
+_usual_format = warnings.formatwarning
+
+
+def _plainly(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    if issubclass(category, UserWarning) and os.path.dirname(__file__) in filename:
+        return printable(scrub(str(message))) + "\n"
+    return _usual_format(message, category, filename, lineno, line)
 
 
 def guarded(command: Callable[[], int | None]) -> int:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
+
+from logitmix_hf import process
 
 SAYS = """
 import sys, warnings
@@ -36,3 +39,10 @@ def test_warnings_are_said_by_the_main_process_alone(rank):
     assert "error: mine" in told.stderr
     for words in ("from Python", "find_unused_parameters=True was specified"):
         assert (words in told.stderr) == (rank == "0"), told.stderr
+
+
+def test_what_we_warn_of_is_a_line_without_its_place_in_the_code():
+    process.speak_once()
+    own, other = process.__file__.replace("process.py", "losses.py"), "/somewhere/else.py"
+    assert warnings.formatwarning(UserWarning("one\x1b[2J"), UserWarning, own, 7) == "one\\x1b[2J\n"
+    assert warnings.formatwarning(UserWarning("one"), UserWarning, other, 7).startswith(f"{other}:7: UserWarning: one")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from logitmix_hf.errors import listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
 
 MOST_NAMED = 20
@@ -128,6 +129,9 @@ def fact_lines(facts: Mapping[str, Any], train: str = "train") -> list[str]:
     empty = sum(split.get("empty_texts", 0) for split in facts["splits"].values())
     if empty:
         found.append(f"{empty:,} empty texts")
+    unseen = [name for name, count in facts["splits"].get(train, {}).get("classes", {}).items() if not count]
+    if unseen:
+        found.append(f"no row of train is {listed(unseen, 5)}, which so cannot be learned")
     for name, split in facts["splits"].items():
         if name == train and split.get("repeated"):
             found.append(f"{split['repeated']:,} of the {split['rows']:,} rows of {name} repeat another")

@@ -204,12 +204,12 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write UTF-8 text atomically, tokens hidden; returns its path."""
-        return self.write_bytes(name, scrub(text).encode("utf-8"))
+        return self.write_bytes(name, scrub(text).encode("utf-8", "backslashreplace"))
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> Path:
-        """Write a JSON object atomically: floats finite or null, numpy's scalars as Python's, no token. Returns its
-        path."""
-        return self.write_bytes(name, to_json(values).encode("utf-8"))
+        """Write a JSON object atomically: floats finite or null, numpy's scalars as Python's, no token, and a byte of a
+        file's name that is no text as the escape that JSON reads back. Returns its path."""
+        return self.write_bytes(name, to_json(values).encode("utf-8", "backslashreplace"))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON object back.

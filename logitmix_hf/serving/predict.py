@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.errors import UserError, one_line, printable
+from logitmix_hf.errors import UserError, printable
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.classifier import Classifier
@@ -224,7 +224,5 @@ def _prepared(classifier: Classifier, row: InputRow) -> Any:
     try:
         data = row.value if isinstance(row.value, bytes) else read_file(Path(row.value))
         return classifier.prepare([decode(data, channels=3, max_pixels=classifier.max_pixels)])
-    except OSError as error:
-        return error.strerror or why(error)
     except Exception as error:  # decoders and processors raise many kinds
-        return why(error) or one_line(error)
+        return why(error)

@@ -91,6 +91,9 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     data = loaded.data
     if resumed:
         check_same_rows(folder, job, data)
+    if not data.judged and training.eval_strategy != "no":
+        why = f"--validation_share {job.data.validation_share:g} leaves nothing to judge on"
+        loaded = replace(loaded, changed={**loaded.changed, "eval_strategy": Change("no", why)})
     mix = _weighed(job, loaded)
     _check_batches(job, loaded)
     _check_best_score(job, data)
@@ -184,7 +187,7 @@ def _arguments(asked: TrainSettings, changed: Mapping[str, Change]) -> TrainSett
     token, since what it saves is pickled with its arguments."""
     for name, change in changed.items():
         if is_main_process():
-            was, now = (str(value).lower() for value in (getattr(asked, name), change.value))
+            was, now = (str(getattr(one, "value", one)).lower() for one in (getattr(asked, name), change.value))
             say(f"--{name} {now} in place of {was}: {change.why}.")
     values = {name: change.value for name, change in changed.items()}
     return resolved(asked, push_to_hub=False, hub_token=None, **values)

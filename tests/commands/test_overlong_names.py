@@ -1,7 +1,9 @@
-"""A name that no file system takes is a mistake, told in one line by every command before anything is computed."""
+"""A name that no file system or library takes, and a link that leads nowhere, are mistakes, told in one line by every
+command before anything is computed."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,16 @@ def test_one_line_and_2(command, name, model, files, tmp_path, capsys):
     assert lines[-1].startswith("error: ")
     assert "Traceback" not in captured.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["vision", "export"])
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(command, model, tmp_path, capsys):
+    argv = {"vision": ["vision", *image_flags("PLACE")], "export": ["export", model, "--output", "PLACE"]}[command]
+    (tmp_path / "dead").symlink_to("nowhere")
+    for name, words in (("dead", "a link that leads nowhere"), (os.fsdecode(b"run\xff"), "not UTF-8")):
+        assert main([str(tmp_path / name) if word == "PLACE" else str(word) for word in argv]) == 2
+        assert words in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["dead"]
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".csv", "é" * 125 + ".csv", "語" * 83 + ".csv"])

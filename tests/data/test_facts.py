@@ -75,3 +75,9 @@ def test_labels_that_look_alike():
     ]
     assert alike(["caf\u00e9", "cafe\u0301"]) == [["caf\u00e9", "cafe\u0301"]]
     assert alike(["1", "-1", "1.0", "10", "+", "-"]) == [], "signs and points are what numbers differ by"
+
+
+def test_a_class_without_a_row_in_train_is_told():
+    splits = {"train": SplitRows(3, np.array([0, 0, 2])), "validation": SplitRows(1, np.array([1]))}
+    facts = data_facts(splits, ["cat", "dog", "owl"], SINGLE)
+    assert fact_lines(facts) == ["no row of train is 'dog', which so cannot be learned"]

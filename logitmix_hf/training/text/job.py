@@ -27,7 +27,6 @@ from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import check_ood_flags, read_oods
-from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import read_shifts
 from logitmix_hf.training.text import model as load
 from logitmix_hf.training.text.adapters import check_adapters, record_of_adapters, settle, with_adapters
@@ -149,8 +148,6 @@ class TextJob(Job):
         long = {name: count for name, (_, count) in made.items()}
         facts = text_facts(data, long, self.data.max_length, windows)
         self.tell(overview(data, sum(long.values()), self.data.max_length, facts, windows))
-        nothing = Change("no", "--validation_share 0 leaves nothing to judge on")
-        changed = {} if data.judged or self.training.eval_strategy == "no" else {"eval_strategy": nothing}
         return Loaded(
             data=data,
             splits={name: split for name, (split, _) in made.items()},
@@ -171,7 +168,6 @@ class TextJob(Job):
                 "max_length": self.data.max_length,
                 "cut" if windows is None else "in_windows": {name: count for name, count in long.items() if count},
             },
-            changed=changed,
         )
 
     def with_beside(self, data: TextData) -> TextData:

@@ -215,6 +215,8 @@ def why(error: Exception) -> str:
 
     if isinstance(error, UnidentifiedImageError):
         return "not an image of a known kind"
+    if isinstance(error, OSError) and error.strerror:  # without the path, which is told beside it
+        return error.strerror
     return one_line(error) or type(error).__name__
 
 

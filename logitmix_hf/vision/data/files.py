@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,8 @@ IMAGE_SUFFIXES = frozenset(
 
 
 def is_visible(name: str) -> bool:
-    """Whether a file or folder is meant to be looked at."""
-    return not name.startswith((".", "__"))
+    """Whether a file or folder is meant to be looked at, and not a system's own."""
+    return not name.startswith((".", "__")) and name.lower() not in ("thumbs.db", "desktop.ini")
 
 
 def suffix(name: str) -> str:
@@ -31,10 +32,11 @@ class ImageWalk:
 
     Attributes:
         passed: the links that were not followed, as far as was walked.
+        others: how many files are no images by their suffix, by suffix.
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.passed = root, list[str]()
+        self.root, self.passed, self.others = root, list[str](), Counter[str]()
         self._entered: set[str] = set()
 
     def below(self, folder: Path) -> Iterator[str]:
@@ -43,18 +45,25 @@ class ImageWalk:
             return
         for place, inner, names in os.walk(folder, followlinks=True):
             inner[:] = [name for name in sorted(inner) if is_visible(name) and self._enters(os.path.join(place, name))]
-            for name in sorted(names):
-                if is_visible(name) and suffix(name) in IMAGE_SUFFIXES:
+            for name in sorted(filter(is_visible, names)):
+                if suffix(name) in IMAGE_SUFFIXES:
                     yield os.path.join(place, name)
+                else:
+                    self.others[suffix(name)] += 1
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line about links that were not followed, or none."""
-        if not self.passed:
-            return ()
-        count, first = len(self.passed), ", ".join(map(repr, sorted(self.passed)[:3]))
-        what = "a link to a folder that is" if count == 1 else f"{count} links to folders that are"
-        return (f"Not followed: {what} read anyway: {first}{' …' if count > 3 else ''}.",)
+        """A line about links that were not followed and one about files of other kinds, where there are any."""
+        found = []
+        if self.passed:
+            count, first = len(self.passed), ", ".join(map(repr, sorted(self.passed)[:3]))
+            what = "a link to a folder that is" if count == 1 else f"{count} links to folders that are"
+            found.append(f"Not followed: {what} read anyway: {first}{' …' if count > 3 else ''}.")
+        if self.others:
+            count, kinds = self.others.total(), (f"{kind or 'none'} {n:,}" for kind, n in self.others.most_common(5))
+            what = "a file that is no image" if count == 1 else f"{count:,} files that are no images"
+            found.append(f"Not read: {what} by the suffix: {', '.join(kinds)}{' …' if len(self.others) > 5 else ''}.")
+        return tuple(found)
 
     def _enters(self, folder: str) -> bool:
         real, root = Path(os.path.realpath(folder)), Path(os.path.realpath(self.root))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from logitmix_hf.data.rows import not_text
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.vision.data.files import IMAGE_SUFFIXES, ImageWalk, is_visible, suffix
 
@@ -44,16 +46,18 @@ def holds_class_folders(root: Path) -> bool:
 
 def read_class_folders(root: Path, training: bool = True) -> dict[str, ClassFolders]:
     """Splits by their role, "train" always among them, without ``training`` those that are there: a folder without
-    splits then is "validation". Class names are folder names; images may lie deeper in them.
+    splits then is "validation". Class names are folder names; images may lie deeper in them. Splits may be written in
+    capitals.
 
-    Hidden files and folders, and files that are no images by their suffix, are passed over.
+    Hidden files and folders, and files that are no images by their suffix, are passed over; what of them looks as if it
+    were meant is told in the notes.
 
     Raises:
-        UserError: for a folder without classes, a class without images, and a class of a validation split that train
-            lacks.
+        UserError: for a folder without classes, a class without images or with a name that is no text, and a class of a
+            validation split that train lacks.
     """
     inner = {folder.name: folder for folder in _folders(root)}
-    roles = {role: next((name for name in names if name in inner), None) for role, names in SPLITS.items()}
+    roles = {role: _first_of(names, inner) for role, names in SPLITS.items()}
     split_names = {name for name in roles.values() if name}
     by_split = any(_folders(inner[name]) for name in split_names)
     if not by_split:
@@ -77,7 +81,12 @@ def read_class_folders(root: Path, training: bool = True) -> dict[str, ClassFold
                 f"{inner[name]} has classes that {roles['train']} lacks: {listed(strange, 5)}; there are"
                 f" {listed(sorted(map(str, known)))}."
             )
-    return found
+    beside = [name for name, folder in inner.items() if name not in split_names and any(ImageWalk(root).below(folder))]
+    if not beside:
+        return found
+    known = f"splits are {', '.join(SPLITS)}, a folder each"
+    note = f"Not read: {listed(beside, 5)} beside {listed(sorted(split_names))}; {known}."
+    return {role: replace(split, notes=(*split.notes, note)) for role, split in found.items()}
 
 
 def read_images(root: Path) -> ClassFolders:
@@ -88,21 +97,29 @@ def read_images(root: Path) -> ClassFolders:
         UserError: for a folder without images.
     """
     inner = {folder.name: folder for folder in _folders(root)}
-    names = [name for role in ("validation", "test") for name in SPLITS[role] if name in inner]
-    split = any(name in inner for name in SPLITS["train"]) and names
+    names = [name for role in ("validation", "test") if (name := _first_of(SPLITS[role], inner))]
+    split = _first_of(SPLITS["train"], inner) and names
     return _flat(root, inner[names[0]] if split else root)
+
+
+def _first_of(names: Iterable[str], inner: Iterable[str]) -> str | None:
+    """The folder that is called by the first of ``names`` that there is, as it is written or in other letters."""
+    plain = {name.lower(): name for name in inner} | {name: name for name in inner}
+    return next((plain[name] for name in names if name in plain), None)
 
 
 def _read(root: Path, folder: Path, strict: bool) -> ClassFolders:
     paths: list[str] = []
     classes: list[str | None] = []
     folders = _folders(folder)
+    loose = sum(suffix(name) in IMAGE_SUFFIXES for name in _files(folder))
     if not folders:
-        loose = sum(suffix(name) in IMAGE_SUFFIXES for name in _files(folder))
         held = f"{loose} images lie right in it" if loose else "it has no sub-folders"
         raise UserError(f"{folder} has no folder per class: {held}. Sort the images into {folder.name}/CLASS/.")
     walk = ImageWalk(root)
     for inner in folders:
+        if wrong := not_text(inner.name):
+            raise UserError(f"The name of the class folder {inner} {wrong}, and it is the label: rename it.")
         images = sorted(walk.below(inner))
         if str(inner) in walk.passed and strict:
             raise UserError(
@@ -115,7 +132,13 @@ def _read(root: Path, folder: Path, strict: bool) -> ClassFolders:
         classes += [inner.name] * len(images)
     if not paths:
         raise UserError(f"{folder} has no images.")
-    return ClassFolders(folder.name, tuple(paths), tuple(classes), walk.notes)
+    hidden = [one.name for one in _folders(folder, hidden=True) if any(ImageWalk(root).below(one))]
+    notes = [f"Not read: {loose} images right in {folder}, of no class."] if loose else []
+    if hidden:
+        notes.append(
+            f"Not read: hidden folders with images, {listed(hidden, 5)}; a name that begins with . or __ hides."
+        )
+    return ClassFolders(folder.name, tuple(paths), tuple(classes), (*walk.notes, *notes))
 
 
 def _flat(root: Path, folder: Path) -> ClassFolders:
@@ -135,9 +158,10 @@ def _others(folder: Path) -> str:
     return f", only files of the kinds {kinds} (known: {', '.join(sorted(IMAGE_SUFFIXES))})"
 
 
-def _folders(folder: Path) -> list[Path]:
+def _folders(folder: Path, hidden: bool = False) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if os.path.isdir(entry.path) and is_visible(entry.name))
+        found = [entry for entry in entries if is_visible(entry.name) != hidden and os.path.isdir(entry.path)]
+        return sorted(Path(entry.path) for entry in found)
 
 
 def _files(folder: Path, limit: int | None = None) -> list[str]:

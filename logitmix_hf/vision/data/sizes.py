@@ -83,7 +83,13 @@ def _default(scan: Scan | None, native: int | None) -> int:
     if middle >= _SMALL_PHOTO:
         return PHOTO
     widths, heights = scan.sizes[:, 0], scan.sizes[:, 1]
+    one = len(np.unique(scan.sizes, axis=0)) == 1
+    what = (
+        f"no squares ({widths[0]} wide, {heights[0]} high)"
+        if one
+        else f"of different sizes ({widths.min()} to {widths.max()} wide, {heights.min()} to {heights.max()} high)"
+    )
     raise UserError(
-        f"The images are of different sizes ({widths.min()} to {widths.max()} wide, {heights.min()} to {heights.max()}"
-        f" high): say to which square they shall be resized by --image_size, for example {max(4, middle // 8 * 8)}."
+        f"The images are {what}: say to which square they shall be resized by --image_size, for example"
+        f" {max(4, middle // 8 * 8)}."
     )

@@ -3,10 +3,12 @@ written."""
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
-from visionrun import flags, pictures, tiny_resnet, tiny_vit, without_pictures
+from visionrun import flags, pictures, read, tiny_resnet, tiny_vit, without_pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main
@@ -224,3 +226,16 @@ def test_help_groups_the_flags_of_images_alone(capfd):
     assert "default: None" not in out
     assert "--max-eval-samples" not in out  # one spelling
     assert not any(word in out for word in ("--mix_attention", "--span_choice", "--max_length", "--task "))
+
+
+def test_a_run_that_judges_nothing_and_reads_names_that_are_no_text_ends_whole(tmp_path, capfd, monkeypatch):
+    without_pictures(monkeypatch)
+    root = pictures(tmp_path / os.fsdecode(b"pets\xff"), size=8, count=8)
+    strange = root / "cat" / os.fsdecode(b"\xfe.png")
+    strange.write_bytes(b"")
+    argv = flags(tmp_path / "out", dataset=root, validation_share=0, skip_corrupt="true", cache_dir=tmp_path / "cache")
+    with pytest.warns(UserWarning, match="1 of 17 images of train cannot be read and were left out"):
+        assert main(argv) == 0
+    told = "--eval_strategy no in place of epoch: --validation_share 0 leaves nothing to judge on"
+    assert told in capfd.readouterr().err
+    assert read(tmp_path / "out" / "data.json")["left_out"][0]["place"] == f"cat/{strange.name}"

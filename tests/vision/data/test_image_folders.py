@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from picturefiles import class_folders, encoded, noise, save
@@ -176,3 +178,58 @@ def test_a_corrupt_file_is_named_or_counted(tmp_path, load):
         path.write_bytes(b"x")
     with pytest.raises(UserError, match=r"no image that can be read, not even .*/a/0\.png"):
         load(root, skip_corrupt=True)
+
+
+def odd_names(root):
+    class_folders(root, {"cat": 4, "dog": 4, ".kept": 1, "__later": 1, ".none": 0})
+    save(root / "cat" / "a.heic", b"x")
+    save(root / "dog" / "Thumbs.db", b"x")
+    save(root / "loose.png", encoded(noise(8, 8)))
+
+
+def beside_splits(root):
+    class_folders(root / "train", {"cat": 4, "dog": 4})
+    class_folders(root / "val", {"cat": 2})
+    class_folders(root / "holdout", {"cat": 2})
+    class_folders(root / "dev", {"dog": 2})
+    (root / "docs").mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (
+            odd_names,
+            ["Not read: a file that is no image by the suffix: .heic 1.", "1 images right in", "'.kept', '__later'"],
+        ),
+        (beside_splits, ["Not read: 'dev', 'holdout' beside 'train', 'val'; splits are train, validation, test"]),
+    ],
+)
+def test_what_looks_as_if_it_were_meant_and_is_not_read_is_told(tmp_path, load, make, told):
+    make(tmp_path / "data")
+    data = load(tmp_path / "data")
+    assert data.label_names == ("cat", "dog")
+    assert len(data.notes) == len(told)
+    for line, words in zip(data.notes, told, strict=True):
+        assert words in line
+
+
+def test_splits_in_capitals_are_splits(tmp_path, load):
+    class_folders(tmp_path / "Train", {"cat": 4, "dog": 4})
+    class_folders(tmp_path / "VAL", {"cat": 3})
+    data = load(tmp_path)
+    assert data.label_names == ("cat", "dog")
+    assert (len(data.train), len(data.validation["validation"])) == (8, 3)
+    assert data.validation_note == "the folder VAL"
+
+
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path, load):
+    root = class_folders(tmp_path / "data", {"cat": 4})
+    save(root / os.fsdecode(b"\xff\xfe") / "0.png", encoded(noise(8, 8)))
+    with pytest.raises(UserError, match=r"name of the class folder .* is not UTF-8.*rename it"):
+        load(root)
+
+
+def test_images_of_one_size_that_are_no_squares_are_not_called_different(tmp_path, load):
+    with pytest.raises(UserError, match=r"no squares \(30 wide, 10 high\).*--image_size, for example 8"):
+        load(class_folders(tmp_path / "data", {"a": 3, "b": 3}, size=(10, 30)))
