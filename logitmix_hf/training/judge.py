@@ -290,6 +290,8 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
         for lines in (ood.ood_lines(results), corruption_lines(results)):
             if lines:
                 say("", *lines, out=True)
+    else:
+        say(f"seconds: {seconds:.0f}", f"folder: {folder.path}", out=True)
     return 0 if target is None else push(folder, target)
 
 

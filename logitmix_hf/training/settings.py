@@ -32,7 +32,7 @@ class TrainSettings(TrainingArguments):
 
     output_dir: str | None = option(None, "the run folder; default runs/<task>-<model>-<method>-s<seed>")
     do_train: bool = option(True, "train; false: judge the model as it is")
-    do_eval: bool = option(True, "judge on the validation split at the end")
+    do_eval: bool = option(True, "judge on the validation split, while training and at the end")
     learning_rate: float = option(2e-5, "peak learning rate")
     eval_strategy: IntervalStrategy | str = option("epoch", "no, steps or epoch")
     save_strategy: str = option("epoch", "no, steps, epoch or best")
@@ -66,6 +66,12 @@ class TrainSettings(TrainingArguments):
         self._mean_the_cpu()
         self.fsdp = read_fsdp(self.fsdp)
         check_configurations(self.deepspeed, self.fsdp_config)
+        if not self.do_eval:  # stock turns it on again where `eval_strategy` says when
+            if self.load_best_model_at_end:
+                raise UserError(
+                    "--load_best_model_at_end chooses by judged rows, and --do_eval false judges none: take one."
+                )
+            self.eval_strategy = IntervalStrategy.NO
         super().__post_init__()
         for name, value in by_score(self).items():
             setattr(self, name, value)

@@ -229,13 +229,21 @@ def test_the_test_split_of_images_is_judged_where_it_is_asked_for(tmp_path, capf
 
 def test_a_test_split_is_judged_without_validation(tiny_model, files, tmp_path, capfd):
     pa.csv.write_csv(rows(17, 9), tmp_path / "kept_back.csv")
-    changes = {"test_file": tmp_path / "kept_back.csv", "max_steps": 2, "do_eval": "false", "eval_strategy": "no"}
+    changes = {"test_file": tmp_path / "kept_back.csv", "max_steps": 2, "do_eval": "false"}
     assert glue(flags(tiny_model, files, tmp_path / "out", **changes, bootstrap=0)) == 0
     assert "test_accuracy" in read(tmp_path / "out" / "all_results.json")
     assert not (tmp_path / "out" / "eval_results.json").exists()
     lines = capfd.readouterr().out.splitlines()
     (head,) = [number for number, line in enumerate(lines) if line.startswith("method") and "accuracy" in line]
     assert str(tmp_path / "out") in "\n".join(lines[head:])
+
+
+def test_a_run_that_judges_nothing_says_where_it_lies(tiny_model, files, tmp_path, capfd):
+    changes = {"max_steps": 1, "do_eval": "false", "save_strategy": "no", "report_to": "none"}
+    assert glue(flags(tiny_model, files, tmp_path / "out", **changes)) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == f"folder: {tmp_path / 'out'}"
+    assert not (tmp_path / "out" / "eval_results.json").exists()
+    assert "eval_loss" not in (tmp_path / "out" / "trainer_state.json").read_text()
 
 
 def test_names_of_several_test_splits():

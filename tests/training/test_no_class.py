@@ -191,7 +191,7 @@ def test_there_must_be_own_rows_to_tell_them_from(tiny_model, files, strange, tm
     assert (
         glue(
             [
-                *text_flags(tiny_model, files, tmp_path / "run", do_eval="false", eval_strategy="no"),
+                *text_flags(tiny_model, files, tmp_path / "run", do_eval="false"),
                 "--ood",
                 f"odd={strange}",
             ]
