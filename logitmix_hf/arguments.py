@@ -37,6 +37,7 @@ CHOICES = {
     "sim_form": ("mse", "l2"),
     "sim_detach": ("none", "clean", "mixed"),
     "sim_on": ("logits", "log_softmax"),
+    "cls_sum": (False, True),
     "ensemble_average": ("logits", "probs"),
     "head_target": tuple(HEAD_TARGETS),
 }
@@ -189,6 +190,10 @@ class MixArguments:
     )
 
     def __post_init__(self) -> None:
+        for name in ("method", "site", "mixer", "mixer_probs", "mixer_options", "member_mask"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "method"):
+                raise UserError(f"{name} must be a text, several names joined by a comma, got {value!r}.")
         pick(METHODS, self.method, "method")
         if self.site is not None:
             check_sites(self.site)
@@ -198,7 +203,7 @@ class MixArguments:
         if self.alpha is not None:
             check_number("alpha", self.alpha, low=0)
         for name in ("atom", "mix_prob", "mix_start", "mix_end", "member_mask_prob", "member_mask_fall"):
-            if getattr(self, name) is not None:
+            if getattr(self, name) is not None or name in ("mix_start", "mix_end", "member_mask_fall"):
                 check_number(name, getattr(self, name), low=0, high=1)
         if self.mix_end <= self.mix_start and self.mixes:
             raise UserError(

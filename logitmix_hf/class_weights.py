@@ -30,7 +30,7 @@ def read_class_weights(asked: Any) -> ClassWeights | None:
     if isinstance(asked, Mapping):
         found: ClassWeights = {str(name): value for name, value in asked.items()}
     else:
-        words = [asked] if isinstance(asked, str) else list(asked)
+        words = [asked] if isinstance(asked, str | int | float) else list(asked)
         if [str(word).strip() for word in words] == [BALANCED]:
             return BALANCED
         if any(isinstance(word, str) and "=" in word for word in words):

@@ -58,17 +58,16 @@ def check_number(
     raise UserError(f"{name} must be {expected}, got {value!r}.")
 
 
-def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
+def check_choice(name: str, value: object, choices: Sequence[str | bool | None]) -> None:
     """Require ``value`` to be one of ``choices``; None among them is what no flag says.
 
     Raises:
         UserError: naming the argument, its choices, the value and the nearest choice.
     """
     if value not in choices:
-        named = [choice for choice in choices if choice is not None]
-        raise UserError(
-            f"{name} must be one of {listed(named, 40, quote=False)}, got {listed([value])}.{nearest(str(value), named)}"
-        )
+        named = [str(choice) for choice in choices if choice is not None]
+        known, near = listed(named, 40, quote=False), nearest(str(value), named)
+        raise UserError(f"{name} must be one of {known}, got {listed([value])}.{near}")
 
 
 def listed(names: Sequence[Any], most: int = 20, *, quote: bool = True) -> str:

@@ -45,6 +45,7 @@ def test_what_is_asked_for_is_read(asked, read):
         (["bad=1,2"], "class_weights has '2'"),
         (["bad=1,bad=2"], "names 'bad' twice"),
         (["=2"], "class_weights has '=2'"),
+        (-2, "at least 0, got -2"),
     ],
 )
 def test_what_cannot_be_read_is_named(asked, words):

@@ -170,3 +170,16 @@ def test_atoms_of_zero_are_logitmix_and_of_one_are_r_drop():
 def test_views_that_nothing_would_be_learnt_of_are_refused(options, told):
     with pytest.raises(UserError, match=told):
         MixArguments(**options)
+
+
+@pytest.mark.parametrize("field", ["method", "site", "mixer", "mixer_probs", "mixer_options", "member_mask", "cls_sum"])
+@pytest.mark.parametrize("value", [3, -0.5, ["mixup", "cutmix"], {"a": 1}])
+def test_what_is_of_another_type_is_a_mistake_with_its_field(field, value):
+    with pytest.raises(UserError, match=rf"{field} must be .*got .*{str(value)[1:-1]}"):
+        MixArguments(**{field: value})
+
+
+def test_no_number_is_a_mistake_where_a_field_has_one():
+    for field in ("mix_start", "mix_end", "member_mask_fall", "confidence_penalty", "jsd", "vwci"):
+        with pytest.raises(UserError, match=f"{field} must be .*got None"):
+            MixArguments(**{field: None})

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from logitmix_hf.data.rows.stream import check_exists
+from logitmix_hf.data.rows.table import SUFFIXES
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
 
 PROBE_SECONDS = 10.0
@@ -32,6 +34,8 @@ def is_folder(name: str, if_file: str = "give it as --train_file", example: str 
         return True
     if path.is_file():
         raise UserError(f"{name!r} is a file; {if_file}.")
+    if any(suffix.lower() in SUFFIXES for suffix in path.suffixes[-2:]):
+        check_exists(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or os.sep in name.replace("/", ""):
         raise UserError(
             f"There is no folder {name!r}. Give a folder, or a data set's name on the Hub such as {example}."

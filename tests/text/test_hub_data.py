@@ -174,6 +174,15 @@ def test_what_can_only_be_a_path_is_never_asked_of_the_hub(name):
         hub.is_folder(name)
 
 
+@pytest.mark.parametrize("name", ["revews.csv", "data/reviews.tsv", "a.JSONL.gz", "poems.txt"])
+def test_what_is_called_as_a_file_is_never_asked_of_the_hub(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "reviews.csv").write_text("x")
+    with pytest.raises(UserError, match=f"There is no file '{name}'") as caught:
+        hub.is_folder(name)
+    assert ("Did you mean 'reviews.csv'" in str(caught.value)) == (name == "revews.csv")
+
+
 def test_a_file_is_sent_to_its_flag(tmp_path):
     (tmp_path / "a.csv").write_text("x")
     with pytest.raises(UserError, match="is a file; give it as --train_file"):
