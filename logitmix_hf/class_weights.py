@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError, check_number, listed, pick
@@ -27,6 +29,9 @@ def read_class_weights(asked: Any) -> ClassWeights | None:
     """
     if asked is None:
         return None
+    if isinstance(asked, list) and len(asked) == 1 and str(asked[0]).startswith("{"):
+        with suppress(ValueError):  # a mapping of Python, as a word
+            asked = json.loads(asked[0])
     if isinstance(asked, Mapping):
         found: ClassWeights = {str(name): value for name, value in asked.items()}
     else:

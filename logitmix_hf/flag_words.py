@@ -9,8 +9,8 @@ from typing import Any
 
 
 def flag_words(flags: Mapping[str, Any]) -> list[str]:
-    """``{"a": [1, 2], "b": True}`` as ``["--a", "1", "2", "--b", "true"]``. None is a flag that is left out; a list or tuple
-    is several words, a mapping JSON. A value that looks like a flag itself is joined to its own by ``=``."""
+    """``{"a": [1, 2], "b": True}`` as ``["--a", "1", "2", "--b", "true"]``. None is a flag that is left out; a list, tuple
+    or array is several words, a mapping JSON. A value that looks like a flag itself is joined to its own by ``=``."""
     words: list[str] = []
     for name, value in flags.items():
         if value is None:
@@ -25,6 +25,7 @@ def flag_words(flags: Mapping[str, Any]) -> list[str]:
 
 def texts(value: Any) -> list[str]:
     """A value as the words that say it."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy and torch
     several = value if isinstance(value, list | tuple) else [value]
     return [_text(one) for one in several]
 

@@ -214,7 +214,7 @@ def _complete(split: Columns, column: str) -> list[Any]:
 def _alike(where: str, values: list[Any], known: Sequence[str], notes: list[str]) -> list[Any]:
     """The values with names that look alike as one: without spaces at their ends, accents written in one way."""
     names = _names_in(values)
-    same = {name: plain for name in names - {*known} if (plain := _plain(name)) != name}
+    same = {name: plain for name in names - {*known} if (plain := plain_name(name)) != name}
     if not same:
         return values
     pairs = sorted((name, plain) for name, plain in same.items() if plain in names or [*same.values()].count(plain) > 1)
@@ -230,7 +230,7 @@ def _alike(where: str, values: list[Any], known: Sequence[str], notes: list[str]
     return [plain_of(value) for value in values]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Without what nobody sees at its ends: spaces of any kind, marks of no width (as between files put together)."""
     plain = unicodedata.normalize("NFC", name)
     return re.sub(rf"^[\s{_NO_WIDTH}]+|[\s{_NO_WIDTH}]+$", "", plain) or plain

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -18,7 +19,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from logitmix_hf.errors import UserError, listed, nearest
+from logitmix_hf.data.labels import plain_name
+from logitmix_hf.errors import UserError, listed, nearest, one_line, printable
 from logitmix_hf.estimators.run import fine_tune
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
 from logitmix_hf.serving.classifier import Classifier, load_classifier
@@ -86,9 +88,11 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
         Raises:
             UserError: for rows or parameters that the command would refuse, with what is wrong.
         """
-        named, self.classes_ = _read_labels(y)
-        judged = None if eval_set is None else (eval_set[0], _named_as(eval_set[1], self.classes_, named.ndim))
-        _check_lengths(X, y)
+        check_rows(X, "X")
+        named, classes = _read_labels(y)
+        _check_lengths("X", X, named)
+        _warn_of_index(X, y)
+        judged = None if eval_set is None else _read_judged(eval_set, classes, named.ndim)
         words = {name: value for name in self._defaults if self._differs(name, value := getattr(self, name))}
         words.pop("verbose", None)
         if eval_set is None and not words.get("validation_share"):
@@ -101,11 +105,12 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
             if self.output_dir is None and "load_best_model_at_end" not in words:  # nobody can go on from it
                 words.setdefault("save_strategy", "no")
             stack.enter_context(_quiet(self.verbose))
-            data = self._write_rows(place / "data", X, named, judged)
+            data = self._write_rows(place / "data", X, named, judged, list(map(str, classes)))
             run = fine_tune(
                 self.modality, **{**data, **words, "output_dir": folder, "disable_tqdm": self._without_bars()}
             )
             self.scores_ = dict(run.scores)
+            self.classes_ = classes  # now, not before: one that could not be fitted answers as it did
             self._take(run.classifier)
         self.run_ = run if self.output_dir else None
         return self
@@ -157,8 +162,10 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
         return made
 
     @abstractmethod
-    def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
-        """Write rows where the command reads them; the flags that name them."""
+    def _write_rows(
+        self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None, names: Sequence[str]
+    ) -> dict[str, Any]:
+        """Write rows where the command reads them; the flags that name them. ``names``: of the columns of (N, L) labels."""
 
     @abstractmethod
     def _read_inputs(self, X: Any) -> list[Any]:
@@ -166,13 +173,14 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
 
     def _take(self, classifier: Classifier) -> None:
         self.classifier_ = classifier
-        names = [str(one).strip() for one in self.classes_]
+        names = [plain_name(str(one)) for one in self.classes_]
         self._order = np.array([classifier.label_names.index(name) for name in names])
 
     def _predictions(self, X: Any) -> Predictions:
         check_is_fitted(self, "classifier_")
+        check_rows(X, "X")
         inputs = self._read_inputs(X)
-        size, classifier = self.per_device_eval_batch_size, self.classifier_
+        size, classifier = int(self.per_device_eval_batch_size), self.classifier_
         order = sorted(range(len(inputs)), key=lambda row: self._length(inputs[row]))  # like lengths pad little
         logits = np.empty((len(inputs), len(classifier.label_names)), np.float32)
         for start in range(0, len(order), size):
@@ -233,13 +241,39 @@ def _default(each: Field[Any]) -> Any:
     return each.default if each.default_factory is MISSING else each.default_factory()
 
 
+def check_rows(values: Any, what: str) -> None:
+    """Require rows in an order, each of which can be read more than once."""
+    if isinstance(values, str | bytes | dict | set | frozenset) or not hasattr(values, "__iter__"):
+        raise UserError(f"{what} is {_kind(values)}; give a list, an array or a column: a row for each example.")
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else "one text" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
+def _array(y: Any) -> np.ndarray:
+    """Labels as an array, of tensors and sparse matrices too."""
+    y = y.detach().cpu() if hasattr(y, "detach") else y.toarray() if hasattr(y, "toarray") else y
+    try:
+        values = np.asarray(y.float() if str(getattr(y, "dtype", "")) == "torch.bfloat16" else y)
+    except (ValueError, TypeError, RuntimeError) as problem:
+        raise UserError(f"y is no array of labels ({one_line(problem)}): give (N,) or (N, L) of 0 and 1.") from None
+    if values.ndim not in (1, 2):
+        shape = _kind(y) if values.ndim == 0 else f"of the shape {values.shape}"
+        raise UserError(
+            f"y is {shape}: give the labels of N rows as (N,), or of several labels a row (N, L) of 0 and 1."
+        )
+    return values
+
+
 def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Labels as the names that a model gives them, (N,) or of several labels (N, L) 0 and 1; and the classes."""
-    if isinstance(y, pd.DataFrame) and y.shape[1] > 1:
-        return _indicator(y.to_numpy()), np.asarray([str(name) for name in y.columns])
-    values = np.asarray(y.squeeze(axis=1) if isinstance(y, pd.DataFrame) else y)
+    columns = list(map(str, y.columns)) if isinstance(y, pd.DataFrame) else []
+    values = _array(y)
     if values.ndim == 2 and values.shape[1] > 1:
-        return _indicator(values), np.arange(values.shape[1])
+        if twice := [name for name in dict.fromkeys(columns) if columns.count(name) > 1]:
+            raise UserError(f"y has several columns called {listed(twice)}: rename them.")
+        return _indicator(values), np.asarray(columns or range(values.shape[1]))
     values = values.reshape(-1)
     if (missing := np.flatnonzero(pd.isna(values))).size:
         raise UserError(f"y has no label in row {missing[0]} ({missing.size} such rows): leave them out.")
@@ -247,44 +281,73 @@ def _read_labels(y: Any) -> tuple[np.ndarray, np.ndarray]:
         classes = np.unique(values)
     except TypeError:
         kinds = sorted({type(value).__name__ for value in values})
-        raise UserError(f"y mixes labels of the kinds {', '.join(kinds)}, which cannot be sorted: take one.") from None
-    if values.dtype.kind == "f" and not np.all(classes == np.floor(classes)):
+        raise UserError(f"y holds labels of the kinds {', '.join(kinds)}, which cannot be sorted: take one.") from None
+    if values.dtype.kind == "f" and not np.all(np.isfinite(classes) & (classes == np.floor(classes))):
         raise UserError(
             f"y holds real numbers ({listed(list(classes), 3, quote=False)}), and this is a classifier: give classes."
         )
+    if len(classes) == 1:
+        raise UserError(f"y has a single class, {classes[0]!s:.40}; there is nothing to learn.")
     return _named(values, classes), classes
 
 
 def _named(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    names = [str(one).strip() for one in classes]
-    if len(set(names)) < len(names) or "" in names:
-        both = next((name for name in names if names.count(name) > 1), "")
-        raise UserError(f"y has several labels that a model would call {both!r}: rename them.")
+    names = [plain_name(str(one)) for one in classes]
+    if not all(map(str.strip, names)) or len(set(names)) < len(names):
+        both = [
+            one for one, name in zip(classes.tolist(), names, strict=True) if names.count(name) > 1 or not name.strip()
+        ]
+        raise UserError(f"y has labels that a model would call nothing, or alike ({listed(both)}): rename them.")
+    if odd := [name for name in names if printable(name) != name]:
+        raise UserError(f"y has labels that no file can hold as they are ({listed(odd)}): rename them.")
     return np.asarray(names, dtype=object)[np.searchsorted(classes, values)]
 
 
-def _named_as(y: Any, classes: np.ndarray, ndim: int) -> np.ndarray:
-    """The labels of rows to judge on, each of which must be among those to train on."""
+def _read_judged(eval_set: Any, classes: np.ndarray, ndim: int) -> tuple[Any, np.ndarray]:
+    """Rows to judge on and their labels, each of which must be among those to train on."""
+    if not isinstance(eval_set, tuple | list) or len(eval_set) != 2:
+        raise UserError(f"eval_set is {_kind(eval_set)}; give the pair (X, y) of rows to judge on.")
+    check_rows(eval_set[0], "X of eval_set")
+    values = _array(eval_set[1])
     if ndim == 2:
-        return _indicator(y.to_numpy() if isinstance(y, pd.DataFrame) else np.asarray(y))
-    values = np.asarray(y).reshape(-1)
-    if unknown := [one for one in dict.fromkeys(values.tolist()) if one not in set(classes.tolist())]:
-        raise UserError(f"eval_set has the labels {listed(unknown)}, which y has not: {listed(classes.tolist())}.")
-    return _named(values, classes)
+        named = _indicator(values)
+        if named.shape[1:] != (len(classes),):
+            raise UserError(f"y of eval_set has the shape {named.shape}, and y has {len(classes)} columns.")
+    else:
+        known = set(classes.tolist())
+        if unknown := [one for one in dict.fromkeys(values.reshape(-1).tolist()) if one not in known]:
+            given, has = (listed(list(map(repr, names)), quote=False) for names in (unknown, classes.tolist()))
+            raise UserError(f"eval_set has the labels {given}, which y has not: {has}.")
+        named = _named(values.reshape(-1), classes)
+    _check_lengths("eval_set", eval_set[0], named)
+    return eval_set[0], named
 
 
 def _indicator(values: np.ndarray) -> np.ndarray:
-    if not np.isin(values, (0, 1)).all():
-        raise UserError(f"y has {values.shape[1]} columns, each of which must be 0 or 1: whether a row has that label.")
+    if values.ndim != 2 or not np.isin(values, (0, 1)).all():
+        raise UserError(f"y has the shape {values.shape}: each must be 0 or 1, whether a row has that label.")
     return values.astype(int)
 
 
-def _check_lengths(X: Any, y: Any) -> None:
-    rows, labels = len(X), len(y)
-    if rows != labels:
-        raise UserError(f"X has {rows} rows and y {labels}: each row needs its label.")
+def _check_lengths(what: str, X: Any, y: np.ndarray) -> None:
+    if not hasattr(X, "__len__"):
+        raise UserError(f"{what} is {_kind(X)}, which can be read once only; give a list of it.")
+    rows = X.shape[0] if hasattr(X, "shape") else len(X)
+    if rows != len(y):
+        raise UserError(f"{what} has {rows} rows and {len(y)} labels: each row needs its label.")
     if rows == 0:
-        raise UserError("X has no rows.")
+        raise UserError(f"{what} has no rows.")
+
+
+def _warn_of_index(X: Any, y: Any) -> None:
+    """Of rows and labels of pandas that were shuffled apart from each other: they are paired by position, as everywhere."""
+    both = all(isinstance(one, pd.Series | pd.DataFrame) for one in (X, y))
+    if both and set(X.index) == set(y.index) and list(X.index) != list(y.index):
+        warnings.warn(
+            "X and y have the same index in another order, and rows belong together by their position: if that is not"
+            " meant, give y.loc[X.index].",
+            stacklevel=3,
+        )
 
 
 def first_missing(values: Sequence[Any]) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class ImageClassifier(RunEstimator):
         verbose: show the training's log, bars and last table.
     """
 
-    def _write_rows(self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None) -> dict[str, Any]:
+    def _write_rows(
+        self, folder: Path, X: Any, y: np.ndarray, judged: tuple[Any, np.ndarray] | None, names: Sequence[str]
+    ) -> dict[str, Any]:
         from datasets import ClassLabel, Dataset, Features, Image
 
         if y.ndim == 2:
@@ -47,8 +50,6 @@ class ImageClassifier(RunEstimator):
             if rows is None:
                 continue
             images = [{"bytes": _encoded(image, row), "path": None} for row, image in enumerate(rows[0])]
-            if len(images) != len(rows[1]):
-                raise UserError(f"eval_set has {len(images)} images and {len(rows[1])} labels: each needs its label.")
             table = {"image": images, "label": [names.index(one) for one in rows[1]]}
             made = Dataset.from_dict(table, features=features)
             made.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from parsers import flags_of
+from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.calibration import CalibrationDisplay
 from sklearn.exceptions import NotFittedError
@@ -20,6 +21,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from logitmix_hf import TextClassifier, UserError
 from logitmix_hf.cli import main as logitmix
+from logitmix_hf.estimators.base import _read_labels
 
 FAST = {"max_steps": 6, "learning_rate": 3e-3, "max_length": 16, "use_cpu": True, "report_to": "none"}
 TABLE = rows(48, 0).to_pandas()
@@ -231,7 +233,7 @@ def test_a_kept_run_is_a_run_folder(tiny_model, tmp_path):
 MISTAKES = {
     "metod": (lambda: TextClassifier(metod="mixup"), "Did you mean 'method'"),
     "set": (lambda: TextClassifier().set_params(aplha=1), "Did you mean 'alpha'"),
-    "lengths": (lambda: TextClassifier().fit(TEXTS, LABELS[:3]), "48 rows and y 3"),
+    "lengths": (lambda: TextClassifier().fit(TEXTS, LABELS[:3]), "48 rows and 3 labels"),
     "none": (lambda: TextClassifier().fit([], []), "no rows"),
     "one text": (lambda: TextClassifier().fit("abc", list("abc")), "give a list"),
     "numbers": (lambda: TextClassifier().fit([1, 2], ["a", "b"]), "row 0 holds int"),
@@ -241,6 +243,34 @@ MISTAKES = {
     "no label": (lambda: TextClassifier().fit(["a", "b"], ["x", None]), "no label in row 1"),
     "kinds": (lambda: TextClassifier().fit(["a", "b"], np.array(["x", 1], object)), "cannot be sorted"),
     "values": (lambda: TextClassifier().fit(["a", "b"], [0.5, 1.5]), "real numbers"),
+    "one class": (lambda: TextClassifier().fit(["a", "b"], [3, 3]), "a single class, 3"),
+    "infinite": (lambda: TextClassifier().fit(["a", "b"], [0.0, float("inf")]), "real numbers"),
+    "uneven labels": (lambda: TextClassifier().fit(["a", "b"], [["x"], ["x", "y"]]), "no array of labels"),
+    "a cube": (lambda: TextClassifier().fit(["a", "b"], np.zeros((2, 2, 2))), r"\(2, 2, 2\)"),
+    "a word": (lambda: TextClassifier().fit(["a", "b"], "01"), "y is one text"),
+    "nothing": (lambda: TextClassifier().fit(["a", "b"], None), "y is None"),
+    "a dict of labels": (lambda: TextClassifier().fit(["a", "b"], {0: 1, 1: 0}), "y is a dict"),
+    "labels once": (lambda: TextClassifier().fit(["a", "b"], iter([0, 1])), "iterator"),
+    "texts once": (lambda: TextClassifier().fit(iter(["a", "b"]), [0, 1]), "read once only"),
+    "no texts": (lambda: TextClassifier().fit(None, [0, 1]), "X is None"),
+    "a set": (lambda: TextClassifier().fit({"a", "b"}, [0, 1]), "X is a set"),
+    "dicts": (lambda: TextClassifier().fit([{"text": "a"}, {"text": "b"}], [0, 1]), "row 0 holds dict"),
+    "bytes": (lambda: TextClassifier().fit([b"a", b"b"], [0, 1]), "row 0 holds bytes"),
+    "half a letter": (lambda: TextClassifier().fit(["a", "b\ud83d"], [0, 1]), "X, row 1: the text has half"),
+    "half a letter in a name": (lambda: TextClassifier().fit(["a", "b"], ["x", "y\ud83d"]), "no file can hold"),
+    "unseen by eye": (lambda: TextClassifier().fit(["a", "b"], ["x", "x\u200b"]), "alike"),
+    "accents": (lambda: TextClassifier().fit(["a", "b"], ["caf\u00e9", "cafe\u0301"]), "alike"),
+    "same columns": (
+        lambda: TextClassifier().fit(["a", "b"], pd.DataFrame([[0, 1], [1, 0]], columns=["c", "c"])),
+        "'c'",
+    ),
+    "no pair": (lambda: TextClassifier().fit(["a", "b"], [0, 1], eval_set=[(["c"], [0])]), r"pair \(X, y\)"),
+    "an empty pair": (lambda: TextClassifier().fit(["a", "b"], [0, 1], eval_set=([], [])), "eval_set has no rows"),
+    "other kinds": (lambda: TextClassifier().fit(["a", "b"], [0, 1], eval_set=(["c"], ["1"])), "labels '1'.*not: 0, 1"),
+    "pairs to judge": (
+        lambda: TextClassifier().fit(["a", "b"], [0, 1], eval_set=([("c", "d")], [1])),
+        "must hold texts",
+    ),
     "spaces": (lambda: TextClassifier().fit(["a", "b", "c"], ["x", " x", "y"]), "'x'"),
     "columns": (lambda: TextClassifier().fit(["a", "b"], [[0, 2], [1, 0]]), "0 or 1"),
     "unseen": (lambda: TextClassifier().fit(["a", "b"], [0, 1], eval_set=(["c"], [7])), r"7"),
@@ -258,3 +288,36 @@ def test_a_mistake_is_one_line(name):
 def test_nothing_is_predicted_before_fit():
     with pytest.raises(NotFittedError):
         TextClassifier().predict(["a"])
+
+
+def test_one_that_could_not_be_fitted_again_answers_as_before(fitted):
+    expected = fitted.predict(TEXTS)
+    for labels in (LABELS[:3], np.arange(48) % 3):
+        with pytest.raises(UserError):
+            fitted.set_params(method="nope").fit(TEXTS, labels)
+    fitted.set_params(method="logitmix")
+    assert list(fitted.classes_) == ["down", "up"]
+    assert list(fitted.predict(TEXTS)) == list(expected)
+    for odd in ([("a", "b")], ["\ud83d"], None):
+        with pytest.raises(UserError):
+            fitted.predict(odd)
+
+
+def test_tensors_sparse_labels_and_names_that_end_unseen(tiny_model):
+    y = (LABELS == "up").to_numpy().astype(int)
+    both = np.stack([y, 1 - y], axis=1)
+    kinds = [torch.tensor(y).bfloat16(), torch.tensor(y, dtype=torch.float32, requires_grad=True), csr_matrix(both)]
+    for labels in kinds:
+        assert list(_read_labels(labels)[1]) == [0, 1]
+    one = made(tiny_model, max_steps=1, class_weights={"down": 1, "up\u200b": 2.0})
+    one.set_params(class_weights=np.array([1, 2])).fit(TEXTS, np.where(y, "up\u200b", "down"))
+    assert set(one.predict(TEXTS)) <= {"down", "up\u200b"}
+
+
+def test_an_index_in_another_order_is_told(monkeypatch):
+    def written(*args):
+        raise UserError("enough")
+
+    monkeypatch.setattr(TextClassifier, "_write_rows", written)
+    with pytest.warns(UserWarning, match="same index in another order"), pytest.raises(UserError, match="enough"):
+        TextClassifier().fit(TEXTS.sample(frac=1, random_state=0), LABELS)
