@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +16,8 @@ from logitmix_hf.studies.engines.engine import Engine
 from logitmix_hf.studies.engines.local import Local
 from logitmix_hf.studies.file import find_file, read_file
 from logitmix_hf.studies.manifest import MANIFEST, Cell, Study, read_manifest
-from logitmix_hf.studies.resolve import resolved_study
-from logitmix_hf.studies.search import search_lines, searches_of
+from logitmix_hf.studies.resolve import prepare, resolved_study
+from logitmix_hf.studies.search import search_lines, searches_of, tried_out
 from logitmix_hf.studies.search_driver import SearchDriver, load_optuna
 from logitmix_hf.studies.state import RUNNING, WAITING, states_of
 
@@ -34,6 +35,9 @@ class StudyRunSettings:
     only: list[str] | None = repeated(None, "KEY=VALUE …: the runs with these labels alone")
     retry_failed: bool = option(False, "try those again that were given up")
     steal: bool = option(False, "take the study from another driver, which ends")
+    prepare: bool = option(
+        False, "fetch data, models and tokenizers of all runs first, once each; the runs then ask no network"
+    )
     dry_run: bool = option(False, "check everything, list the runs, and start nothing")
 
     def __post_init__(self) -> None:
@@ -56,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
     make_engine = engine_of(settings, study)
     if study.file.search:
         load_optuna()
+    if settings.prepare and (code := _prepare(study, cells, settings.engine != "local")):
+        return code
     if settings.dry_run:
         states = states_of(study)
         say(*search_lines(searches_of(study, cells), study.file), out=True)
@@ -77,6 +83,19 @@ def main(argv: Sequence[str]) -> int:
         driver = Driver(study, ready, make_engine, **how)
         code, pause = driver.run(), driver.pause
     return _told(study, cells, pause, code)
+
+
+def _prepare(study: Study, cells: Sequence[Cell], elsewhere: bool) -> int:
+    """Fetch what is to be read; returns 0, or the exit code of what failed."""
+    states = states_of(study)
+    todo = {cell.name: cell.words for cell in cells if cell.words and states[cell.id].kind != ends.DONE}
+    for each in searches_of(study, cells):
+        todo |= {} if each.whole else {asked.name: asked.words for asked in tried_out(study.file, each.group)}
+    if todo and (code := prepare(study, todo, elsewhere=elsewhere)):
+        return code
+    if not any("--push_to_hub" in words for words in todo.values()):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # of the runs, which inherit it
+    return 0
 
 
 def engine_of(settings: StudyRunSettings, study: Study) -> Callable[[], Engine]:

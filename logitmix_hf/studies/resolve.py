@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -140,16 +140,36 @@ def _check_different(file: StudyFile, asked: Sequence[Asked], cells: Sequence[Ce
         seen[cell.id] = run
 
 
+def prepare(study: Study, asked: Mapping[str, Sequence[str]], *, elsewhere: bool) -> int:
+    """Fetch what runs read, by their names and words, in a process that ends; returns its exit code. Seeds read the same."""
+    runs: dict[tuple[str, ...], list[object]] = {}
+    for name, words in asked.items():
+        skipped = {
+            place + step for place, word in enumerate(words) for step in (0, 1) if word in ("--seed", "--output_dir")
+        }
+        few = tuple(word for place, word in enumerate(words) if place not in skipped)
+        runs.setdefault(few, [name, few])
+    question = {"command": study.command, "elsewhere": elsewhere, "runs": list(runs.values())}
+    with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as file:
+        json.dump(question, file)
+        file.flush()
+        return subprocess.run([*CHECKER, file.name], env=_alone(), check=False).returncode
+
+
+def _alone() -> dict[str, str]:
+    """The environment of a process that belongs to no group of them."""
+    alone = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    return {name: value for name, value in child_environment().items() if name not in alone}
+
+
 def _answers(file: StudyFile, runs: Sequence[Asked], elsewhere: bool, checker: Sequence[str]) -> list[Answer]:
     question = {"command": file.command, "elsewhere": elsewhere, "runs": [run.words for run in runs]}
-    alone = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-    environment = {name: value for name, value in child_environment().items() if name not in alone}
     with tempfile.TemporaryDirectory() as folder:
         asked, told = Path(folder) / "asked.json", Path(folder) / "told.json"
         asked.write_text(json.dumps(question), encoding="utf-8")
         done = subprocess.run(
             [*checker, str(asked), str(told)],
-            env=environment,
+            env=_alone(),
             capture_output=True,
             text=True,
             errors="replace",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
 
 from logitmix_hf.cli import main
+from logitmix_hf.errors import UserError
 from logitmix_hf.studies.file import parse_file
 from logitmix_hf.studies.identity import run_id
 from logitmix_hf.studies.manifest import read_study, write_manifest
@@ -162,3 +165,38 @@ def test_status_words_and_only(answered, tmp_path, capsys):
     assert capsys.readouterr().out.split()[1].startswith("rte-mixup-s1-")
     assert main(["study", "run", "t.yaml", "--dry_run", "--only", "task=mnli"]) == 2
     assert "Values: cola, rte." in capsys.readouterr().err
+
+
+def test_what_the_runs_read_is_fetched_once_before_they_start(answered, monkeypatch, tmp_path, capsys):
+    """Of two tasks, two methods and two seeds that is two data sets; a search is of flags that nothing has drawn yet."""
+    from logitmix_hf.commands import study_check
+    from logitmix_hf.studies import resolve
+    from logitmix_hf.training.text.job import TextJob
+
+    def here(words, env, check):
+        assert "RANK" not in env
+        return SimpleNamespace(returncode=study_check.prepare(words[-1]))
+
+    def load(self):
+        if self.data.task == "sst2":
+            raise UserError("There is no sst2 today.")
+        read.append((self.data.task, os.environ["HF_HUB_OFFLINE"]))
+
+    read: list[tuple] = []
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(resolve, "subprocess", SimpleNamespace(run=here))
+    monkeypatch.setattr(TextJob, "load", load)
+    monkeypatch.setattr(study_check, "prepared_lines", lambda job, loaded: [f"data {job.data.task}", "of a single run"])
+    text = text_of("study: t\nfixed: {%s}\ngrid: {task: [cola, rte], method: [vanilla, mixup], seed: [1, 2]}\n")
+    (tmp_path / "t.yaml").write_text(text)
+    assert main(["study", "run", "t.yaml", "--prepare", "--dry_run"]) == 0
+    assert read == [("cola", "0"), ("rte", "0")]
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+    assert capsys.readouterr().err.splitlines() == ["data cola", "data rte"]
+    (tmp_path / "s.yaml").write_text(text.replace("study: t", "study: s") + "search: {alpha: [1, 2]}\ntrials: 2\n")
+    assert main(["study", "run", "s.yaml", "--prepare", "--dry_run"]) == 0
+    assert [task for task, _ in read] == ["cola", "rte"] * 2
+    (tmp_path / "t.yaml").write_text(text.replace("rte", "sst2"))
+    assert main(["study", "run", "t.yaml", "--prepare"]) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: There is no sst2 today (run sst2-vanilla-s1-")
