@@ -87,7 +87,7 @@ def say(*lines: object, out: bool = False) -> None:
 def printable(text: str) -> str:
     """``text`` without what a terminal obeys instead of showing: control characters (a line break, ESC), the marks that
     turn the direction of writing, and halves of surrogate pairs, which no terminal can be sent, stand as escapes."""
-    return "".join(_escaped(letter) if _is_obeyed(letter) else letter for letter in text)
+    return "".join(x.encode("unicode_escape").decode("ascii") if _is_obeyed(x) else x for x in text)
 
 
 def _is_obeyed(letter: str) -> bool:
@@ -96,10 +96,6 @@ def _is_obeyed(letter: str) -> bool:
 
 _TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 """Embeddings, overrides and isolates of bidirectional text: they let words appear in another order than they stand."""
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode("ascii")
 
 
 MOST_TOLD = 2000

@@ -202,7 +202,8 @@ class JoinedImages(JoinedJob, VisionJob):
         model, processor = join_classifiers(self.joined)
         first = self.joined.runs[0].data
         names = ("channels", "image_size", "mean", "std", "statistics")
-        data = self.own(ImageData, augment=Augment(), **{name: _as_tuple(first[name]) for name in names})
+        kept = {name: tuple(one) if isinstance(one := first[name], list) else one for name in names}
+        data = self.own(ImageData, augment=Augment(), **kept)
         data, corrupted = self.with_beside(data, self.request), None
         if self.data.corrupted is not None:
             corrupted = corrupted_images(
@@ -249,10 +250,6 @@ class JoinedImages(JoinedJob, VisionJob):
                     f" (its {name} has other rows): judge runs of today's data."
                 )
         return found
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _same(split: Any, pooled: Predictions) -> bool:

@@ -39,7 +39,9 @@ def without_bad_rows(
             if wrong := _wrong_text(value, name):
                 bad.setdefault(row, wrong)
     labels = _raw(split, label)
-    told = {row: value for row, value in enumerate(labels) if not _is_missing(value)}
+    told = {
+        row: value for row, value in enumerate(labels) if value is not None and value == value and str(value).strip()
+    }
     for row in range(len(split)):
         if row not in told:
             bad.setdefault(row, "no label")
@@ -72,10 +74,6 @@ def _wrong_text(value: Any, column: str) -> str:
     return f"column {column!r} holds no text"
 
 
-def _is_missing(value: Any) -> bool:
-    return value is None or value != value or not str(value).strip()
-
-
 def _wrong_labels(told: dict[int, Any], cells: bool, regression: bool | None) -> dict[int, str]:
     """Row -> why its label is none, of those that are there."""
     found = {
@@ -93,11 +91,10 @@ def _wrong_labels(told: dict[int, Any], cells: bool, regression: bool | None) ->
     )
     if 2 * count <= len(told):
         return found
-    return found | {row: _why(kind, usual) for row, kind in kinds.items() if kind != usual}
-
-
-def _why(kind: str, usual: str) -> str:
-    return "label is not finite" if kind == "infinite" else f"label is no {usual}"
+    others = {
+        row: "not finite" if kind == "infinite" else f"no {usual}" for row, kind in kinds.items() if kind != usual
+    }
+    return found | {row: f"label is {what}" for row, what in others.items()}
 
 
 def _kind(value: Any) -> str:

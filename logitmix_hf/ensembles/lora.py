@@ -73,16 +73,11 @@ def lora_config(
         target_modules=list(targets),
         modules_to_save=list(heads),
     )  # type: ignore[call-arg]
-    return plain_config(made)
-
-
-def plain_config(config: Any) -> dict[str, Any]:
-    """A configuration of peft as JSON can hold it, without what says nothing and without where the network came from."""
-    return as_plain(json.loads(json.dumps(config.to_dict(), default=_as_json)))
+    return as_plain(json.loads(json.dumps(made.to_dict(), default=_as_json)))
 
 
 def as_plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a configuration that peft wrote."""
+    """A configuration that peft wrote, without what says nothing and without where the network came from."""
     return {
         name: value for name, value in values.items() if value not in (None, {}, []) and name not in _OF_THE_MACHINE
     }

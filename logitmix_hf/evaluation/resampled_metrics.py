@@ -10,11 +10,6 @@ from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predic
 from logitmix_hf.evaluation.resampling import Measure, cumulated, means, sums
 
 
-def metric_measure(p: Predictions, name: str) -> Measure:
-    """Of a metric in METRICS[p.problem] or RANKED_METRICS; p has labels."""
-    return MEASURES[p.problem][name](p, name)
-
-
 def _mean(row_value: Callable[[Predictions], np.ndarray]) -> Callable[[Predictions, str], Measure]:
     return lambda p, name: means({name: row_value(p)})
 
@@ -154,4 +149,4 @@ MEASURES: dict[str, dict[str, Callable[[Predictions, str], Measure]]] = {
         "mae": _mean(lambda p: np.abs(p.predictions - np.asarray(p.labels))),
     },
 }
-"""For each metric of ``scores.py`` the measure that gives it of resamples."""
+"""For each metric of ``scores.py`` the measure that gives it of resamples of labelled predictions."""

@@ -9,7 +9,7 @@ import numpy as np
 from logitmix_hf.evaluation.classwise import class_outcomes
 from logitmix_hf.evaluation.decisions import log_softmax, softmax
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.evaluation.resampled_metrics import metric_measure
+from logitmix_hf.evaluation.resampled_metrics import MEASURES
 from logitmix_hf.evaluation.resampling import (
     Measure,
     in_order,
@@ -35,7 +35,7 @@ def measures_of(
     """
     wanted = None if only is None else set(only)
     names = metrics or DEFAULT_METRICS[p.problem]
-    measures = [metric_measure(p, name) for name in names if wanted is None or name in wanted]
+    measures = [MEASURES[p.problem][name](p, name) for name in names if wanted is None or name in wanted]
     if p.problem == REGRESSION or (wanted is not None and wanted <= set(names)):
         return measures
     logits, labels = p.decisions()

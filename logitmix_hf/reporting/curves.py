@@ -62,7 +62,9 @@ def training_plot(
             _steps(upper, seen)
             for key, label, colour, style in drawn:
                 steps, values = _series(log_history, key)
-                upper.plot(steps, values, style, color=colour, label=label, lw=2, marker="o", ms=_dot(steps))
+                upper.plot(
+                    steps, values, style, color=colour, label=label, lw=2, marker="o", ms=5 if len(steps) < 12 else 0
+                )
             upper.set_ylabel("loss")
             upper.set_ylim(bottom=0)
             _finish(upper)
@@ -140,7 +142,3 @@ def _finish(axes: Axes) -> None:
     axes.grid(axis="y", color="#DDDDDD", lw=0.8)
     axes.set_axisbelow(True)
     axes.legend(loc="best")
-
-
-def _dot(steps: Sequence[float]) -> float:
-    return 5 if len(steps) < 12 else 0

@@ -57,7 +57,7 @@ def compare_reliability(
     count = len(sources)
     if not 1 <= count <= 12:
         raise UserError(f"A picture sets one to twelve reliability plots side by side, got {count}.")
-    counted = {name: _bins(source, bins) for name, source in sources.items()}
+    counted = {name: one if isinstance(one, Bins) else bin_predictions(one, bins) for name, one in sources.items()}
     # With as many rows in each, counts compare; otherwise only shares do.
     same = len({int(b.count.sum()) for b in counted.values()}) == 1
     several = any(isinstance(source, Predictions) and source.problem == MULTI for source in sources.values())
@@ -96,10 +96,6 @@ def compare_reliability(
         if title:
             figure.suptitle(title, fontweight="bold", parse_math=False)
         save_figure(figure, path)
-
-
-def _bins(source: Predictions | Bins, bins: int) -> Bins:
-    return source if isinstance(source, Bins) else bin_predictions(source, bins)
 
 
 def _true_rate(source: Predictions | Bins, counted: Bins) -> np.ndarray | None:

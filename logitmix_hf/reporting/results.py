@@ -12,6 +12,7 @@ from logitmix_hf.evaluation.refinement import refinement
 from logitmix_hf.reporting.confusion import FILE as CONFUSION
 from logitmix_hf.reporting.confusion import confusion_plot
 from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.plots import reliability_plot
 
 RESULTS, TESTED = "eval_results.json", "test_results.json"
 """Scores by which something may have been chosen, and those by which nothing was."""
@@ -56,8 +57,6 @@ def write_results(
         The content of both files. Every score but ``ranked`` ones is computed from what the parquet file
         holds, so that the file alone suffices to compute it again.
     """
-    from logitmix_hf.reporting.plots import reliability_plot
-
     results: dict[str, Any] = {}
     intervals: dict[str, Any] = {}
     drawn = False

@@ -188,14 +188,14 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
     modality, record = _modality(name, config), _record(Path(source.path))
     columns = record.get("data", {}).get("columns") or () if modality == TEXT else ()
     problem = _problem(name, config)
-    names = () if problem == REGRESSION else _label_names(config)
+    names = [] if problem == REGRESSION else [str(config.id2label.get(k, k)) for k in range(config.num_labels)]
     return FoundClassifier(
         name,
         source,
         config,
         modality,
         problem,
-        names,
+        tuple(names),
         scaling_left(config),
         tuple(columns),
         record.get("arguments") or {},
@@ -291,7 +291,3 @@ def _problem(name: str, config: Any) -> str:
             f"--model {name!r} is a regression with {config.num_labels} outputs; one value a row is what can be told."
         )
     return problem
-
-
-def _label_names(config: Any) -> tuple[str, ...]:
-    return tuple(str(config.id2label.get(number, number)) for number in range(config.num_labels))

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -62,56 +62,48 @@ def write_answers(
     Raises:
         UserError: when no row could be read, the first one with ``stop``, or the disk is full.
     """
-    try:
-        return _write(classifier, data, answers, output, kind, batch_size, window, stop)
-    except BrokenPipeError:  # whoever reads has seen enough
-        _print_no_more()
-        return None
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        _print_no_more()
-        raise UserError(
-            f"{output or 'standard output'} cannot be written further ({error.strerror}): make room, or give another"
-            " --output."
-        ) from error
-
-
-def _write(
-    classifier: Classifier,
-    data: Input,
-    answers: Answers,
-    output: str | None,
-    kind: str,
-    batch_size: int,
-    window: int,
-    stop: bool,
-) -> Counts:
     from tqdm.auto import tqdm
 
-    with (
-        tqdm(total=data.total, unit=" rows", disable=None, file=sys.stderr) as bar,
-        writing(output, kind, answers.columns) as writer,
-    ):
-        broken = Broken(stop, lambda line: bar.write(printable(line), file=sys.stderr))
-        answered = abstained = 0
-        for some in answer_rows(classifier, data.rows, answers, broken, batch_size, window):
-            for answer in some:
-                writer.write(answer)
-                abstained += answer.get("abstained", False)
-            if output is None:
-                writer.flush()
-            answered += len(some)
-            bar.update(answered + broken.count - bar.n)
-        if not answered:
-            raise UserError(f"None of the {broken.count} rows of {data.name} could be read; the first: {broken.first}.")
-    return Counts(answered, abstained, broken.count)
+    with _ending_in_order(output):
+        with (
+            tqdm(total=data.total, unit=" rows", disable=None, file=sys.stderr) as bar,
+            writing(output, kind, answers.columns) as writer,
+        ):
+            broken = Broken(stop, lambda line: bar.write(printable(line), file=sys.stderr))
+            answered = abstained = 0
+            for some in answer_rows(classifier, data.rows, answers, broken, batch_size, window):
+                for answer in some:
+                    writer.write(answer)
+                    abstained += answer.get("abstained", False)
+                if output is None:
+                    writer.flush()
+                answered += len(some)
+                bar.update(answered + broken.count - bar.n)
+            if not answered:
+                raise UserError(
+                    f"None of the {broken.count} rows of {data.name} could be read; the first: {broken.first}."
+                )
+        return Counts(answered, abstained, broken.count)
+    return None
 
 
-def _print_no_more() -> None:
-    """What is still to be flushed would fail once more when the interpreter ends."""
-    with suppress(OSError):  # a stdout without a descriptor
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+@contextmanager
+def _ending_in_order(output: str | None) -> Iterator[None]:
+    """Whoever reads may have seen enough, and a disk may be full; what is to be flushed then would fail once more when the
+    interpreter ends."""
+    try:
+        yield
+    except OSError as error:
+        read_enough = isinstance(error, BrokenPipeError)
+        if not read_enough and error.errno not in _FULL:
+            raise
+        with suppress(OSError):  # a stdout without a descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not read_enough:
+            raise UserError(
+                f"{output or 'standard output'} cannot be written further ({error.strerror}): make room, or give another"
+                " --output."
+            ) from error
 
 
 class Broken:

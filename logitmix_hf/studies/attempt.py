@@ -206,11 +206,6 @@ def write_event(folder: Path, event: str, **more: Any) -> None:
         os.fsync(file.fileno())
 
 
-def try_again(cell: Cell, kind: str) -> None:
-    """Begin a new count of attempts at a run that was given up; one that diverged begins anew."""
-    write_event(cell.folder, "again", anew=kind in ends.FINAL)
-
-
 def drop_weights(folder: Path, keep: Sequence[str]) -> None:
     """Remove what of a finished run is not to stay."""
     if "model" not in keep:

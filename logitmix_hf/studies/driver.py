@@ -14,7 +14,7 @@ from types import FrameType
 from logitmix_hf.errors import say
 from logitmix_hf.lock import writing
 from logitmix_hf.studies import outcome as ends
-from logitmix_hf.studies.attempt import try_again
+from logitmix_hf.studies.attempt import write_event
 from logitmix_hf.studies.breaker import IN_A_ROW, Breaker
 from logitmix_hf.studies.engines.engine import Engine
 from logitmix_hf.studies.manifest import Cell, Study, write_manifest
@@ -85,7 +85,7 @@ class Driver:
             if kind not in (RUNNING, WAITING):
                 if not self.retry_failed:
                     continue
-                try_again(cell, kind)
+                write_event(cell.folder, "again", anew=kind in ends.FINAL)  # a new count of attempts
             found.append(cell)
         return found
 

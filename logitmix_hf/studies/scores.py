@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,40 +19,17 @@ from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
 from logitmix_hf.reporting.comparison.scores import AFTER
 from logitmix_hf.reporting.comparison.temperature import Tempered, temper
+from logitmix_hf.studies.manifest import Cell, Study
 
 DIVERGED, MISSING = "diverged", "missing"
 HEADLINE = "headline"
-
-
-class CellLike(Protocol):
-    """What is read of a run of a study; ``manifest.Cell`` is one."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def labels(self) -> Mapping[str, Any]: ...
-    @property
-    def folder(self) -> Path: ...
-    @property
-    def dropped(self) -> bool: ...
-
-
-class StudyLike(Protocol):
-    """What is read of a study; ``manifest.Study`` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def compare(self) -> Mapping[str, Any]: ...
-    @property
-    def cells(self) -> Sequence[CellLike]: ...
 
 
 @dataclass(frozen=True, eq=False)
 class JudgedRun:
     """One run on one task with its scores, as trained and (``_at_t``) after temperature."""
 
-    cell: CellLike
+    cell: Cell
     run: ComparedRun
     predictions: Predictions
     tempered: Tempered | None
@@ -131,15 +108,18 @@ class StudyScores:
 
 
 def read_scores(
-    study: StudyLike, bins: int = 15, full: bool = False, say: Callable[[str], None] = lambda _: None
+    study: Study, bins: int = 15, full: bool = False, say: Callable[[str], None] = lambda _: None
 ) -> StudyScores:
     """Read and judge every run of a study. full: with the scores that take longer, which ``review`` gives.
 
     Raises:
         UserError: no run is done, or no method has the name of the baseline.
     """
-    live = [cell for cell in study.cells if not cell.dropped]
-    axes = {method_of(cell): _without(cell.labels) for cell in live}
+    live = study.live
+    axes = {
+        method_of(cell): {axis: value for axis, value in cell.labels.items() if axis not in ("task", "seed")}
+        for cell in live
+    }
     baseline = study.compare.get("baseline")
     names = dict.fromkeys(str(each.get("method")) for each in axes.values())
     if baseline is None:
@@ -149,8 +129,8 @@ def read_scores(
             f"compare: baseline names {str(baseline)!r}, which no run of the study has. Methods: {', '.join(names)}."
         )
     by_task: dict[str, dict[tuple[str, ...], StudyTask]] = {}
-    absent: list[tuple[CellLike, str]] = []
-    read: list[tuple[CellLike, ComparedRun]] = []
+    absent: list[tuple[Cell, str]] = []
+    read: list[tuple[Cell, ComparedRun]] = []
     for cell in live:
         found = _run_or_reason(cell.folder)
         if isinstance(found, ComparedRun):
@@ -205,17 +185,17 @@ def seed_scores(task: StudyTask, method: str, seeds: Sequence[Any], key: str, fo
     return SeedScores(np.array(values), np.stack([found[method][seed][key] for seed in seeds]))
 
 
-def method_of(cell: CellLike) -> str:
+def method_of(cell: Cell) -> str:
     """A row of the table: the method, and the values of every axis beside task and seed."""
     others = [f"{axis} {value}" for axis, value in _others(cell.labels).items()]
     return ", ".join([str(cell.labels.get("method", "run")), *others])
 
 
-def _task_of(cell: CellLike, run: ComparedRun) -> str:
+def _task_of(cell: Cell, run: ComparedRun) -> str:
     return str(cell.labels.get("task", run.data.get("name")))
 
 
-def _drawn_by_seed(read: Sequence[tuple[CellLike, ComparedRun]]) -> set[str]:
+def _drawn_by_seed(read: Sequence[tuple[Cell, ComparedRun]]) -> set[str]:
     """Tasks whose training rows every seed draws anew (``--max_train_samples``), the same for all methods: data of another
     fingerprint is then what a seed is, and no change half-way. Where two runs of one seed differ, it is a change."""
     found: dict[str, dict[Any, set[str | None]]] = {}
@@ -248,7 +228,7 @@ def why_absent(folder: Path, problem: BaseException) -> str:
     return f"{MISSING}: {one_line(problem) if isinstance(problem, UserError) else type(problem).__name__}"
 
 
-def _scored(cell: CellLike, run: ComparedRun, predictions: Predictions, bins: int, full: bool) -> JudgedRun:
+def _scored(cell: Cell, run: ComparedRun, predictions: Predictions, bins: int, full: bool) -> JudgedRun:
     tempered = temper(run, predictions)
     metrics = run.metrics
     if tempered is None:
@@ -282,10 +262,6 @@ def _named(found: Mapping[tuple[str, ...], StudyTask]) -> list[StudyTask]:
     return named
 
 
-def _without(labels: Mapping[str, Any]) -> dict[str, Any]:
-    return {axis: value for axis, value in labels.items() if axis not in ("task", "seed")}
-
-
 def _others(labels: Mapping[str, Any]) -> dict[str, Any]:
     return {axis: value for axis, value in labels.items() if axis not in ("task", "dataset", "seed", "method", "case")}
 
@@ -296,7 +272,7 @@ def _ordered(p: Predictions) -> Predictions:
     return Predictions(p.logits[order], labels, p.label_names, p.problem, idx, posterior)
 
 
-def _versions(read: Sequence[tuple[CellLike, ComparedRun]]) -> dict[str, list[str]]:
+def _versions(read: Sequence[tuple[Cell, ComparedRun]]) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for _, run in read:
         versions = (run.record.get("environment") or {}).get("versions") or {}

@@ -22,7 +22,8 @@ from logitmix_hf.reporting.pages.sections import several
 from logitmix_hf.reporting.record import now
 from logitmix_hf.studies import pictures, tables
 from logitmix_hf.studies.latex import latex_tables
-from logitmix_hf.studies.scores import HEADLINE, StudyLike, StudyScores, read_scores
+from logitmix_hf.studies.manifest import Study
+from logitmix_hf.studies.scores import HEADLINE, StudyScores, read_scores
 from logitmix_hf.studies.verdicts import DRAWS, Verdicts, judge, metrics_of
 
 FILES = ("study.html", "table.md", "table.tex", "table.csv", "tests.csv")
@@ -41,7 +42,7 @@ class Part:
 
 
 def write_table(
-    study: StudyLike,
+    study: Study,
     folder: Path,
     *,
     allow_missing: bool = False,

@@ -13,11 +13,6 @@ from logitmix_hf.precision import widest
 _NEVER = torch.iinfo(torch.int32).max
 
 
-def log_key(name: str) -> str:
-    """What a term is called in the log: ``loss_mix`` for ``mix``; ``lam`` is no loss."""
-    return name if name == "lam" else f"loss_{name}"
-
-
 class TermLog:
     """Sums of per-example values, kept on their device so that no step waits for a read.
 
@@ -72,4 +67,5 @@ class TermLog:
             both = torch.tensor([list(totals.values()), list(counts.values())], dtype=widest(device), device=device)
             total, count = accelerator.reduce(both, "sum").tolist()  # type: ignore[union-attr]
             totals, counts = dict(zip(totals, total, strict=True)), dict(zip(counts, count, strict=True))
-        return {log_key(name): totals[name] / counts[name] for name in self.names if counts[name]}
+        means = {name: totals[name] / counts[name] for name in self.names if counts[name]}
+        return {name if name == "lam" else f"loss_{name}": mean for name, mean in means.items()}

@@ -25,6 +25,7 @@ from logitmix_hf.evaluation.scaling import TEMPERATURE, VECTOR, Scaling, fitted_
 from logitmix_hf.models.folding import fold, keep_in_config
 from logitmix_hf.process import is_main_process
 from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.plots import compare_reliability
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 
@@ -202,8 +203,6 @@ def write_methods(
     Args:
         splits: predictions as the model gave them, by the prefix of their keys.
     """
-    from logitmix_hf.reporting.plots import compare_reliability
-
     calibration.fitted.save(folder.predictions_path(SPLIT))
     table: dict[str, Any] = {}
     for prefix, p in splits.items():

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.data.task_data import TaskData
 from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.predictions import MULTI
 from logitmix_hf.evaluation.thresholds import (
     Thresholds,
     answers,
-    check_task,
     decision_scores,
     few,
     fit_thresholds,
@@ -24,12 +22,6 @@ from logitmix_hf.evaluation.thresholds import (
 )
 from logitmix_hf.training.calibration import Calibration
 from logitmix_hf.training.run_settings import RunSettings
-
-
-def check_thresholds(run: RunSettings, data: TaskData[Any]) -> None:
-    """Require data of yes and no, where thresholds are asked for."""
-    if run.decides:
-        check_task(data.problem, data.label_names, run.positive_label)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ model in the output folder is trained on all rows; its scores, temperature and t
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -107,7 +107,10 @@ class Fold:
             validation_note=f"fold {self.number} of {self.count} of train ({len(part)} rows), seed {seed}",
         )
         known = {VALIDATION: _known(raw[VALIDATION])}
-        return replace(loaded, data=data, splits=splits, known=known, collator=_collator(loaded.collator, splits))
+        collator: Any = loaded.collator
+        if hasattr(collator, "splits"):  # that of images fetches rows from its splits
+            collator = replace(collator, splits=splits)
+        return replace(loaded, data=data, splits=splits, known=known, collator=collator)
 
     def _whole(self, loaded: Loaded, parts: Sequence[np.ndarray]) -> Loaded:
         data, train = loaded.data, loaded.splits["train"]
@@ -159,8 +162,3 @@ def _known(split: Any) -> dict[str, np.ndarray]:
     if hasattr(split, "idx"):
         return {"idx": split.idx}
     return {name: np.asarray(split[name]) for name in split.column_names if name in ("idx", "posterior")}
-
-
-def _collator(collator: Any, splits: Mapping[str, Any]) -> Any:
-    """One that fetches the rows of images from their fold's splits; that of texts knows of no split."""
-    return replace(collator, splits=splits) if hasattr(collator, "splits") else collator

@@ -23,6 +23,7 @@ from logitmix_hf.errors import UserError, pick, say
 from logitmix_hf.evaluation import REGRESSION, evaluate_predictions
 from logitmix_hf.evaluation.refinement import NLL_REFINED, refinement
 from logitmix_hf.evaluation.scores import score_names
+from logitmix_hf.evaluation.thresholds import check_task
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.folding import forget
 from logitmix_hf.process import by_main, is_main_process, use_all_cores
@@ -34,7 +35,6 @@ from logitmix_hf.trainer.checkpoints import Interrupted, SaveOnSignal
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.trainer.sharded import whole_weights
 from logitmix_hf.training import calibration as protocols
-from logitmix_hf.training.decisions import check_thresholds
 from logitmix_hf.training.fold_runs import with_folds
 from logitmix_hf.training.going_on import check_same_rows, nothing_is_left
 from logitmix_hf.training.job import Job
@@ -98,7 +98,9 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
     _check_batches(job, loaded)
     _check_best_score(job, data)
     protocols.check_rows(job, data)
-    check_thresholds(job.run if job.fold is None else job.fold.asked, data)
+    asked = job.run if job.fold is None else job.fold.asked
+    if asked.decides:
+        check_task(data.problem, data.label_names, asked.positive_label)
     check_ood_data(job.run.ood, data, judged_splits(job, data))
     if training.do_train:
         forget(loaded.model.config)  # what was folded into the weights is not what they will be

@@ -35,14 +35,10 @@ def results(sets: Sets | None, calibration: Calibration, before: Mapping[str, Pr
         if half is not None:
             both = [(part, fit_sets(p.some(~part))) for part in (half, ~half)]
             parts = [(part, one) for part, one in both if one is not None]
-        if any(not _enough(one) for _, one in parts):
+        if any(len(one.quantiles) <= round(100 * REPORTED) - 50 for _, one in parts):  # too few rows for this coverage
             continue
         inside = np.zeros(p.logits.shape, dtype=bool)
         for part, one in parts:
             inside[part] = one.members(p.logits[part], REPORTED)
         told[prefix] = judge_sets(inside, p.labels, p.label_names)
     return {"sets": {"asked": REPORTED, "rows": sets.rows, **told}} if told and sets is not None else {}
-
-
-def _enough(sets: Sets) -> bool:
-    return len(sets.quantiles) > round(100 * REPORTED) - 50

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reportruns import labels_of, logits_of, write_run
+from studyruns import fake_file
+
+from logitmix_hf.studies.manifest import Cell, Study
 
 
-@dataclass(frozen=True)
-class Cell:
-    """As ``manifest.Cell``, as far as a table reads it."""
-
-    id: str
-    labels: dict[str, Any]
-    folder: Path
-    dropped: bool = False
+def cell_of(folder: Path, **labels: Any) -> Cell:
+    return Cell(folder.name, labels, [], folder)
 
 
-@dataclass(frozen=True)
-class Study:
-    """As ``manifest.Study``, as far as a table reads it."""
-
-    name: str
-    cells: list[Cell]
-    compare: dict[str, Any] = field(default_factory=dict)
+def study_of(name: str, cells: list[Cell], compare: dict[str, Any] | None = None) -> Study:
+    return Study(name, Path(name), "glue", compare or {}, cells, fake_file())
 
 
 def write_study(
@@ -46,7 +37,7 @@ def write_study(
                 logits = logits_of(labels, 100 * number + seed, right)
                 folder = home / f"{task}-{method}-s{seed}"
                 write_run(folder, task, method, seed, labels=labels, logits=logits)
-                cells.append(Cell(folder.name, {"task": task, "method": method, "seed": seed}, folder))
-    return Study(
+                cells.append(cell_of(folder, task=task, method=method, seed=seed))
+    return study_of(
         "toy", cells, {"baseline": next(iter(methods)), "metrics": ["headline", "eval_nll", "eval_ece"], **compare}
     )

@@ -16,7 +16,7 @@ import pytest
 from reportruns import change_json, write_run
 from scipy import stats
 from sklearn.metrics import accuracy_score, log_loss
-from tablestudies import Cell, Study, write_study
+from tablestudies import cell_of, study_of, write_study
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.comparison import tables
@@ -33,7 +33,7 @@ def read(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
 
-def table(study: Study, folder: Path, **options):
+def table(study, folder: Path, **options):
     return write_table(study, folder, draws=options.pop("draws", 500), **options)
 
 
@@ -232,15 +232,15 @@ def test_six_tasks_are_tested_over_tasks_and_five_are_not(tmp_path):
     (a,) = [row for row in tests if (row["test"], row["metric"], row["method"]) == ("Wilcoxon", "headline", "a")]
     assert float(a["p"]) == pytest.approx(2 / 2**6)  # all six one way
     assert [row for row in tests if (row["test"], row["metric"]) == ("Iman-Davenport", "headline")]
-    five = Study("five", [cell for cell in study.cells if cell.labels["task"] != tasks[0]], study.compare)
+    five = study_of("five", [cell for cell in study.cells if cell.labels["task"] != tasks[0]], study.compare)
     table(five, tmp_path / "out", draws=100)
     assert {row["test"] for row in read(tmp_path / "out" / "tests.csv")} == {"sign flip"}
 
 
 def test_other_axes_are_rows_and_each_meets_its_own_baseline(tmp_path):
     study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2))
-    twice = [Cell(f"{c.id}{x}", {**c.labels, "bits": x}, c.folder) for c in study.cells for x in (8, 16)]
-    found = table(Study("toy", twice, study.compare), tmp_path / "out")[0]
+    twice = [cell_of(cell.folder, **cell.labels, bits=bits) for cell in study.cells for bits in (8, 16)]
+    found = table(study_of("toy", twice, study.compare), tmp_path / "out")[0]
     assert [row[0].text for row in found.rows] == ["vanilla, bits 8", "vanilla, bits 16", "a, bits 8", "a, bits 16"]
     pairs = {(row["method"], row["baseline"]) for row in read(tmp_path / "out" / "tests.csv")}
     assert pairs == {("a, bits 8", "vanilla, bits 8"), ("a, bits 16", "vanilla, bits 16")}
@@ -254,7 +254,7 @@ def test_mistakes_are_one_line(tmp_path):
     with pytest.raises(UserError, match="metrics that compare names: eval_bleu"):
         table(study, tmp_path / "out")
     with pytest.raises(UserError, match="No run of the study 'none' is done yet"):
-        table(Study("none", [Cell("x", {"task": "rte", "method": "a"}, tmp_path / "nowhere")]), tmp_path / "out")
+        table(study_of("none", [cell_of(tmp_path / "nowhere", task="rte", method="a")]), tmp_path / "out")
     (tmp_path / "paper.csv").write_text("task,method\nrte,vanilla\n")
     with pytest.raises(UserError, match=r"paper.csv' cannot be read .*columns method, task, metric and mean"):
         table(study, tmp_path / "out", paper=tmp_path / "paper.csv")
@@ -288,8 +288,8 @@ def test_words_of_a_user_are_no_latex_and_no_markup(tmp_path):
     assert latex_text("a_b\\x") == r"a\_b\textbackslash{}x"
     assert latex_text("--alpha 1 – --- 2") == "-{}-alpha 1 -- -{}-{}- 2", "a flag is no dash"
     folder = write_run(tmp_path / "run", "rte", "vanilla")
-    cells = [Cell("x", {"task": "<b>rte_1</b>", "method": EVIL, "seed": 1}, folder)]
-    table(Study("<i>s</i>", cells, {"baseline": EVIL, "metrics": ["headline"]}), tmp_path / "out")
+    cells = [cell_of(folder, task="<b>rte_1</b>", method=EVIL, seed=1)]
+    table(study_of("<i>s</i>", cells, {"baseline": EVIL, "metrics": ["headline"]}), tmp_path / "out")
     page = (tmp_path / "out" / "study.html").read_text()
     assert "<b>rte_1" not in page
     assert "<i>s</i>" not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -56,11 +57,6 @@ SWALLOWED = "a quoted cell holds whole lines as it seems (is a quotation mark le
 
 
 # --- plain lines ----------------------------------------------------------------------------------------------------
-
-
-def plain_lines(lines: Lines) -> Iterator[Record]:
-    for line in lines:
-        yield Record(f"line {lines.number}", {LINES: line.rstrip("\r\n")})
 
 
 # --- CSV and TSV ----------------------------------------------------------------------------------------------------
@@ -259,14 +255,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _constant(word: str) -> float | None:
-    return None if word == "NaN" else float(word)
-
-
 def _parsed(text: str) -> tuple[Any, str]:
     """The value, or why it is none. NaN, which Python writes and JSON does not know, is None."""
     try:
-        return json.loads(text, parse_constant=_constant, object_pairs_hook=_object), ""
+        known = {"NaN": None, "Infinity": math.inf, "-Infinity": -math.inf}
+        return json.loads(text, parse_constant=known.__getitem__, object_pairs_hook=_object), ""
     except _TwiceError as error:
         return None, one_line(error)
     except RecursionError:
@@ -294,7 +287,8 @@ def _rows_of(name: str, document: Any) -> list[Any] | None:
     if isinstance(document.get("columns"), list) and isinstance(document.get("data"), list):
         check_columns(name, document["columns"])
         return [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
-    listed_rows = [key for key, value in document.items() if value and _all(value, list, dict)]
+    lists = {key: some for key, some in document.items() if some and isinstance(some, list)}
+    listed_rows = [key for key, some in lists.items() if all(isinstance(one, dict) for one in some)]
     if "data" in listed_rows or len(listed_rows) == len(names) == 1:
         return document["data" if "data" in listed_rows else names[0]]
     if len(listed_rows) == len(names):
@@ -307,7 +301,3 @@ def _rows_of(name: str, document: Any) -> list[Any] | None:
             raise UserError(f"{name}: rows and columns cannot be told apart: write it with orient='records'.")
         return values if by_row else [{key: document[key][row] for key in names} for row in values[0]]
     return [document]
-
-
-def _all(value: Any, outer: type, inner: type) -> bool:
-    return isinstance(value, outer) and all(isinstance(one, inner) for one in value)

@@ -16,7 +16,6 @@ from logitmix_hf.data.rows.records import (
     cell_rows,
     check_columns,
     json_rows,
-    plain_lines,
 )
 from logitmix_hf.data.rows.stream import PACKED_SUFFIXES, PARQUET, Lines, check_exists, head, open_bytes, source_name
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
@@ -172,7 +171,7 @@ def _of_lines(lines: Lines, kind: str, base: Path) -> Table:
     if kind in DELIMITERS:
         header, records = cell_rows(lines, DELIMITERS[kind], notes)
     elif kind == LINES:
-        header, records = [LINES], plain_lines(lines)
+        header, records = [LINES], (Record(f"line {lines.number}", {LINES: line.rstrip("\r\n")}) for line in lines)
     else:
         records = json_rows(lines, one_a_line=kind == "jsonl")
     return Table(lines.name, kind, header, records, base, notes)

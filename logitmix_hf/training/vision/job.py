@@ -35,6 +35,7 @@ from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, c
 from logitmix_hf.vision.data.augmix import check_augmix
 from logitmix_hf.vision.data.facts import image_facts, image_lines
 from logitmix_hf.vision.mixers.puzzle import check_blocks
+from logitmix_hf.vision.networks import image_processor
 
 
 @dataclass
@@ -135,7 +136,7 @@ class VisionJob(Job):
             data=data,
             splits=data.splits,
             model=model,
-            processor=load.processor_for(self._source, data),
+            processor=image_processor(data.image_size, data.mean, data.std, data.channels, resize=data.stored),
             collator=data.collator(data.augment, beside=() if corrupted is None else corrupted.splits.values()),
             corrupted={} if corrupted is None else corrupted.splits,
             known={name: {"idx": split.idx} for name, split in data.splits.items() if name != "train"},

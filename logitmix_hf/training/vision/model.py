@@ -20,7 +20,7 @@ from logitmix_hf.training.vision.settings import ImageModelSettings
 from logitmix_hf.vision.data import NAMED, ImageData
 from logitmix_hf.vision.forward import ImageForward
 from logitmix_hf.vision.network_table import NETWORKS, is_ours
-from logitmix_hf.vision.networks import ConvNetConfig, build_network, image_processor
+from logitmix_hf.vision.networks import ConvNetConfig, build_network
 from logitmix_hf.vision.networks.model import chosen_stem
 from logitmix_hf.vision.sites import find_sites
 
@@ -57,8 +57,8 @@ def find_network(
     """
     if is_ours(settings.model):
         size = image_size or (NAMED[dataset].image_size if dataset in NAMED else None)
-        if size is not None:
-            check_size(settings, size)
+        if size is not None:  # large enough for the network
+            chosen_stem(ConvNetConfig(architecture=settings.model, image_size=size, stem=settings.stem))
         return NetworkSource(settings, size=size)
     _check_name(settings)
     found = find_pretrained(settings.model, settings.model_revision, token, what="an image classifier", go_on=GO_ON)
@@ -78,11 +78,6 @@ def _check_name(settings: ImageModelSettings) -> None:
                 f"--{flag} {getattr(settings, flag)} is for our own networks ({', '.join(NETWORKS)}), and --model {name}"
                 " comes with its own: leave it out."
             )
-
-
-def check_size(settings: ImageModelSettings, size: int) -> None:
-    """Require images of this size to be large enough for one of our networks."""
-    chosen_stem(ConvNetConfig(architecture=settings.model, image_size=size, stem=settings.stem))
 
 
 def check_mixing(source: NetworkSource, mix: MixArguments) -> None:
@@ -221,7 +216,8 @@ def load_network(source: NetworkSource, data: ImageData, mix: MixArguments) -> t
         )
     if note:
         # The same number of labels in another order or of other names: weights that fit in shape would be kept.
-        _new_head(model)
+        for head in find_heads(model).values():
+            model._init_weights(head)
     return model, note
 
 
@@ -239,16 +235,6 @@ def _tell_timm(config: Any, data: ImageData) -> None:
             "crop_mode": "center",
             "interpolation": "bilinear",
         }
-
-
-def _new_head(model: PreTrainedModel) -> None:
-    for head in find_heads(model).values():
-        model._init_weights(head)
-
-
-def processor_for(source: NetworkSource, data: ImageData) -> Any:
-    """What turns a picture into the network's input as training did, saved beside the weights."""
-    return image_processor(data.image_size, data.mean, data.std, data.channels, resize=data.stored)
 
 
 def with_shared_statistics(model: Any, training: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from logitmix_hf.errors import UserError, check_number, pick
+from logitmix_hf.errors import check_number, pick
 from logitmix_hf.vision.data.draws import below, draw, fractions
 
 CROPS = {
@@ -95,16 +95,6 @@ class Augment:
             w = round(height * self.ratio[1])
         found[open_rows] = ((height - h) // 2, (width - w) // 2, h, w)
         return found
-
-
-def check_padding(size: int, augment: Augment) -> None:
-    """Require a reflection to have enough pixels.
-
-    Raises:
-        UserError: when ``padding`` is not below the image's side.
-    """
-    if augment.crop == "pad" and augment.padding_mode == "reflect" and augment.padding >= size:
-        raise UserError(f"Reflecting {augment.padding} pixels needs images of more than {size}; lower padding.")
 
 
 def windows(

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.vision.data.augment import Augment, check_padding, normalise
+from logitmix_hf.vision.data.augment import Augment, normalise
 from logitmix_hf.vision.data.augmix import augmix
 from logitmix_hf.vision.data.draws import of_copies
 from logitmix_hf.vision.data.repetition import repeating
@@ -44,8 +44,14 @@ class ImageCollator:
 
     def __post_init__(self) -> None:
         if self.augment is not None:
+            padding = (
+                self.augment.padding if (self.augment.crop, self.augment.padding_mode) == ("pad", "reflect") else 0
+            )
             for split in [self.splits] if isinstance(self.splits, Split) else self.splits.values():
-                check_padding(split.size, self.augment)
+                if padding >= split.size:
+                    raise UserError(
+                        f"Reflecting {padding} pixels needs images of more than {split.size}; lower padding."
+                    )
 
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         split = self.splits if isinstance(self.splits, Split) else self._split_of(items)

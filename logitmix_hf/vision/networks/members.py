@@ -160,8 +160,8 @@ def with_members(network: nn.Module, members: int, encoders: int | None = None, 
     check_number("members", members, low=1)
     if members == 1:
         return
-    first, last = first_convolution(network), next(reversed(find_heads(network)), None)
-    name = type(network).__name__
+    first = next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
+    last, name = next(reversed(find_heads(network)), None), type(network).__name__
     if first is None:
         raise UserError(f"members need a first convolution, and {name} has none: take one of our networks.")
     if last is None:
@@ -179,11 +179,6 @@ def _fresh(layer: nn.Module) -> Any:
     made: Any = copy.deepcopy(layer)
     made.reset_parameters()
     return made
-
-
-def first_convolution(network: nn.Module) -> str | None:
-    """The dotted name of the convolution that sees the images: the first one that the network holds."""
-    return next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), None)
 
 
 def stems_of(network: nn.Module) -> Stems | None:
