@@ -21,9 +21,9 @@ demo-vision: setup ## Train one small network on handwritten digits in six ways 
 	.venv/bin/logitmix demo-vision
 
 # One thread a worker: two workers fill the two cores that the suite is measured on. A file stays with one worker, which
-# trains and builds once what its tests share.
+# trains and builds once what its tests share; files are dealt in the order of tests/conftest.py, the long ones first.
 test: lint ## Check style and types, then run the tests
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What trains nothing and starts no other process: the mathematics, the parts, the house.
 QUICK = tests/test_*.py tests/builtin tests/data tests/docs/test_pages.py tests/evaluation tests/house tests/models \

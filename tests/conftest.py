@@ -14,4 +14,24 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs/_ext"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+from drawing import quick_runs  # noqa: F401
 from tinyfixtures import files, tiny_model  # noqa: F401  the fixtures of every folder
+
+LONG = {
+    "commands",
+    "distributed",
+    "docs",
+    "ensembles",
+    "estimators",
+    "house",
+    "serving",
+    "studies",
+    "trainer",
+    "training",
+}
+
+
+def pytest_collection_modifyitems(items):
+    """What trains or starts processes begins first: of the short files that are left two workers end together."""
+    home = Path(__file__).parent
+    items.sort(key=lambda item: item.path.relative_to(home).parts[0] not in LONG)

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from tinyrun import flags
 from visionrun import flags as image_flags
-from visionrun import without_pictures
 
 from logitmix_hf.cli import main
 
@@ -62,8 +61,7 @@ def test_training_on_texts(tiny_model, files, disk, capsys, saving):
     assert ("--resume" in line) == (saving == "epoch")
 
 
-def test_training_on_images(disk, capsys, monkeypatch):
-    without_pictures(monkeypatch)
+def test_training_on_images(disk, capsys):
     assert main(["vision", *image_flags(disk / "out", max_steps=2, bootstrap=0)]) == 1
     assert "could not be saved" in told(capsys)
 

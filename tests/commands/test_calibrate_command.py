@@ -14,16 +14,10 @@ from calibraterun import calibrate, read, saved
 from tiny import CONFIGS, build
 from tinyrun import rows
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
-from visionrun import without_pictures
 
 from logitmix_hf.commands.untrained import known_rows
 from logitmix_hf.evaluation import fit_halves, fit_temperature
 from logitmix_hf.models.folding import recorded, unfold
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 def classifier(tiny_model: str, folder: Path, names: tuple[str, ...], **changes: Any) -> Path:

@@ -7,15 +7,10 @@ import pytest
 from calibraterun import calibrate, read, saved
 from PIL import Image
 from transformers import AutoModelForImageClassification, pipeline
-from visionrun import pictures, tiny_resnet, without_pictures
+from visionrun import pictures, tiny_resnet
 
 from logitmix_hf.evaluation import fit_halves, fit_temperature
 from logitmix_hf.models.folding import recorded
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.mark.parametrize("inside", ["", "val", "test"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cardrun import write_run
-from visionrun import flags, without_pictures
+from visionrun import flags
 
 from logitmix_hf.cli import main
 from logitmix_hf.commands.vision import main as vision
@@ -13,9 +13,7 @@ from logitmix_hf.commands.vision import main as vision
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "mimo"
-    with pytest.MonkeyPatch.context() as patch:
-        without_pictures(patch)
-        assert vision(flags(folder, method="mimo", max_steps=2)) == 0
+    assert vision(flags(folder, method="mimo", max_steps=2)) == 0
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import signal
@@ -28,9 +29,11 @@ def model(tiny_model, tmp_path_factory) -> str:
     return str(text_classifier(tmp_path_factory.mktemp("served") / "reviews", tiny_model))
 
 
-def started(model: str, *words: str) -> tuple[subprocess.Popen, str]:
-    """The process and its address."""
-    command = [sys.executable, "-m", "logitmix_hf.cli", "serve", model, "--port", "0", "--device", "cpu", *words]
+@pytest.fixture(scope="module")
+def place(model):
+    """The address of a server, which ends in order."""
+    page = ["--ui"] if importlib.util.find_spec("gradio") else []
+    command = [sys.executable, "-m", "logitmix_hf.cli", "serve", model, "--port", "0", "--device", "cpu", *page]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()  # type: ignore[union-attr]
     found = re.search(r"http://127\.0\.0\.1:\d+", line)
@@ -41,40 +44,32 @@ def started(model: str, *words: str) -> tuple[subprocess.Popen, str]:
             break
         except httpx.TransportError:
             time.sleep(0.1)
-    return process, found[0]
+    yield found[0]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) in (0, 143, -signal.SIGTERM)
 
 
-def test_it_answers_as_predict_does_and_ends_in_order(model):
-    process, place = started(model)
-    try:
-        told = httpx.post(f"{place}/predict", json={"inputs": ["good film", "bad meal"], "probabilities": True})
-        expected = load_classifier(model, device="cpu")
-        for row, p in zip(told.json(), expected.probabilities(["good film", "bad meal"]), strict=True):
-            assert [row[f"p_{name}"] for name in expected.label_names] == pytest.approx(list(p), abs=1e-6)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, 143, -signal.SIGTERM)
+def test_it_answers_as_predict_does(model, place):
+    told = httpx.post(f"{place}/predict", json={"inputs": ["good film", "bad meal"], "probabilities": True})
+    expected = load_classifier(model, device="cpu")
+    for row, p in zip(told.json(), expected.probabilities(["good film", "bad meal"]), strict=True):
+        assert [row[f"p_{name}"] for name in expected.label_names] == pytest.approx(list(p), abs=1e-6)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)")
-def test_the_page_in_a_browser(model, tmp_path):
+def test_the_page_in_a_browser(model, place, tmp_path):
     pytest.importorskip("gradio")
     sync_api = pytest.importorskip("playwright.sync_api")
-    process, place = started(model, "--ui")
-    try:
-        with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-            page = browser.new_page()
-            page.goto(f"{place}/ui", wait_until="domcontentloaded")
-            page.get_by_label("text").fill("good film")
-            page.get_by_role("button", name="Submit").click()
-            p = load_classifier(model, device="cpu").probabilities(["good film"])[0]
-            page.get_by_text(f"{100 * p.max():.0f}%").first.wait_for(timeout=20_000)
-            page.screenshot(path=tmp_path / "page.png")
-            browser.close()
-    finally:
-        process.terminate()
-        process.wait(30)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"{place}/ui", wait_until="domcontentloaded")
+        page.get_by_label("text").fill("good film")
+        page.get_by_role("button", name="Submit").click()
+        p = load_classifier(model, device="cpu").probabilities(["good film"])[0]
+        page.get_by_text(f"{100 * p.max():.0f}%").first.wait_for(timeout=20_000)
+        page.screenshot(path=tmp_path / "page.png")
+        browser.close()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from visionrun import flags, without_pictures
+from visionrun import flags
 
 from logitmix_hf.commands import demo, demo_vision, vision
 from logitmix_hf.commands.side_by_side import train_side_by_side
 
 
-def test_runs_stand_in_one_table_above_the_lines_about_them(tmp_path, monkeypatch, capfd):
-    without_pictures(monkeypatch)
+def test_runs_stand_in_one_table_above_the_lines_about_them(tmp_path, capfd):
     jobs = {
         name: vision.parse(flags(tmp_path / name, method=name, max_steps=2, bootstrap=0))
         for name in ("vanilla", "mixup")

@@ -6,8 +6,6 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from logitmix_hf.cli import COMMANDS
 
 OF_TRAINING = ("glue", "vision", "calibrate")
@@ -27,54 +25,49 @@ WAIT = {
 PROBE = """
 import contextlib, io, json, sys
 from logitmix_hf.cli import main
-kept = io.StringIO()
-with contextlib.redirect_stdout(kept), contextlib.redirect_stderr(kept):
-    try:
-        code = main(sys.argv[1:])
-    except SystemExit as end:
-        code = end.code or 0
-print(json.dumps([code, kept.getvalue(), sorted(sys.modules)]))
+for words in json.loads(sys.argv[1]):
+    kept = io.StringIO()
+    with contextlib.redirect_stdout(kept), contextlib.redirect_stderr(kept):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code or 0
+    print(json.dumps([code, kept.getvalue(), sorted(sys.modules)]))
 """
 
 
-def loaded(*words: str) -> tuple[int, str, set[str]]:
-    """Exit code and output of ``logitmix WORDS`` in a process of its own, and every module that it imported."""
-    done = subprocess.run([sys.executable, "-c", PROBE, *words], capture_output=True, text=True, timeout=300)
+def loaded(*commands: list[str]) -> list[tuple[int, str, set[str]]]:
+    """Exit code and output of each ``logitmix WORDS`` in one process, and every module that was imported by then."""
+    words = json.dumps(commands)
+    done = subprocess.run([sys.executable, "-c", PROBE, words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    code, output, modules = json.loads(done.stdout)
-    return code, output, set(modules)
+    return [(code, output, set(modules)) for code, output, modules in map(json.loads, done.stdout.splitlines())]
 
 
-@pytest.mark.parametrize("command", LIGHT)
-def test_help_and_a_misspelt_flag_need_no_library_of_training(command: str) -> None:
-    code, output, modules = loaded(command, "--help")
-    assert code == 0
-    assert output.startswith(f"usage: logitmix {command}")
-    assert not modules & WAIT
-    code, output, modules = loaded(command, "--otput", "x")
-    assert code == 2
-    assert "There is no flag --otput." in output
-    assert not modules & WAIT
+def test_help_and_a_misspelt_flag_need_no_library_of_training() -> None:
+    found = loaded(["--help"], *([command, *words] for command in LIGHT for words in (["--help"], ["--otput", "x"])))
+    code, output, modules = found.pop(0)
+    assert (code, "commands:" in output) == (0, True)
+    assert not modules & (WAIT | {"numpy", "yaml"})  # the list of commands needs nothing at all
+    for command, helped, misspelt in zip(LIGHT, found[::2], found[1::2], strict=True):
+        assert helped[0] == 0
+        assert helped[1].startswith(f"usage: logitmix {command}")
+        assert misspelt[0] == 2
+        assert "There is no flag --otput." in misspelt[1]
+        assert not misspelt[2] & WAIT, command
 
 
-@pytest.mark.parametrize("command", OF_TRAINING)
-def test_help_of_a_training_loads_its_arguments_and_nothing_that_trains(command: str) -> None:
+def test_help_of_a_training_loads_its_arguments_and_nothing_that_trains() -> None:
     """``TrainingArguments`` brings torch and transformers along; what we add must be names and tables."""
-    code, output, modules = loaded(command, "--help")
-    assert code == 0
-    assert "--gradient_accumulation_steps" in output
-    assert not modules & {"datasets", "evaluate", "sklearn", "pandas", "pyarrow", "matplotlib"}
-    ours = {name.removeprefix("logitmix_hf.") for name in modules if name.startswith("logitmix_hf.")}
-    assert not {name for name in ours if name.split(".")[0] in ("steps", "reporting", "serving")}
-    assert not ours & {
-        "trainer.mix_trainer",
-        "training.run",
-        "training.job",
-        "text.data",
-        "text.forward",
-        "vision.forward",
-    }
-    assert not ours & {"vision.data.load", "vision.mixers.functions", "text.sites", "vision.sites"}
+    for code, output, modules in loaded(*([command, "--help"] for command in OF_TRAINING)):
+        assert code == 0
+        assert "--gradient_accumulation_steps" in output
+        assert not modules & {"datasets", "evaluate", "sklearn", "pandas", "pyarrow", "matplotlib"}
+        ours = {name.removeprefix("logitmix_hf.") for name in modules if name.startswith("logitmix_hf.")}
+        assert not {name for name in ours if name.split(".")[0] in ("steps", "reporting", "serving")}
+        assert not ours & {"trainer.mix_trainer", "training.run", "training.job"}
+        assert not ours & {"text.data", "text.forward", "text.sites", "vision.forward", "vision.sites"}
+        assert not ours & {"vision.data.load", "vision.mixers.functions"}
 
 
 MIX = """
@@ -103,10 +96,3 @@ def test_arguments_of_mixing_are_checked_without_the_code_that_mixes() -> None:
     assert not {
         name for name in modules if name.endswith(("functions", "boxes", "puzzlemix", "text.sites", "vision.sites"))
     }
-
-
-def test_the_list_of_commands_needs_nothing() -> None:
-    code, output, modules = loaded("--help")
-    assert code == 0
-    assert "commands:" in output
-    assert not modules & (WAIT | {"numpy", "yaml"})

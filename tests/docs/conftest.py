@@ -18,7 +18,6 @@ from servingmodels import text_classifier
 from shown import QUICK, example, small
 from tiny import CONFIGS, build
 from transformers import AutoTokenizer
-from visionrun import without_plots
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
@@ -78,7 +77,6 @@ def _write_splits(folder: Path, table: dict, labelled, unlabelled) -> None:
 @pytest.fixture
 def here(desk, tmp_path, monkeypatch) -> Path:
     """Where the reader stands: the files of the desk, nothing cached, and a small Hub within reach."""
-    without_plots(monkeypatch)
     for path in desk.iterdir():
         (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)

@@ -17,7 +17,7 @@ from transformers import (
     AutoTokenizer,
     pipeline,
 )
-from visionrun import flags, without_pictures
+from visionrun import flags
 
 import logitmix_hf.ensembles  # noqa: F401  what somebody who loads an ensemble writes
 from logitmix_hf import MixArguments
@@ -33,16 +33,14 @@ from logitmix_hf.steps import build_step
 def runs(tmp_path_factory):
     home = tmp_path_factory.mktemp("runs")
     found = []
-    with pytest.MonkeyPatch.context() as patch:
-        without_pictures(patch)
-        for name, options in (
-            ("one", {"method": "vanilla", "seed": 1}),
-            ("two", {"method": "vanilla", "seed": 2}),
-            ("mimo", {"method": "mimo", "seed": 3}),
-        ):
-            argv = flags(home / name, protocol="halves", learning_rate=0.05, num_train_epochs=3, **options)
-            assert main(["vision", *argv]) == 0
-            found.append(home / name)
+    for name, options in (
+        ("one", {"method": "vanilla", "seed": 1}),
+        ("two", {"method": "vanilla", "seed": 2}),
+        ("mimo", {"method": "mimo", "seed": 3}),
+    ):
+        argv = flags(home / name, protocol="halves", learning_rate=0.05, num_train_epochs=3, **options)
+        assert main(["vision", *argv]) == 0
+        found.append(home / name)
     return found
 
 
@@ -154,8 +152,7 @@ def test_without_resamples_there_is_no_interval(runs, capsys):
     assert "gain over the mean of the members: accuracy" in out
 
 
-def test_what_an_overwritten_run_said_of_its_filters_and_members_is_gone(joined, tmp_path, monkeypatch):
-    without_pictures(monkeypatch)
+def test_what_an_overwritten_run_said_of_its_filters_and_members_is_gone(joined, tmp_path):
     folder = shutil.copytree(joined, tmp_path / "again")
     (folder / "inspect.json").write_text("{}")
     (folder / "filters.png").write_bytes(b"old")
@@ -163,9 +160,8 @@ def test_what_an_overwritten_run_said_of_its_filters_and_members_is_gone(joined,
     assert not {"ensemble.json", "inspect.json", "filters.png"} & {path.name for path in folder.iterdir()}
 
 
-def test_few_rows_lose_their_temperature_too(tmp_path, monkeypatch):
+def test_few_rows_lose_their_temperature_too(tmp_path):
     """Of fewer than four rows no report fits a temperature, but a run's own is known."""
-    without_pictures(monkeypatch)
     for seed in (1, 2):
         argv = flags(tmp_path / f"s{seed}", method="vanilla", seed=seed, max_eval_samples=3, calibration_split=0.5)
         assert main(["vision", *argv]) == 0
@@ -180,10 +176,9 @@ def test_few_rows_lose_their_temperature_too(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("fold", ["true", "false"])
-def test_only_what_a_run_divided_by_comes_out_of_its_weights(runs, tmp_path, fold, monkeypatch):
+def test_only_what_a_run_divided_by_comes_out_of_its_weights(runs, tmp_path, fold):
     """A classifier that was calibrated before and is calibrated once more holds two temperatures; its predictions know
     of the second alone."""
-    without_pictures(monkeypatch)
     again = tmp_path / "again"
     words = ["calibrate", "--model", runs[0], "--dataset", "digits", "--protocol", "halves", "--fold", fold]
     words += ["--save", "true", "--output_dir", again, "--max_eval_samples", "40"]
@@ -206,9 +201,8 @@ def test_only_what_a_run_divided_by_comes_out_of_its_weights(runs, tmp_path, fol
     assert value > 0
 
 
-def test_images_are_judged_on_other_data_as_every_run(runs, tmp_path, capsys, monkeypatch):
+def test_images_are_judged_on_other_data_as_every_run(runs, tmp_path, capsys):
     """What is stored of other data is what the saved classifier says of it, by the temperature of the own rows."""
-    without_pictures(monkeypatch)
     draw = np.random.default_rng(0)
     for name in ("3", "7"):
         (tmp_path / "shop" / name).mkdir(parents=True)
@@ -356,8 +350,7 @@ def test_a_mistake_is_one_line(runs, words, expected, capsys):
     assert len([line for line in err.splitlines() if line.startswith("error: ")]) == 1
 
 
-def test_runs_of_other_rows_are_told_by_name(runs, tmp_path, monkeypatch, capsys):
-    without_pictures(monkeypatch)
+def test_runs_of_other_rows_are_told_by_name(runs, tmp_path, capsys):
     assert main(["vision", *flags(tmp_path / "few", method="vanilla", max_eval_samples=20)]) == 0
     assert main(["ensemble", str(runs[0]), str(tmp_path / "few")]) == 2
     assert "few was judged on 20 rows, one on 40" in capsys.readouterr().err

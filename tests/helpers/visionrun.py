@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 SHORT = {
     "dataset": "digits",
@@ -34,25 +36,24 @@ def _words(value: Any) -> list[str]:
     return [str(one) for one in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def without_pictures(monkeypatch: Any) -> None:
-    """Leave out what takes most of a short run's time, where a test does not look at it."""
-    monkeypatch.setattr("logitmix_hf.training.vision.job.draw_preview", lambda *args, **kwargs: None)
-    without_plots(monkeypatch)
-
-
-def without_plots(monkeypatch: Any) -> None:
-    """Without the pictures of scores, which texts have too."""
-    monkeypatch.setattr("logitmix_hf.training.judge.training_plot", lambda *args, **kwargs: None)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.reliability_plot", lambda *args, **kwargs: None)
-    monkeypatch.setattr("logitmix_hf.reporting.plots.compare_reliability", lambda *args, **kwargs: None)
-
-
 def watch(monkeypatch: Any, callback: Any) -> None:
     """Add a callback to the runs of a test."""
+    from logitmix_hf.training.text.job import TextJob
     from logitmix_hf.training.vision.job import VisionJob
 
-    own = VisionJob.callbacks
-    monkeypatch.setattr(VisionJob, "callbacks", lambda self: [*own(self), callback])
+    for kind, own in ((TextJob, TextJob.callbacks), (VisionJob, VisionJob.callbacks)):
+        monkeypatch.setattr(kind, "callbacks", lambda self, own=own: [*own(self), callback])
+
+
+class Before(TrainerCallback):
+    """Does something before the step that follows so many."""
+
+    def __init__(self, steps: int, what: Callable[[], None]) -> None:
+        self.steps, self.what = steps, what
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.steps:
+            self.what()
 
 
 def pictures(root: Path, size: int = 32, count: int = 10, classes=("cat", "dog"), mode: str = "RGB") -> Path:

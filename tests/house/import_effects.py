@@ -1,6 +1,6 @@
 """Import modules one after the other and print which of them changed the process. Run by test_import_effects.py.
 
-    python import_effects.py ROOT MODULE…
+    python import_effects.py ROOT:ROOT… MODULE…
 
 What the modules import from elsewhere is imported beforehand: what other libraries do to the process is theirs. The
 last line printed is JSON: {module: [what changed]}, for the modules that changed something.
@@ -22,8 +22,9 @@ import warnings
 from pathlib import Path
 
 
-def borrow(name: str, own: str) -> None:
+def borrow(name: str) -> None:
     """Run the imports of other libraries that stand at the top of a module."""
+    own = name.split(".")[0]
     spec = importlib.util.find_spec(name)
     assert spec is not None, name
     assert spec.origin is not None, name
@@ -63,10 +64,10 @@ def state() -> dict[str, object]:
 
 
 def main() -> None:
-    root, *names = sys.argv[1:]
-    sys.path.insert(0, root)
+    roots, *names = sys.argv[1:]
+    sys.path[:0] = roots.split(os.pathsep)
     for name in names:
-        borrow(name, names[0].split(".")[0])
+        borrow(name)
     changed = {}
     before = state()
     for name in names:

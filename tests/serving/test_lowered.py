@@ -13,7 +13,7 @@ import pytest
 from servingmodels import text_classifier
 from sklearn.metrics import accuracy_score, log_loss
 from tiny import CONFIGS, build
-from visionrun import flags, without_pictures
+from visionrun import flags
 
 from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
@@ -125,8 +125,7 @@ def test_a_graph_without_products_is_no_graph_of_whole_numbers(tmp_path):
         lower(tmp_path / "model.onnx", "int8", 1e9, "weights")
 
 
-def test_the_rows_of_a_run_are_read_again_as_it_judged_them(tmp_path, monkeypatch, capsys):
-    without_pictures(monkeypatch)
+def test_the_rows_of_a_run_are_read_again_as_it_judged_them(tmp_path, capsys):
     assert main(["vision", *flags(tmp_path / "run", method="vanilla", bootstrap=0)]) == 0
     found = find_classifier(str(tmp_path / "run"))
     own = own_rows(found)

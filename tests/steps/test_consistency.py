@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
-from visionrun import flags, read, without_pictures
+from visionrun import flags, read
 
 from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.steps.consistency import jensen_shannon
@@ -33,8 +33,7 @@ def test_it_is_at_most_the_log_of_the_views():
     assert float(jensen_shannon(z)) == pytest.approx(np.log(3), abs=1e-4)
 
 
-def test_a_training_tells_the_term_and_adds_it(tmp_path, monkeypatch):
-    without_pictures(monkeypatch)
+def test_a_training_tells_the_term_and_adds_it(tmp_path):
     run = tmp_path / "run"
     assert vision([*flags(run, method="vanilla", augmix="original", jsd=12), "--logging_steps", "1"]) == 0
     lines = [line for line in read(run / "trainer_state.json")["log_history"] if "loss_jsd" in line]
@@ -63,7 +62,6 @@ def test_mistakes_are_told_before_training(tmp_path, capfd, changes, told):
 
 
 @pytest.mark.parametrize("form", ["original", "mixmo"])
-def test_a_method_that_mixes_takes_augmix_as_well(tmp_path, monkeypatch, form):
-    without_pictures(monkeypatch)
+def test_a_method_that_mixes_takes_augmix_as_well(tmp_path, form):
     assert vision(flags(tmp_path / "run", method="mixup", augmix=form)) == 0
     assert read(tmp_path / "run" / "run.json")["arguments"]["augmix"] == form

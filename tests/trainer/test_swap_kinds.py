@@ -4,7 +4,6 @@ docs/trainer.md and has tests of its own."""
 
 from __future__ import annotations
 
-import gc
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -20,14 +19,6 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from transformers import TrainingArguments as Arguments
 
 from logitmix_hf import MixArguments, MixTrainer
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _quick_collections():
-    gc.freeze()  # every training collects garbage, half a second where the whole suite is in memory
-    yield
-    gc.unfreeze()
-
 
 # --- one use and what it leaves ----------------------------------------------------------------------------------------
 

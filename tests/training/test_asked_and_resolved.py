@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from calibraterun import read
 from tinyrun import flags
-from visionrun import assert_same_weights, weights, without_pictures
+from visionrun import assert_same_weights, weights
 from visionrun import flags as image_flags
 
 from logitmix_hf.commands.glue import main as glue
@@ -13,12 +13,6 @@ from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.commands.vision import parse
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training.run import fine_tune
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
-
 
 # 33 images in batches of 16: the last batch of an epoch is one image, of which ResNet-18 makes a single pixel.
 ODD = {"model": "resnet18", "max_train_samples": 33, "max_eval_samples": 8, "num_train_epochs": 2}

@@ -14,17 +14,11 @@ from calibraterun import read, saved
 from tinyrun import flags, rows
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 from visionrun import flags as image_flags
-from visionrun import without_pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.evaluation import Predictions, evaluate_predictions, fit_halves, fit_temperature, nll
 from logitmix_hf.models.folding import forget, keep_in_config, recorded, scaling_left, unfold
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

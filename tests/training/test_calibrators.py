@@ -11,7 +11,6 @@ from pyarrow import csv
 from tinyrun import calibrated_run, flags, rows
 from transformers import AutoModelForSequenceClassification, pipeline
 from visionrun import flags as image_flags
-from visionrun import without_pictures
 
 from logitmix_hf.commands.ensemble import main as ensemble
 from logitmix_hf.commands.glue import main as glue
@@ -22,11 +21,6 @@ from logitmix_hf.models.folding import recorded
 from logitmix_hf.reporting.comparison.runs import read_run
 from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.serving import load_classifier
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

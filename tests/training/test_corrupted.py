@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from visionrun import flags, pictures, read, without_pictures
+from visionrun import flags, pictures, read
 
 from logitmix_hf.cli import main
 from logitmix_hf.commands.vision import main as vision
@@ -53,11 +53,6 @@ def official(own, tmp_path):
 def words(run, own, **changes):
     small = {"dataset": own, "model": "digits", "max_train_samples": None, "max_eval_samples": None}
     return flags(run, **{**small, "do_predict": "true", "bootstrap": 0, **changes})
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 def test_official_files_are_judged_by_the_temperature_of_the_own_data(own, official, tmp_path, capfd):

@@ -12,18 +12,12 @@ from calibraterun import predict, read, saved
 from pyarrow import csv
 from sklearn.metrics import f1_score
 from tinyrun import flags
-from visionrun import without_pictures
 
 from logitmix_hf.cli import main as logitmix
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.thresholds import fit_thresholds
 from logitmix_hf.serving import load_classifier
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture

@@ -16,18 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from tinyrun import flags
 from visionrun import flags as image_flags
-from visionrun import without_pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.report import main as report
 from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE, Predictions, evaluate_predictions, fit_halves
 from logitmix_hf.training.folds import fold_rows, joined
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 def words(model: str, files: Path, output: Path, **more: Any) -> list[str]:

@@ -17,7 +17,6 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from tinyrun import flags, rows
 from visionrun import flags as image_flags
-from visionrun import without_pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
@@ -33,11 +32,6 @@ def index_of(folder: Path) -> list[dict[str, Any]]:
     """The results in the metadata of a card."""
     metadata = yaml.safe_load((folder / "README.md").read_text().split("---")[1])
     return metadata["model-index"][0]["results"]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 from tinyrun import flags as text_flags
-from visionrun import flags, pictures, without_pictures
+from visionrun import flags, pictures
 
 from logitmix_hf.cli import main
 from logitmix_hf.commands.glue import main as glue
@@ -111,9 +111,8 @@ def image_flags(run, own, **changes):
     )
 
 
-def test_images_of_no_class_need_no_folders(own, tmp_path, monkeypatch):
+def test_images_of_no_class_need_no_folders(own, tmp_path):
     """Lying flat, below folders that are no classes, of another size and in grey."""
-    without_pictures(monkeypatch)
     (tmp_path / "flat").mkdir()
     for row in range(3):
         Image.new("L", (20, 12), 80 * row).save(tmp_path / "flat" / f"{row}.png")

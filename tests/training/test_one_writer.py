@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -32,21 +33,17 @@ def whole(tiny_model, files, tmp_path_factory) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def assert_whole(folder: Path, whole: dict[str, torch.Tensor]) -> None:
-    found = load_file(folder / "model.safetensors")
-    assert found.keys() == whole.keys()
-    assert all(torch.equal(found[name], value) for name, value in whole.items())
-    assert json.loads((folder / "run.json").read_text())["status"] == "done"
-    assert not list(folder.glob(f"{LOCK}*"))
-
-
-def test_of_two_that_resume_at_once_one_goes_on_and_one_is_told(argv, whole, tmp_path):
+def test_after_a_kill_of_two_that_resume_one_goes_on_and_one_is_told(argv, whole, tmp_path):
     folder = tmp_path / "out"
     first = start(argv)
     wait_for(lambda: list(folder.glob("checkpoint-*")), first)
     first.kill()
     first.communicate()
     assert (folder / LOCK).is_file()  # it had no time to give it back
+    for path in folder.glob("checkpoint-*"):  # complete or absent
+        assert json.loads((path / "trainer_state.json").read_text())["global_step"] == int(path.name.rpartition("-")[2])
+        torch.load(path / "optimizer.pt", weights_only=True)
+        assert load_file(path / "model.safetensors").keys() == whole.keys()
     both = [start([*argv, "--resume"]) for _ in range(2)]
     ends = [(process.communicate(timeout=200)[1], process.returncode) for process in both]
     told, done = sorted(ends, key=lambda end: -end[1])
@@ -55,55 +52,49 @@ def test_of_two_that_resume_at_once_one_goes_on_and_one_is_told(argv, whole, tmp
     assert told[0].splitlines()[-1].startswith("error: ")
     assert f"process {winner.pid} on host" in told[0]
     assert "Traceback" not in told[0]
-    assert_whole(folder, whole)
+    found = load_file(folder / "model.safetensors")
+    assert found.keys() == whole.keys()
+    assert all(torch.equal(found[name], value) for name, value in whole.items())
+    assert json.loads((folder / "run.json").read_text())["status"] == "done"
+    assert not list(folder.glob(f"{LOCK}*"))
 
 
-def test_nobody_starts_where_a_run_is_under_way(argv, whole, tmp_path, capsys):
-    folder = tmp_path / "out"
-    first = start(argv)
-    wait_for(lambda: list(folder.glob("checkpoint-*")), first)
-    for words in (["--resume"], ["--overwrite"], []):
-        assert main([*argv, *words]) == 2
-        err = capsys.readouterr().err
-        assert err.startswith(f"error: The folder '{folder}' is being written by process {first.pid} on host ")
-        assert err.count("\n") == 1
-    first.communicate(timeout=200)
-    assert first.returncode == 0
-    assert_whole(folder, whole)
+@contextmanager
+def held(folder: Path) -> Iterator[int]:
+    """Within: another process writes into the folder; its number."""
+    holder = start([folder], code="import sys, time\nfrom pathlib import Path\nfrom logitmix_hf.lock import writing\n"
+                   "with writing(Path(sys.argv[1])): print('held', flush=True); time.sleep(1000)")  # fmt: skip
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    yield holder.pid
+    assert holder.poll() is None
+    holder.kill()
+    holder.communicate()
 
 
 def test_a_run_of_two_processes_ends_in_both_when_the_folder_is_taken(argv, tmp_path):
-    folder = tmp_path / "out"
-    first = start([*argv[:-2], "--max_steps", "2000"])
-    wait_for(lambda: list(folder.glob("checkpoint-*")), first)
-    second = start_two([*argv, "--resume"])
-    err = "".join(process.communicate(timeout=200)[1] for process in second)
+    (tmp_path / "out").mkdir()
+    with held(tmp_path / "out") as holder:
+        second = start_two(argv)
+        err = "".join(process.communicate(timeout=200)[1] for process in second)
     assert [process.returncode for process in second] == [2, 2]
-    assert first.poll() is None
-    first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=60)
-    assert first.returncode == 143
-    assert not list(folder.glob(f"{LOCK}*"))
     assert err.count("error: ") == 1
-    assert f"process {first.pid} on host" in err
+    assert f"process {holder} on host" in err
 
 
-def test_card_and_push_leave_a_run_alone_that_goes_on(argv, tmp_path, capsys):
+def test_nobody_touches_a_folder_that_another_process_writes(argv, tmp_path, capsys):
     folder = tmp_path / "out"
     argv[argv.index("--max_steps") + 1] = "2"
     assert main(argv) == 0
-    card, record = (folder / "README.md").read_bytes(), json.loads((folder / "run.json").read_text())
-    holder = start([folder], code="import sys, time\nfrom pathlib import Path\nfrom logitmix_hf.lock import writing\n"
-                   "with writing(Path(sys.argv[1])): print('held', flush=True); time.sleep(100)")  # fmt: skip
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     capsys.readouterr()
-    for words in (["card", folder], ["push", folder]):
-        assert logitmix([*map(str, words)]) == 2
-        assert f"process {holder.pid} on host" in capsys.readouterr().err
-    holder.kill()
-    holder.communicate()
-    assert (folder / "README.md").read_bytes() == card
+    run = ["glue", *argv]
+    with held(folder) as holder:
+        for words in ([*run, "--resume"], [*run, "--overwrite"], ["card", folder], ["push", folder]):
+            assert logitmix([*map(str, words)]) == 2
+            err = capsys.readouterr().err
+            assert err.startswith(f"error: The folder '{folder}' is being written by process {holder} on host ")
+            assert err.count("\n") == 1
+    assert {path: path.read_bytes() for path in before} == before
     assert logitmix(["card", str(folder)]) == 0
-    assert record["status"] == "done"
     assert not list(folder.glob(f"{LOCK}*"))

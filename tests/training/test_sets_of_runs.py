@@ -10,16 +10,10 @@ import numpy as np
 import pytest
 from calibraterun import predict
 from tinyrun import flags
-from visionrun import without_pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.sets import fit_sets
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

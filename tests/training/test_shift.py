@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from tinyrun import flags as text_flags
 from tinyrun import rows
-from visionrun import flags, pictures, without_pictures
+from visionrun import flags, pictures
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main as vision
@@ -66,8 +66,7 @@ def test_nothing_is_chosen_by_it(tiny_model, files, other, tmp_path):
     assert all(ends[0][key] == ends[1][key] for key in same)
 
 
-def test_images_of_another_origin_keep_the_numbers_of_the_classes(tmp_path, monkeypatch):
-    without_pictures(monkeypatch)
+def test_images_of_another_origin_keep_the_numbers_of_the_classes(tmp_path):
     own = pictures(tmp_path / "own", size=16)
     for name in ("dog", "cat"):  # of one class fewer rows, and a class whose name differs in case
         (tmp_path / "other" / name.upper()).mkdir(parents=True)

@@ -26,12 +26,6 @@ peft = pytest.importorskip("peft")
 TEXTS = ["a good film", "a bad meal was not very good"]
 
 
-@pytest.fixture(autouse=True)
-def without_pictures(monkeypatch):
-    for place in ("logitmix_hf.training.judge.training_plot", "logitmix_hf.reporting.results.reliability_plot"):
-        monkeypatch.setattr(place, lambda *_, **__: None, raising=False)
-
-
 def run(model, files, output, **changes):
     return main(["glue", *flags(model, files, output, **{"learning_rate": 5e-3, "bootstrap": 0, **changes})])
 

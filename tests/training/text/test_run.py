@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
+from drawing import drawn
 from tinyrun import flags, rows
 from transformers import AutoModelForSequenceClassification, pipeline
 
@@ -21,7 +22,10 @@ from logitmix_hf.evaluation import Predictions, review
 @pytest.fixture(scope="module")
 def finished(tiny_model, files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "out"
-    code = main(flags(tiny_model, files, folder, test_file=files / "test.csv", do_predict="true", num_train_epochs=2))
+    with drawn():
+        code = main(
+            flags(tiny_model, files, folder, test_file=files / "test.csv", do_predict="true", num_train_epochs=2)
+        )
     assert code == 0
     return folder
 

@@ -13,17 +13,11 @@ from calibraterun import read, saved
 from pyarrow import csv as arrow_csv
 from tinyrun import WORDS, flags
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from visionrun import without_pictures
 
 from logitmix_hf.cli import main
 from logitmix_hf.evaluation import fit_temperature
 from logitmix_hf.models.tokenizer import encode
 from logitmix_hf.serving import load_classifier
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from drawing import drawn
 from safetensors.torch import load_file
 from test_vision_mistakes import ends_in_one_line
 from transformers import AutoModelForImageClassification
-from visionrun import flags, without_pictures
+from visionrun import flags
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main
@@ -26,7 +27,8 @@ def read(folder, name):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixmo") / "run"
-    assert main(flags(folder, **MIXMO, protocol="halves", num_train_epochs=2)) == 0
+    with drawn():
+        assert main(flags(folder, **MIXMO, protocol="halves", num_train_epochs=2)) == 0
     return folder
 
 
@@ -65,8 +67,7 @@ def test_the_record_says_what_the_members_were(run):
     assert (run / "mix_preview.png").is_file()
 
 
-def test_a_resumed_training_ends_with_the_weights_of_one_never_stopped(tmp_path, monkeypatch, capsys):
-    without_pictures(monkeypatch)
+def test_a_resumed_training_ends_with_the_weights_of_one_never_stopped(tmp_path, capsys):
     options = {**MIXMO, "num_train_epochs": 3, "save_strategy": "steps", "save_steps": 5, "save_total_limit": 5}
     options["keep_checkpoints"] = "true"
     assert main(flags(tmp_path / "whole", **options)) == 0
@@ -87,9 +88,8 @@ def test_a_resumed_training_ends_with_the_weights_of_one_never_stopped(tmp_path,
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def test_both_networks_of_a_swap_of_methods_start_alike(tmp_path, monkeypatch):
+def test_both_networks_of_a_swap_of_methods_start_alike(tmp_path):
     """Batches of one copy are what they were: a plain method trains the same with the flag at 1."""
-    without_pictures(monkeypatch)
     ends = []
     for name, options in (("one", {}), ("two", {"batch_repetition": 1})):
         assert main(flags(tmp_path / name, method="mixup", **options)) == 0
@@ -97,9 +97,8 @@ def test_both_networks_of_a_swap_of_methods_start_alike(tmp_path, monkeypatch):
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
-def test_equal_weights_are_recorded_and_resumed(tmp_path, monkeypatch, capsys):
+def test_equal_weights_are_recorded_and_resumed(tmp_path, capsys):
     """``inf`` is no number of JSON."""
-    without_pictures(monkeypatch)
     argv = flags(tmp_path / "run", **MIXMO, weight_root="inf", max_steps=2)
     assert main(argv) == 0
     record = read(tmp_path / "run", "run.json")

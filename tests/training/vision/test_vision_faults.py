@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import TrainerCallback
-from visionrun import assert_same_weights, flags, pictures, read, watch, weights, without_pictures
+from processes import TWO, start
+from visionrun import Before, assert_same_weights, flags, pictures, read, watch, weights
 
 from logitmix_hf.commands.vision import main, parse
 from logitmix_hf.trainer import TrainingDiverged
 from logitmix_hf.training.run import fine_tune
 from logitmix_hf.vision.networks.model import ConvNetForImageClassification
-
-ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 def checkpoints(folder: Path) -> list[int]:
@@ -33,7 +24,7 @@ def checkpoints(folder: Path) -> list[int]:
 # --- a run that diverges ----------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_diverges_says_so_with_a_mixer_that_looks_at_gradients(tmp_path, no_pictures):
+def test_a_run_that_diverges_says_so_with_a_mixer_that_looks_at_gradients(tmp_path):
     """Saliency is not finite then either: the loss is to be named, not the mixer."""
     with pytest.raises(TrainingDiverged, match=r"L_mix.* stopped being finite at step"):
         fine_tune(parse(flags(tmp_path / "out", mixer="puzzlemix", method="mixup", learning_rate="1e12")))
@@ -50,25 +41,25 @@ ODD = {
 }
 
 
-def test_a_last_batch_of_one_image_is_left_out_with_a_word(tmp_path, capfd, no_pictures):
+def test_a_last_batch_of_one_image_is_left_out_with_a_word(tmp_path, capfd):
     """ResNet-18 makes one pixel of an image of 8 x 8."""
     assert main(flags(tmp_path / "out", **ODD)) == 0
     assert "one image an epoch is left out" in capfd.readouterr().err
     assert read(tmp_path / "out" / "trainer_state.json")["global_step"] == 1
 
 
-def test_batches_of_one_image_are_refused_before_training(tmp_path, capfd, no_pictures):
+def test_batches_of_one_image_are_refused_before_training(tmp_path, capfd):
     assert main(flags(tmp_path / "out", **{**ODD, "per_device_train_batch_size": 1})) == 2
     assert "BatchNorm" in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
-def test_a_last_batch_of_one_larger_image_is_trained_on(tmp_path, no_pictures):
+def test_a_last_batch_of_one_larger_image_is_trained_on(tmp_path):
     assert main(flags(tmp_path / "out", **{**ODD, "model": "digits"})) == 0
     assert read(tmp_path / "out" / "trainer_state.json")["global_step"] == 2
 
 
-def test_a_preview_that_fails_does_not_end_the_run(tmp_path, capfd, monkeypatch, no_pictures):
+def test_a_preview_that_fails_does_not_end_the_run(tmp_path, capfd, monkeypatch):
     def broken(*args, **kwargs):
         raise OSError("no font")
 
@@ -86,29 +77,18 @@ LONG |= {"mixer": "mixup,cutmix", "save_total_limit": 5}  # 8 steps
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        without_pictures(patch)
-        assert main(flags(folder, **LONG)) == 0
+    assert main(flags(folder, **LONG)) == 0
     return folder
-
-
-class Signal(TrainerCallback):
-    def __init__(self, number: int, step: int) -> None:
-        self.number, self.step = number, step
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        if state.global_step == self.step:
-            os.kill(os.getpid(), self.number)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(
-    undisturbed, tmp_path, monkeypatch, capfd, no_pictures, number, code
+    undisturbed, tmp_path, monkeypatch, capfd, number, code
 ):
     """Bit for bit, weights that are an average too; also from the middle of an epoch."""
     folder = tmp_path / "out"
     with monkeypatch.context() as patch:
-        watch(patch, Signal(number, 4))
+        watch(patch, Before(4, lambda: os.kill(os.getpid(), number)))
         assert main(flags(folder, **LONG)) == code
     err = capfd.readouterr().err
     assert "--resume" in err
@@ -123,7 +103,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_weights(
     assert one["eval_nll"] == other["eval_nll"]
 
 
-def test_resume_from_an_earlier_checkpoint_without_an_average(tmp_path, no_pictures):
+def test_resume_from_an_earlier_checkpoint_without_an_average(tmp_path):
     changes = {**LONG, "ema": 0, "method": "vanilla", "keep_checkpoints": "true"}
     folder = tmp_path / "out"
     assert main(flags(folder, **changes)) == 0
@@ -163,7 +143,7 @@ def told(capfd) -> str:
 
 
 @pytest.mark.parametrize(("problem", "asked"), zip(FULL, ("2.50 GiB", "51380224 bytes", "3.00 GiB"), strict=True))
-def test_no_memory_in_training(tmp_path, monkeypatch, capfd, no_pictures, problem, asked):
+def test_no_memory_in_training(tmp_path, monkeypatch, capfd, problem, asked):
     run_out_of_memory(monkeypatch, problem, training=True)
     assert main(flags(tmp_path / "out", gradient_accumulation_steps=3)) == 2
     line = told(capfd)
@@ -173,7 +153,7 @@ def test_no_memory_in_training(tmp_path, monkeypatch, capfd, no_pictures, proble
     assert read(tmp_path / "out" / "run.json")["status"] == "failed"
 
 
-def test_no_memory_in_evaluation_after_an_epoch_and_how_to_go_on(tmp_path, monkeypatch, capfd, no_pictures):
+def test_no_memory_in_evaluation_after_an_epoch_and_how_to_go_on(tmp_path, monkeypatch, capfd):
     folder = tmp_path / "out"
     argv = flags(folder, max_steps=2, save_strategy="steps", save_steps=1, eval_strategy="steps", eval_steps=2)
     with monkeypatch.context() as patch:
@@ -185,7 +165,7 @@ def test_no_memory_in_evaluation_after_an_epoch_and_how_to_go_on(tmp_path, monke
     assert read(folder / "run.json")["status"] == "done"
 
 
-def test_no_memory_for_a_single_image(tmp_path, monkeypatch, capfd, no_pictures):
+def test_no_memory_for_a_single_image(tmp_path, monkeypatch, capfd):
     run_out_of_memory(monkeypatch, FULL[0], training=True)
     assert main(flags(tmp_path / "out", per_device_train_batch_size=1, max_train_samples=4)) == 2
     line = told(capfd)
@@ -193,7 +173,7 @@ def test_no_memory_for_a_single_image(tmp_path, monkeypatch, capfd, no_pictures)
     assert "--image_size" in line
 
 
-def test_another_failure_keeps_its_traceback(tmp_path, monkeypatch, no_pictures):
+def test_another_failure_keeps_its_traceback(tmp_path, monkeypatch):
     run_out_of_memory(monkeypatch, RuntimeError("something else"), training=True)
     with pytest.raises(RuntimeError, match="something else"):
         main(flags(tmp_path / "out"))
@@ -203,7 +183,7 @@ def test_another_failure_keeps_its_traceback(tmp_path, monkeypatch, no_pictures)
 # --- processes -------------------------------------------------------------------------------------------------------
 
 
-def test_a_broken_image_found_by_a_worker_ends_in_one_line(tmp_path, capfd, no_pictures):
+def test_a_broken_image_found_by_a_worker_ends_in_one_line(tmp_path, capfd):
     photos = pictures(tmp_path / "pets", size=8, count=6)
     (photos / "cat" / "02.png").write_bytes((photos / "cat" / "02.png").read_bytes()[:60])
     changes = {"dataset": photos, "memory_limit": 0.000000001, "dataloader_num_workers": 1, "eval_strategy": "no"}
@@ -214,14 +194,15 @@ def test_a_broken_image_found_by_a_worker_ends_in_one_line(tmp_path, capfd, no_p
 
 
 def test_two_processes_write_one_run_and_speak_once(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    argv = flags(tmp_path / "out", max_eval_samples=21, mixer="cutmix")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, str(ROOT / "run_vision.py"), *argv], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("method ") == 1
+    argv = flags(
+        tmp_path / "out", max_eval_samples=21, mixer="cutmix", use_cpu=None
+    )  # which is meant where there is no GPU
+    process = start(argv, *TWO, script="run_vision.py")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err[-3000:]
+    assert out.count("method ") == 1
+    if not torch.accelerator.is_available():
+        assert err.count("2 processes and no GPU") == 1
     record, results = read(tmp_path / "out" / "run.json"), read(tmp_path / "out" / "eval_results.json")
     assert record["environment"]["processes"] == 2
     assert record["command"].startswith("python")

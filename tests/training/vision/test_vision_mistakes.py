@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
-from visionrun import flags, pictures, read, tiny_resnet, tiny_vit, without_pictures
+from visionrun import flags, pictures, read, tiny_resnet, tiny_vit
 
 from logitmix_hf.commands.glue import main as glue
 from logitmix_hf.commands.vision import main
@@ -195,8 +195,7 @@ def test_a_pretrained_network_that_does_not_fit(photos, tmp_path, capfd):
 # --- the run folder --------------------------------------------------------------------------------------------------
 
 
-def test_a_folder_with_another_run(tmp_path, capfd, monkeypatch):
-    without_pictures(monkeypatch)
+def test_a_folder_with_another_run(tmp_path, capfd):
     out = tmp_path / "out"
     argv = flags(out, method="vanilla", save_strategy="no", max_steps=1)
     assert main(argv) == 0
@@ -228,8 +227,7 @@ def test_help_groups_the_flags_of_images_alone(capfd):
     assert not any(word in out for word in ("--mix_attention", "--span_choice", "--max_length", "--task "))
 
 
-def test_a_run_that_judges_nothing_and_reads_names_that_are_no_text_ends_whole(tmp_path, capfd, monkeypatch):
-    without_pictures(monkeypatch)
+def test_a_run_that_judges_nothing_and_reads_names_that_are_no_text_ends_whole(tmp_path, capfd):
     root = pictures(tmp_path / os.fsdecode(b"pets\xff"), size=8, count=8)
     strange = root / "cat" / os.fsdecode(b"\xfe.png")
     strange.write_bytes(b"")

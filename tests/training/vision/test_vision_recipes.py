@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from visionrun import flags, without_pictures
+from visionrun import flags
 
 from logitmix_hf.commands.glue import parse as parse_glue
 from logitmix_hf.commands.vision import main
@@ -240,9 +240,8 @@ MIXMO = [
 
 
 @pytest.mark.parametrize("name", MIXMO)
-def test_the_rows_of_mixmo_train(name, tmp_path, monkeypatch):
+def test_the_rows_of_mixmo_train(name, tmp_path):
     """Two steps each, of a small network of the same family on digits."""
-    without_pictures(monkeypatch)
     model = "preactresnet18-1" if "tiny" in name or "preact" in name else "wideresnet-10-1"
     small = {"max_steps": 2, "max_train_samples": 64, "max_eval_samples": 16, "per_device_train_batch_size": 8}
     assert (

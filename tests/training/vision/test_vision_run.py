@@ -9,20 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from drawing import drawn
 from PIL import Image
 from transformers import AutoModelForImageClassification, pipeline
-from visionrun import flags, pictures, read, tiny_resnet, tiny_vit, weights, without_pictures
+from visionrun import flags, pictures, read, tiny_resnet, tiny_vit, weights
 
 import logitmix_hf.vision.networks  # noqa: F401  makes them known to transformers
 from logitmix_hf.commands.vision import main, parse
 from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.data.digits import load_digits
-
-
-@pytest.fixture
-def no_pictures(monkeypatch):
-    without_pictures(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +38,8 @@ def finished(tmp_path_factory, seen_before_training):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ImageTrainer, "train", watched)
         changes = {"mixer": "cutmix", "do_predict": "true", "num_train_epochs": 2, "max_train_samples": 400}
-        assert main(flags(folder, **changes)) == 0
+        with drawn():
+            assert main(flags(folder, **changes)) == 0
     return folder
 
 
@@ -139,7 +136,7 @@ def test_the_record_says_how_the_run_came_about(finished):
     assert {"loss", "loss_mix", "loss_cls", "loss_sim", "lam", "learning_rate"} <= log.keys()
 
 
-def test_the_last_thing_on_stdout_is_the_table(tmp_path, capfd, no_pictures):
+def test_the_last_thing_on_stdout_is_the_table(tmp_path, capfd):
     assert main(flags(tmp_path / "out", method="vanilla")) == 0
     lines = capfd.readouterr().out.strip().splitlines()
     head = next(index for index, line in enumerate(lines) if line.startswith("method"))
@@ -152,7 +149,7 @@ def test_the_last_thing_on_stdout_is_the_table(tmp_path, capfd, no_pictures):
 # --- networks --------------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_run_judged_again_gives_the_same_logits(finished, tmp_path, no_pictures):
+def test_a_saved_run_judged_again_gives_the_same_logits(finished, tmp_path):
     changes = {"model": finished, "do_train": "false", "method": "vanilla", "max_train_samples": 50}
     assert main(flags(tmp_path / "out", **changes)) == 0
     one, other = (Predictions.load(d / "predictions" / "validation.parquet") for d in (finished, tmp_path / "out"))
@@ -164,7 +161,7 @@ def test_a_saved_run_judged_again_gives_the_same_logits(finished, tmp_path, no_p
     assert read(tmp_path / "out" / "run.json")["model"]["pretrained"] is True
 
 
-def test_a_saved_run_can_be_trained_on(finished, tmp_path, no_pictures):
+def test_a_saved_run_can_be_trained_on(finished, tmp_path):
     start, end = weights(finished), tmp_path / "out"
     assert main(flags(end, model=finished, max_steps=1, learning_rate=1e-9)) == 0
     for name, value in weights(end).items():
@@ -172,7 +169,7 @@ def test_a_saved_run_can_be_trained_on(finished, tmp_path, no_pictures):
             torch.testing.assert_close(value, start[name], atol=1e-6, rtol=0)
 
 
-def test_fine_tuning_a_transformer_takes_its_numbers_and_replaces_its_head(photos, tmp_path, capfd, no_pictures):
+def test_fine_tuning_a_transformer_takes_its_numbers_and_replaces_its_head(photos, tmp_path, capfd):
     vit, out = tiny_vit(tmp_path / "vit"), tmp_path / "out"
     assert main(flags(out, dataset=photos, model=vit, site="stage.1", max_steps=2)) == 0
     assert "The head for 5 labels is replaced by a new one for the 2 of this data." in capfd.readouterr().err
@@ -188,7 +185,7 @@ def test_fine_tuning_a_transformer_takes_its_numbers_and_replaces_its_head(photo
     np.testing.assert_allclose(by_hand(out, images), saved.probabilities, atol=1e-5)
 
 
-def test_a_head_with_the_same_labels_is_kept(photos, tmp_path, no_pictures, capfd):
+def test_a_head_with_the_same_labels_is_kept(photos, tmp_path, capfd):
     resnet = tiny_resnet(tmp_path / "resnet")
     before = weights(resnet)["classifier.1.weight"]
     changes = {"dataset": photos, "model": resnet, "do_train": "false", "method": "vanilla", "max_train_samples": None}
@@ -201,7 +198,7 @@ def test_a_head_with_the_same_labels_is_kept(photos, tmp_path, no_pictures, capf
     assert loaded.processor.crop_size == {"height": 24, "width": 24}  # the side that its processor says
 
 
-def test_photographs_are_judged_on_the_centre_that_the_processor_cuts(tmp_path, no_pictures):
+def test_photographs_are_judged_on_the_centre_that_the_processor_cuts(tmp_path):
     """Stored at 256, seen at 224: the saved processor does the same."""
     photos = pictures(tmp_path / "large", size=300, count=4)
     vit, out = tiny_vit(tmp_path / "vit", image_size=224, labels=2), tmp_path / "out"
@@ -217,7 +214,7 @@ def test_photographs_are_judged_on_the_centre_that_the_processor_cuts(tmp_path, 
     np.testing.assert_allclose(found, saved.probabilities, atol=1e-5)
 
 
-def test_a_network_of_timm_takes_its_numbers_and_grey_images(tmp_path, no_pictures):
+def test_a_network_of_timm_takes_its_numbers_and_grey_images(tmp_path):
     timm = pytest.importorskip("timm")
     from timm.models import save_for_hf
 
@@ -237,7 +234,7 @@ def test_a_network_of_timm_takes_its_numbers_and_grey_images(tmp_path, no_pictur
 # --- data ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_local_data_set_in_the_layout_of_the_hub_streamed_and_in_memory(tmp_path, no_pictures):
+def test_a_local_data_set_in_the_layout_of_the_hub_streamed_and_in_memory(tmp_path):
     """Worker processes that read files end with the weights of a run from memory."""
     from datasets import ClassLabel, Dataset, Features
     from datasets import Image as ImageFeature
@@ -262,7 +259,7 @@ def test_a_local_data_set_in_the_layout_of_the_hub_streamed_and_in_memory(tmp_pa
     assert other["data"]["statistics"] == "ImageNet"
 
 
-def test_unreadable_images_are_counted_where_they_may_be_left_out(tmp_path, no_pictures):
+def test_unreadable_images_are_counted_where_they_may_be_left_out(tmp_path):
     photos = pictures(tmp_path / "pets", size=8)
     broken = photos / "dog" / "03.png"
     broken.write_bytes(broken.read_bytes()[:60])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import TrainerCallback, TrainingArguments
-from visionrun import assert_same_weights, flags, pictures, read, tiny_vit, watch, weights, without_pictures
+from visionrun import assert_same_weights, flags, pictures, read, tiny_vit, watch, weights
 
 from logitmix_hf import MixArguments
 from logitmix_hf.commands.vision import main, parse
@@ -22,11 +22,6 @@ from logitmix_hf.vision import build_network
 from logitmix_hf.vision.mixers import MIXERS
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    without_pictures(monkeypatch)
-
-
 class Steps(TrainerCallback):
     """Keeps the weights after every step."""
 
@@ -37,7 +32,7 @@ class Steps(TrainerCallback):
         self.seen.append({name: value.detach().clone() for name, value in kwargs["model"].state_dict().items()})
 
 
-def test_what_is_saved_is_the_average_of_the_weights(tmp_path, monkeypatch, no_pictures):
+def test_what_is_saved_is_the_average_of_the_weights(tmp_path, monkeypatch):
     steps = Steps()
     watch(monkeypatch, steps)
     assert main(flags(tmp_path / "out", ema=0.5, num_train_epochs=2)) == 0
@@ -81,7 +76,7 @@ def test_processes_share_the_cores_of_a_machine(monkeypatch):
     assert counts == [9, 4, 1]
 
 
-def test_the_learning_rate_drops_at_its_milestones(tmp_path, no_pictures):
+def test_the_learning_rate_drops_at_its_milestones(tmp_path):
     changes = {"method": "vanilla", "lr_milestones": [0.5, 0.75], "lr_gamma": 0.1, "num_train_epochs": 2}
     assert main(flags(tmp_path / "out", **changes)) == 0
     log = read(tmp_path / "out" / "trainer_state.json")["log_history"]
@@ -168,7 +163,6 @@ def test_the_preview_leaves_no_trace_in_training(tmp_path, monkeypatch):
     for name, drawn in (("with", True), ("without", False)):
         with monkeypatch.context() as patch:
             shown = []
-            without_pictures(patch)
             if drawn:
                 patch.setattr("logitmix_hf.training.vision.job.draw_preview", draw_preview)
                 patch.setattr(
