@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.flag_words import flag_words
 from logitmix_hf.yaml_text import load_mapping
@@ -29,7 +29,7 @@ def with_config(argv: Sequence[str]) -> list[str]:
     if path is None:
         return given
     try:
-        text = Path(path).expanduser().read_text(encoding="utf-8")
+        text = expanded(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:
         raise UserError(f"{FLAG} {path!r} cannot be read: {one_line(problem)}.") from None
     try:

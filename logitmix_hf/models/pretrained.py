@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
 from transformers import AutoConfig
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.redact import scrub
 
@@ -57,7 +57,7 @@ def find_pretrained(name: str, revision: str = "main", token: str | None = None,
         from logitmix_hf.builtin.model import builtin_model_path
 
         return Pretrained(name, str(builtin_model_path()))
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(f"--model {name!r} is a folder without config.json: it holds no model of transformers.")

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from logitmix_hf.disk import sync_folder, sync_tree, why_not_writable
+from logitmix_hf.disk import expanded, sync_folder, sync_tree, why_not_writable
 from logitmix_hf.errors import UserError, check_choice
 from logitmix_hf.modality import TEXT
 from logitmix_hf.models.folding import scaling_inside
@@ -81,7 +81,7 @@ def export_onnx(
     check_choice("dtype", dtype, tuple(TOLERANCES))
     _require_packages()
     found = find_classifier(name, revision, token)
-    local = Path(name).expanduser()
+    local = expanded(name)
     folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
     check_folder(folder, FILE, overwrite)
     data = rows_to_judge(found, rows, dtype)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.serving.classifier import find_classifier
 from logitmix_hf.serving.export import check_folder, move_into
@@ -51,7 +52,7 @@ def export_plain(
         UserError: for a model without members, one that averages probabilities, or a folder that holds something.
     """
     found = find_classifier(name, revision, token)
-    local = Path(name).expanduser()
+    local = expanded(name)
     last = name.rstrip("/").rpartition("/")[2]
     folder = Path(output) if output is not None else local / "plain" if local.is_dir() else Path(f"plain-{last}")
     check_folder(folder, FILE, overwrite)

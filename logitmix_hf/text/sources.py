@@ -11,6 +11,7 @@ import pyarrow as pa
 from logitmix_hf.data.hub import is_folder, load_dataset_dict
 from logitmix_hf.data.roles import Needs, judged_splits, split_note, validation_splits
 from logitmix_hf.data.rows import Columns, check_file, columns_of, read_columns
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, listed
 from logitmix_hf.text.request import TextRequest
 from logitmix_hf.text.tasks import TASKS, Task
@@ -87,7 +88,7 @@ def _open_source(request: TextRequest) -> TextSource:
 
 def _origin(name: str) -> tuple[str, str]:
     if is_folder(name):
-        return "folder", Path(name).expanduser().resolve().name
+        return "folder", expanded(name).resolve().name
     return "hub", name
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 
 from logitmix_hf.data.roles import JudgedSplit
 from logitmix_hf.data.task_data import TaskData
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions, review
 from logitmix_hf.evaluation.members import members_of
@@ -199,7 +199,7 @@ def record_of(job: Job, loaded: Loaded) -> dict[str, Any]:
         seeds={"seed": job.training.seed, "data_seed": job.training.data_seed or job.training.seed},
         model={
             "base": job.model.model,
-            "local": Path(job.model.model).expanduser().is_dir(),
+            "local": expanded(job.model.model).is_dir(),
             "type": loaded.model.config.model_type,
             "parameters": sum(parameter.numel() for parameter in loaded.model.parameters()),
             **loaded.model_record,

@@ -11,7 +11,7 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import REGRESSION, Predictions
 from logitmix_hf.evaluation.ood import OOD_MEASURES, OOD_SCORES, ood_scores
 from logitmix_hf.tables import aligned_table
-from logitmix_hf.training.shift import DataT, read_places
+from logitmix_hf.training.shift import DataT, check_new, read_places
 
 PREFIX = "ood_"
 """What the keys of their measures and the names of their predictions begin with."""
@@ -23,7 +23,12 @@ def read_oods(words: Sequence[str] | None) -> dict[str, str]:
 
 
 def with_ood(data: DataT, splits: Mapping[str, Any]) -> DataT:
-    """The data with more splits, without labels: predicted at the end, and nothing is chosen by them."""
+    """The data with more splits, without labels: predicted at the end, and nothing is chosen by them.
+
+    Raises:
+        UserError: another split is called so already.
+    """
+    check_new(splits, data, "--ood")
     return replace(data, test={**data.test, **splits})
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate.utils import is_deepspeed_available
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, one_line, pick
 
 FSDP_WORDS = {"true": True, "false": None, "none": None}
@@ -55,7 +55,7 @@ def check_configurations(deepspeed: Any, fsdp_config: Any) -> None:
 
 def _check_file(flag: str, path: str) -> None:
     try:
-        held = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
+        held = json.loads(expanded(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise UserError(
             f"--{flag} {path!r} cannot be read as a JSON file: {one_line(problem)}. Give the path of a JSON file of its"

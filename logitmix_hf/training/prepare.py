@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.vision.network_table import NETWORKS
@@ -17,7 +18,7 @@ def prepared_lines(job: Job, loaded: Loaded) -> list[str]:
     lines = [f"data {data.name} ({counts} rows): {_place(data.source, 'dataset', data.kind)}"]
     for what in ("model", "tokenizer"):
         if (name := getattr(job.model, what, None)) is not None:
-            here = name == "builtin" or name in NETWORKS or Path(name).expanduser().is_dir()
+            here = name == "builtin" or name in NETWORKS or expanded(name).is_dir()
             lines.append(f"{what} {name}: {_place(name, 'model', 'here' if here else 'hub')}")
     return [
         *lines,

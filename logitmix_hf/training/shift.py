@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -31,17 +31,18 @@ def read_places(flag: str, words: Sequence[str] | None, where: str) -> dict[str,
         where: what a place is, and an example, for the message.
 
     Raises:
-        UserError: for a word without a name or a place, and for a name given twice.
+        UserError: for a word without a name or a place, a name that is too long for a file's, and one given twice, be it in
+            other letters, which not every file system tells apart.
     """
     found: dict[str, str] = {}
     for word in words or ():
         name, equals, place = word.partition("=")
-        if not equals or not place or not re.fullmatch(r"[A-Za-z0-9][\w-]*", name):
+        if not equals or not place or not re.fullmatch(r"[A-Za-z0-9][\w-]{0,99}", name):
             raise UserError(
-                f"--{flag} {word!r} is no NAME=PLACE: give a name of letters, digits and _ and where {where}."
+                f"--{flag} {word!r} is no NAME=PLACE: give a name of at most 100 letters, digits and _ and where {where}."
             )
-        if name in found:
-            raise UserError(f"--{flag} names {name!r} twice ({found[name]} and {place}): give each a name of its own.")
+        if other := next((one for one in found if one.lower() == name.lower()), None):
+            raise UserError(f"--{flag} names {name!r} twice ({found[other]} and {place}): give each a name of its own.")
         found[name] = place
     return found
 
@@ -52,9 +53,26 @@ def split_name(name: str, found: TaskData, judged: JudgedSplit) -> str:
 
 
 def with_shift(data: DataT, name: str, place: str, splits: Mapping[str, object]) -> DataT:
-    """The data with more splits, by the names of :func:`split_name`, that are judged at the end and choose nothing."""
+    """The data with more splits, by the names of :func:`split_name`, that are judged at the end and choose nothing.
+
+    Raises:
+        UserError: another split is called so already.
+    """
+    check_new(splits, data, f"--shift {name}={place}")
     judged = [JudgedSplit(key, key, f"{Path(place).name} ({key.removeprefix(PREFIX)})", test=True) for key in splits]
     return replace(data, test={**data.test, **splits}, tested=(*data.tested, *judged))
+
+
+def check_new(names: Iterable[str], data: TaskData, flag: str) -> None:
+    """Require that no split of the data is called by one of these names.
+
+    Raises:
+        UserError: naming it.
+    """
+    if taken := [name for name in names if name in data.splits]:
+        raise UserError(
+            f"{flag} has a split that would be called {taken[0]!r}, as one that is there: give another name."
+        )
 
 
 def matched(name: str, place: str, data: TaskData, found: TaskData) -> Match:

@@ -57,8 +57,11 @@ def words(run, own, **changes):
 
 def test_official_files_are_judged_by_the_temperature_of_the_own_data(own, official, tmp_path, capfd):
     run = tmp_path / "run"
+    (official / "fogg.npy").touch()
     assert vision(words(run, own, corrupted=official, calibration_split=0.3)) == 0
-    out = capfd.readouterr().out
+    out, err = capfd.readouterr()
+    assert "has no 'gaussian_noise', 'shot_noise'" in err  # nor twelve more
+    assert "'fogg', unknown: what is averaged is over the 3 that are there" in err
     found, tested = read(run / "eval_results.json"), read(run / "test_results.json")
     for score in ("accuracy", "nll", "ece"):  # what does nothing to the images does nothing to the score
         assert found[f"corrupted_fog_{score}"] == pytest.approx(tested[f"test_{score}"], abs=1e-5)
@@ -139,6 +142,9 @@ def broken(folder, what):
         (folder / "labels.npy").unlink()
     if what == "text":
         (folder / "fog.npy").write_text("no array")
+    if what == "zip":
+        with open(folder / "fog.npy", "wb") as file:
+            np.savez(file, images=np.zeros(60))
     if what == "odd":
         np.save(folder / "labels.npy", np.zeros(61, int))
 
@@ -154,6 +160,7 @@ def broken(folder, what):
         ("fewer", ["10 labels a severity", "12 rows"]),
         ("none", ["no labels.npy"]),
         ("text", ["fog.npy cannot be read"]),
+        ("zip", ["fog.npy cannot be read"]),
         ("odd", ["5 equal blocks"]),
     ],
 )

@@ -110,6 +110,8 @@ def test_other_labels_or_columns_are_told_before_training(tiny_model, files, tmp
         (["a="], "is no NAME=PLACE"),
         (["a b=other.csv"], "is no NAME=PLACE"),
         (["a=one.csv", "a=two.csv"], "names 'a' twice"),
+        (["a=one.csv", "A=two.csv"], "names 'A' twice"),  # one file of predictions where letters' case tells nothing
+        ([f"{'n' * 101}=one.csv"], "at most 100 letters"),
     ],
 )
 def test_a_word_that_is_no_name_and_place(given, words):

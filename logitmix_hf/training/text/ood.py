@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 from logitmix_hf.data.roles import judged_splits
 from logitmix_hf.data.rows import Columns, check_file, read_columns
 from logitmix_hf.data.split import keep_rows
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.text.columns import LABEL_COLUMNS, find_text_columns, texts
 from logitmix_hf.text.data import TextData, TextRequest, check_data
@@ -27,8 +27,8 @@ def check_texts(place: str, request: TextRequest) -> None:
     Raises:
         UserError: as :func:`check_data`; lines without labels are welcome here.
     """
-    if Path(place).expanduser().is_file():
-        check_file(Path(place).expanduser(), labelled=False)
+    if expanded(place).is_file():
+        check_file(expanded(place), labelled=False)
     else:
         check_data(shift_request(place, request))
 
@@ -63,7 +63,7 @@ def with_ood_texts(data: TextData, places: Mapping[str, str], request: TextReque
 
 
 def _splits(place: str) -> dict[str, Columns]:
-    path = Path(place).expanduser()
+    path = expanded(place)
     if path.is_file():
         return {"": read_columns(path, labelled=False)}
     found = load_splits(place, None)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.text.data import TextData, TextRequest, load_text_data
 from logitmix_hf.training.shift import matched, split_name, with_shift
@@ -13,7 +13,7 @@ from logitmix_hf.training.shift import matched, split_name, with_shift
 
 def shift_request(place: str, request: TextRequest) -> TextRequest:
     """The texts of a place, a file or a data set, in columns as those of ``request``."""
-    where: dict[str, Any] = {"validation_file" if Path(place).expanduser().is_file() else "dataset_name": place}
+    where: dict[str, Any] = {"validation_file" if expanded(place).is_file() else "dataset_name": place}
     return TextRequest(
         text_columns=request.text_columns,
         label_column=request.label_column,

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
 from logitmix_hf.vision.data import ImageData
 from logitmix_hf.vision.data.cache import default_folder
 from logitmix_hf.vision.data.corruptions import SEVERITIES, choose
-from logitmix_hf.vision.data.corruptions.official import check_labels, check_official, official_images
+from logitmix_hf.vision.data.corruptions.official import check_labels, check_official, left_out, official_images
 from logitmix_hf.vision.data.corruptions.splits import CorruptedSplit, OfficialSplit
 from logitmix_hf.vision.data.splits import Split
 
@@ -93,7 +94,7 @@ def corrupted_images(
                 f"--corrupted like: the corruptions are as strong as those of {_NATIVE} x {_NATIVE} pixels; on images of"
                 f" {data.image_size} x {data.image_size} the same numbers do {'more' if data.image_size < _NATIVE else 'less'}."
             )
-        folder = Path(cache).expanduser() if cache else default_folder()
+        folder = expanded(cache) if cache else default_folder()
         return CorruptedImages(
             f"{data.name}-c-like",
             source,
@@ -111,9 +112,11 @@ def corrupted_images(
     whole = int(split.idx.max()) + 1 == len(split)  # and no part of the test split
     rows = check_labels(place, split.idx, own, len(split) if whole else None)
     wanted = check_official(place, names)
+    if names is None and (odd := left_out(place)) and is_main_process():
+        say(f"--corrupted {place} has {odd}: what is averaged is over the {len(wanted)} that are there.")
     images = {one: official_images(place, one) for one in wanted}
     return CorruptedImages(
-        Path(place).expanduser().resolve().name,
+        expanded(place).resolve().name,
         source,
         True,
         {

@@ -10,11 +10,12 @@ from typing import Any
 
 from logitmix_hf.data.hub import is_folder
 from logitmix_hf.data.match_labels import match_labels
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
 from logitmix_hf.training.ood import ood_name, with_ood
 from logitmix_hf.training.shift import matched, split_name, with_shift
-from logitmix_hf.vision.data import ImageData, ImageRequest, check_image_data, load_image_data
+from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, check_image_data, load_image_data
 
 _SHARED = ("seed", "skip_corrupt", "max_pixels", "cache_dir", "memory_limit")
 
@@ -26,13 +27,18 @@ def check_images_apart(place: str, judged: str | None) -> None:
         UserError: when there is no such folder, or it is the one that is judged.
     """
     check_image_data(ImageRequest(dataset=place))
-    if (judged and place == judged) or (
-        is_folder(place) and is_folder(judged or "") and os.path.samefile(place, str(judged))
-    ):
+    if same_images(place, judged):
         raise UserError(
             f"--calibration_file {place} is what is judged too: a temperature fitted on the rows that it is judged on"
             " flatters. Give other images, --protocol halves, or in place of it --calibrate_on_eval."
         )
+
+
+def same_images(one: str, other: str | None) -> bool:
+    """Whether both name one data set or folder."""
+    if not other or one == other or one in NAMED or other in NAMED:
+        return one == other
+    return is_folder(one) and is_folder(other) and os.path.samefile(expanded(one), expanded(other))
 
 
 def with_images_apart(data: ImageData, place: str, request: ImageRequest) -> ImageData:

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from logitmix_hf.data.hub import is_folder
+from logitmix_hf.disk import expanded
 from logitmix_hf.ensembles import check_single
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.methods import METHODS
@@ -23,6 +25,7 @@ from logitmix_hf.training.vision import model as load
 from logitmix_hf.training.vision.corrupted import check_corrupted, corrupted_images, record_of
 from logitmix_hf.training.vision.images_beside import (
     check_images_apart,
+    same_images,
     with_images_apart,
     with_ood_images,
     with_shifted_images,
@@ -34,6 +37,8 @@ from logitmix_hf.training.vision.trainer import ImageTrainer
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.data.augmix import check_augmix
 from logitmix_hf.vision.data.facts import image_facts, image_lines
+from logitmix_hf.vision.data.folders import holds_class_folders
+from logitmix_hf.vision.data.memory import free_memory
 from logitmix_hf.vision.mixers.puzzle import check_blocks
 from logitmix_hf.vision.networks import image_processor
 
@@ -51,7 +56,8 @@ class VisionJob(Job):
 
     @property
     def name(self) -> str:
-        return str(self.data.dataset).rstrip("/").rpartition("/")[2].partition(".")[0]
+        word = str(self.data.dataset).rstrip("/").rpartition("/")[2]
+        return (word.partition(".")[0] if word.strip(".") else expanded(word).resolve().name) or "data"
 
     @property
     def label(self) -> str:
@@ -74,6 +80,7 @@ class VisionJob(Job):
                 f" {self.training.per_device_train_batch_size}: take a larger batch, or fewer members."
             )
         check_image_data(self.request)
+        self._check_output()
         self.check_beside()
         check_augmix(self.data.augmix, self.mix.jsd, self.mix.row.name)
         if self.run.calibration_file is not None:
@@ -82,12 +89,27 @@ class VisionJob(Job):
         if named is not None:
             self._check_mixers(self.data.image_size or named.image_size)
 
+    def _check_output(self) -> None:
+        """Require an output folder outside of class folders, of which its pictures would become one."""
+        name, output = str(self.data.dataset), Path(str(self.training.output_dir)).resolve()
+        if name in NAMED or not is_folder(name) or not output.is_relative_to(expanded(name).resolve()):
+            return
+        if holds_class_folders(expanded(name)):
+            raise UserError(
+                f"--output_dir {self.training.output_dir} lies in --dataset {name}, whose folders are classes: its pictures"
+                " would be read as images of one more. Give a folder elsewhere."
+            )
+
     def check_beside(self) -> None:
         """What can be said of ``--shift``, ``--ood`` and ``--corrupted`` before anything is read."""
         for place in read_shifts(self.run.shift).values():
             check_image_data(ImageRequest(dataset=place))
-        for place in read_oods(self.run.ood).values():
+        for name, place in read_oods(self.run.ood).items():
             check_image_data(ImageRequest(dataset=place, labelled=False))
+            if same_images(place, self.data.dataset):
+                raise UserError(
+                    f"--ood {name}={place} is the data itself, whose images are of its classes: give others."
+                )
         check_corrupted(self.data.corrupted, self.data.corruptions)
 
     def check_model(self, token: str | None) -> None:
@@ -103,6 +125,7 @@ class VisionJob(Job):
             request = replace(request, image_size=size, channels=channels)
         with self.training.main_process_first(desc="data"):
             data = load_image_data(request)
+        self._check_batch(data)
         self._check_mixers(data.image_size)
         known = data.label_names
         data = self.aligned(data)
@@ -223,6 +246,16 @@ class VisionJob(Job):
         limit = self.data.memory_limit
         limit = None if limit is None else int(limit * 2**30)
         return self.request_of(ImageRequest, dataset=self.data.dataset or "", memory_limit=limit)
+
+    def _check_batch(self, data: ImageData) -> None:
+        """Require that one batch of pixels fits into memory: the machine would stand still, or end the process."""
+        rows, side = self.training.per_device_train_batch_size, data.image_size
+        needed, free = 4 * rows * data.channels * side**2, free_memory()
+        if needed > free:
+            raise UserError(
+                f"{rows} images of {side} x {side} take {needed / 2**30:,.0f} GiB, and {free / 2**30:,.1f} GiB of memory are"
+                " free: give a smaller --image_size or --per_device_train_batch_size."
+            )
 
     def _check_mixers(self, size: int) -> None:
         """Require puzzlemix's blocks to divide images of this size."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import nn
 from transformers import AutoImageProcessor, AutoModelForImageClassification, PreTrainedModel
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, nearest
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.heads import find_heads
@@ -68,7 +68,7 @@ def find_network(
 
 def _check_name(settings: ImageModelSettings) -> None:
     """Require what is none of our networks to be a folder, or to look like an id of the Hub."""
-    name, folder = settings.model, Path(settings.model).expanduser()
+    name, folder = settings.model, expanded(settings.model)
     if not folder.is_dir() and ("/" not in name or name.startswith((".", "/", "~")) or name.count("/") > 1):
         what = f"{name!r} is no folder." if "/" in name else f"No network is called {name!r}.{nearest(name, NETWORKS)}"
         raise UserError(f"{what} Known: {', '.join(NETWORKS)}; or give a Hub id (org/name) or a folder.")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +42,21 @@ def cache_file(folder: Path, key: str, rows: np.ndarray | None, side: int, chann
 
 
 def load_decoded(path: Path) -> Decoded | None:
-    """What :func:`save_decoded` wrote, mapped (private: writing to it changes no file); None when there is no whole file."""
+    """What :func:`save_decoded` wrote, mapped (private: writing to it changes no file); None when there is no whole file, or
+    one of other bytes than were written: a machine that stopped may leave zeros, and pixels look like any other."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
-            failures = json.loads(file.metadata()["failures"])
+            told = json.loads(file.metadata()["told"])
             pixels, digests = file.get_tensor("pixels").numpy(), file.get_tensor("digests").numpy()
+            if told["crc32"] != _checksum(pixels, digests):
+                return None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
-    return Decoded(pixels, digests, {int(position): Failure(*failure) for position, failure in failures.items()})
+    return Decoded(
+        pixels, digests, {int(position): Failure(*failure) for position, failure in told["failures"].items()}
+    )
 
 
 def save_decoded(path: Path, decoded: Decoded) -> bool:
@@ -60,12 +66,20 @@ def save_decoded(path: Path, decoded: Decoded) -> bool:
 
     tensors = {"pixels": torch.from_numpy(decoded.pixels), "digests": torch.from_numpy(decoded.digests)}
     failures = {position: [failure.name, failure.why] for position, failure in decoded.failures.items()}
+    told = {"failures": failures, "crc32": _checksum(decoded.pixels, decoded.digests)}
     try:
         with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata={"failures": json.dumps(failures)})
+            save_file(tensors, temporary, metadata={"told": json.dumps(told)})  # one key: of several the order is drawn
     except (OSError, SafetensorError) as error:
         warnings.warn(
             f"decoded images could not be kept in {printable(str(path.parent))}: {one_line(error)}", stacklevel=2
         )
         return False
     return True
+
+
+def _checksum(*arrays: np.ndarray) -> int:
+    found = 0
+    for array in arrays:
+        found = zlib.crc32(np.ascontiguousarray(array).data, found)
+    return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.data.task_data import TaskData
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.predictions import SINGLE
 from logitmix_hf.vision.data.augment import Augment
@@ -102,7 +102,7 @@ def load_image_data(request: ImageRequest) -> ImageData:
     shape = _shape(sample_split, source.named, request.image_size, request.channels)
     needed = sum(len(chosen) for _, chosen in wanted.values()) * shape.stored**2 * shape.channels
     fits = needed <= (free_memory() // 2 if request.memory_limit is None else request.memory_limit)
-    folder = Path(request.cache_dir).expanduser() if request.cache_dir else default_folder()
+    folder = expanded(request.cache_dir) if request.cache_dir else default_folder()
     reader = SplitReader(shape, fits, request.skip_corrupt or request.skips, folder)
     for images in {id(split.images): split.images for split, _ in wanted.values()}.values():
         reader.read({key: part for key, part in wanted.items() if part[0].images is images})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, nearest
 from logitmix_hf.vision.data.augment import Augment
 
@@ -70,7 +70,7 @@ def find_named(dataset: str) -> tuple[str, Named] | None:
     """The row for a name, for its id on the Hub, or for a folder whose path ends with that id."""
     if dataset in NAMED:
         return dataset, NAMED[dataset]
-    parts = Path(dataset).expanduser().parts[-2:]
+    parts = expanded(dataset).parts[-2:]
     for name, row in NAMED.items():
         if row.hub is not None and (dataset == row.hub or parts == tuple(row.hub.split("/"))):
             return name, row

@@ -12,6 +12,7 @@ from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
 from logitmix_hf.data.labels import tells_labels
 from logitmix_hf.data.roles import Needs, judged_splits, split_note, validation_splits
 from logitmix_hf.data.rows import Columns
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, listed, nearest
 from logitmix_hf.vision.data.columns import (
     find_image_column,
@@ -71,7 +72,7 @@ def check_image_data(request: ImageRequest) -> None:
         folder = is_folder(request.dataset, if_file="give the folder that it lies in", example="uoft-cs/cifar100")
         if not folder and "/" not in request.dataset and nearest(request.dataset, NAMED):
             raise unknown(request.dataset)
-        if not folder or not holds_class_folders(Path(request.dataset).expanduser()):
+        if not folder or not holds_class_folders(expanded(request.dataset)):
             return
     elif request.dataset != "digits":
         return
@@ -108,7 +109,7 @@ def open_source(request: ImageRequest) -> ImageSource:
     if dataset == "digits":
         return _digits(needs) if request.labelled else _without_labels(_digits(needs))
     if dataset not in NAMED and is_folder(dataset):
-        folder = Path(dataset).expanduser()
+        folder = expanded(dataset)
         if holds_class_folders(folder):
             return _class_folders(folder, needs) if request.labelled else _images_alone(folder)
     return _data_set(request)
@@ -229,7 +230,7 @@ def _data_set(request: ImageRequest) -> ImageSource:
         )
         for role, split in chosen.items()
     }
-    origin = named.hub if named and named.hub else Path(dataset).expanduser().resolve().name if folder else dataset
+    origin = named.hub if named and named.hub else expanded(dataset).resolve().name if folder else dataset
     word = name or request.dataset_config or origin.rpartition("/")[2]
     return ImageSource(
         kind="folder" if folder else "hub",

@@ -155,6 +155,21 @@ def test_what_only_the_images_tell(photos, tmp_path, capfd):
     assert not out.exists()
 
 
+def test_what_would_spoil_the_data_or_the_machine(photos, tmp_path, capfd, monkeypatch):
+    inside = flags(photos / "runs" / "one", dataset=photos)
+    ends_in_one_line(inside, capfd, "--output_dir", "lies in --dataset", "elsewhere")
+    monkeypatch.chdir(photos)
+    ends_in_one_line(flags(None, dataset="."), capfd, "--output_dir runs/pets-digits", "lies in --dataset .")
+    out, cache = tmp_path / "out", {"cache_dir": tmp_path / "cache", "memory_limit": 0}
+    words = ["16 images of 100000 x 100000 take 1,788 GiB", "--image_size", "--per_device_train_batch_size"]
+    ends_in_one_line(flags(out, dataset=photos, image_size=100_000, **cache), capfd, *words)
+    words = ["--ood odd=", "is the data itself"]
+    ends_in_one_line(flags(out, dataset=photos, ood=f"odd={photos.parent}/./pets"), capfd, *words)
+    ends_in_one_line(flags(out, dataset="~nobody-at-all/pets"), capfd, "no folder '~nobody-at-all/pets'")
+    assert not out.exists()
+    assert sorted(path.name for path in photos.iterdir()) == ["cat", "dog"]
+
+
 def test_columns_that_are_missing_or_hold_no_labels(photos, tmp_path, capfd):
     from datasets import Dataset
     from datasets import Image as ImageFeature

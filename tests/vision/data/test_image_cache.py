@@ -74,12 +74,13 @@ def test_the_fingerprint_does_not_hang_on_the_place(load, root, tmp_path):
     assert after.name == "elsewhere"
 
 
-@pytest.mark.parametrize("damage", ["short", "empty", "noise", "other"])
+@pytest.mark.parametrize("damage", ["short", "empty", "noise", "other", "zeros"])
 def test_a_damaged_file_is_written_anew(load, tmp_path, damage):
     first, _ = load()
     (path,) = (tmp_path / "cache").iterdir()
     whole = path.read_bytes()
     content = {"short": whole[:-100], "empty": b"", "noise": b"\x00" * len(whole)}
+    content["zeros"] = whole[:-200] + bytes(200)  # as a crash may leave pixels
     if damage == "other":
         save_decoded(path, decode.Decoded(np.zeros((2, 8, 8, 3), np.uint8), np.zeros((2, 16), np.uint8)))
     else:

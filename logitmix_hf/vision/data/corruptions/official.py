@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, listed, one_line
 from logitmix_hf.vision.data.corruptions import NAMES, SEVERITIES, choose
 
@@ -19,7 +20,7 @@ def check_official(folder: str | Path, names: str | None = None) -> tuple[str, .
         UserError: for what is no such folder, a corruption without a file, and files of other lengths or images of other
             sizes than those of the benchmark: five severities of N images each, 32 x 32 in colour.
     """
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise UserError(
@@ -50,9 +51,17 @@ def check_official(folder: str | Path, names: str | None = None) -> tuple[str, .
     return tuple(wanted)
 
 
+def left_out(folder: str | Path) -> str:
+    """In words, what a folder of the benchmark has not, and what of it is of no corruption by its name; "" for nothing."""
+    names = {path.name.removesuffix(".npy") for path in expanded(folder).glob("*.npy") if path.is_file()}
+    told = [f"no {listed(missing)}"] if (missing := [name for name in NAMES if name not in names]) else []
+    told += [f"{listed(other)}, unknown"] if (other := sorted(names - {*NAMES, "labels"})) else []
+    return "; ".join(told)
+
+
 def official_images(folder: str | Path, name: str) -> np.ndarray:
     """(5 N, 32, 32, 3) uint8, mapped: five blocks in the order of the test split, severity 1 first."""
-    return _open(Path(folder).expanduser() / f"{name}.npy")
+    return _open(expanded(folder) / f"{name}.npy")
 
 
 def check_labels(folder: str | Path, idx: np.ndarray, labels: np.ndarray, rows: int | None = None) -> int:
@@ -65,7 +74,7 @@ def check_labels(folder: str | Path, idx: np.ndarray, labels: np.ndarray, rows: 
     Raises:
         UserError: where they are not the same in the same order, block by block.
     """
-    path = Path(folder).expanduser() / LABELS
+    path = expanded(folder) / LABELS
     told = np.asarray(_open(path)).reshape(len(SEVERITIES), -1)
     if (rows is not None and rows != told.shape[1]) or idx.max() >= told.shape[1]:
         raise UserError(
@@ -85,6 +94,6 @@ def check_labels(folder: str | Path, idx: np.ndarray, labels: np.ndarray, rows: 
 
 def _open(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="c")  # a copy on writing: torch wants it writable, the file stays as it is
+        return np.lib.format.open_memmap(path, mode="c")  # a copy on writing: torch wants it writable, the file stays
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} cannot be read as an array of NumPy: {one_line(error)}.") from None
