@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import start, wait_for
 from tinyrun import flags
 from transformers import AutoModelForSequenceClassification
 from visionrun import Before, watch
@@ -19,6 +18,7 @@ from logitmix_hf.commands.glue import main
 from logitmix_hf.lock import LOCK
 from logitmix_hf.trainer import TrainingDiverged
 from logitmix_hf.trainer.checkpoints import CheckpointError
+from logitmix_hf.training.text.job import TextJob
 
 
 def checkpoints(folder: Path) -> list[int]:
@@ -80,14 +80,11 @@ def test_a_signal_saves_and_ends_with_its_code(long_run, undisturbed, tmp_path, 
     assert_resumes_to(undisturbed, argv, folder)
 
 
-def test_a_signal_before_training_ends_at_once(long_run, tmp_path):
-    process = start(long_run(tmp_path / "out"))
-    wait_for(lambda: (tmp_path / "out" / "run.json").exists(), process)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 143, err[-2000:]
-    assert "interrupted by signal 15" in err
-    assert "Traceback" not in err
+def test_a_signal_before_training_ends_at_once(long_run, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(TextJob, "before_training", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    assert main(long_run(tmp_path / "out")) == 143
+    assert "interrupted by signal 15: nothing was trained yet" in capfd.readouterr().err
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["status"] == "interrupted"
     assert not list((tmp_path / "out").glob(f"{LOCK}*"))
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import json
 
 import pytest
 from hubclient import httpx
+from processes import start
 from tinyrun import flags
 
 from logitmix_hf.cli import main as logitmix
 from logitmix_hf.commands.glue import main
-
-ROOT = Path(__file__).parents[3]
 
 
 def ends_in_one_line(argv, capfd, *words, command=main) -> str:
@@ -214,31 +210,18 @@ def test_help_groups_the_flags(capfd):
     assert "--learning_rate" in out
 
 
-@pytest.mark.parametrize("name", ["--task", "--model"])
-def test_no_hub(tmp_path, capfd, name):
-    """With nothing cached and no network: one line within seconds that says how to go on."""
-    environment = {
-        **os.environ,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_ENDPOINT": "http://127.0.0.1:9",
-        "HF_HUB_OFFLINE": "",
-    }
-    argv = {
-        "--task": ["--task", "rte", "--model", "builtin"],
-        "--model": ["--task", "sst2", "--dataset_name", "builtin"],
-    }[name]
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run_glue.py"), *argv, "--output_dir", str(tmp_path / "out")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 2, done.stderr
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert "out of reach" in line
-    assert "builtin" in line
-    assert "Traceback" not in done.stderr
+def test_no_hub(tmp_path):
+    """With nothing cached and no network: one line within seconds that says how to go on, for the data and for the model."""
+    words = ["--output_dir", str(tmp_path / "out")]
+    asked = [["--task", "rte", "--model", "builtin", *words], ["--task", "sst2", "--dataset_name", "builtin", *words]]
+    code = "import json, sys; from logitmix_hf.commands.glue import main; print(*map(main, json.loads(sys.argv[1])))"
+    environment = {"HF_HOME": str(tmp_path / "home"), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": ""}
+    out, err = start([json.dumps(asked)], code=code, **environment).communicate(timeout=120)
+    assert out == "2 2\n", err
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 2
+    assert all("out of reach" in line and "builtin" in line for line in lines)
+    assert "Traceback" not in err
 
 
 def test_a_traceback_on_request(tiny_model, files, tmp_path, capfd, monkeypatch):
