@@ -58,6 +58,8 @@ def why_not_writable(folder: Path) -> str:
         for place in (folder, *folder.absolute().parents):
             mode = _mode(place)
             if stat.S_ISDIR(mode):
+                for name in folder.absolute().relative_to(place).parts:
+                    _mode(place / name)  # names have a greatest length, below what is not there yet too
                 with tempfile.TemporaryFile(dir=place):
                     return ""
             if mode:
@@ -72,9 +74,10 @@ def why_not_writable(folder: Path) -> str:
 
 
 def why_no_name(path: Path) -> str:
-    """Why no file can be called so, or "": names have a greatest length."""
+    """Why no file can be called so, or "": names have a greatest length, below what is not there yet too."""
     try:
         _mode(path)
+        _mode(next(place for place in path.absolute().parents if place.is_dir()) / path.name)
     except OSError as error:
         return error.strerror or str(error)
     return ""
