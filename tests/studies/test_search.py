@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -64,7 +67,7 @@ def flag(words, name):
 
 def trained():
     """Every run that was carried to its end, so often."""
-    found = Path("studies").rglob("trained.txt")
+    found = Path().glob("studies/s/*/*/trained.txt")  # a search of all folders would meet some that go
     return sorted(str(path.parent) for path in found for _ in path.read_text().splitlines())
 
 
@@ -131,6 +134,30 @@ def test_a_driver_that_died_goes_on_with_the_trials_that_it_had_asked_for(monkey
     runs = trained()
     assert len(runs) == len(set(runs)) == 8 + 4, "each once"
     assert not [cell for cell in after.cells if cell.dropped]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="children hear of it through the kernel of Linux")
+def test_a_driver_that_was_killed_among_trials_and_among_runs_has_nothing_done_twice():
+    text = TEXT.replace("{task: rte}", "{task: rte, pause: .02, steps: 5}")
+    for count in (1, 9):
+        driver = multiprocessing.get_context("fork").Process(target=study, args=(text,))
+        driver.start()
+        try:
+            while len(trained()) < count:
+                assert driver.is_alive()
+                time.sleep(0.02)
+        finally:
+            driver.kill()
+            driver.join()
+        assert driver.exitcode == -signal.SIGKILL
+    assert len(trained()) < 8 + 4
+    assert study(text) == 0
+    found = read_manifest(Path("studies/s"))
+    assert len(found.trials) == len({cell.id for cell in found.trials}) == 8
+    assert len(found.live) == 4
+    runs = trained()
+    assert len(runs) == len(set(runs)) == 8 + 4
 
 
 @pytest.mark.slow
