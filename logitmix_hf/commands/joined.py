@@ -5,6 +5,7 @@ Its own rows are not asked again: what the members said of them is joined. The m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from logitmix_hf.models.windows import answer_windows
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.text.data import TextData
 from logitmix_hf.training.calibration import SPLIT
-from logitmix_hf.training.ensemble import Joined, join_classifiers, lines, of_images, told
+from logitmix_hf.training.ensemble import Joined, join_classifiers, lines, lines_of, of_images, told, told_of
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import check_ood_flags
@@ -121,6 +122,17 @@ class JoinedJob(Job):
         facts = told(self.joined, self.run.bootstrap)
         RunFolder(folder).write_json("ensemble.json", {"members": self.joined.names, **facts})
         say(*lines(self.joined, facts), "", out=True)
+
+    def after_judging(self, splits: Mapping[str, Predictions], folder: RunFolder) -> None:
+        """What the members are to each other on the data that the joined model was asked of."""
+        known = {name for name, _ in self.joined.splits.values()}
+        asked = {name: p for name, p in splits.items() if name not in known and p.members is not None}
+        facts = {name: told_of(self.joined, p, self.run.bootstrap) for name, p in asked.items()}
+        if not facts:
+            return
+        before = folder.read_json("ensemble.json")
+        folder.write_json("ensemble.json", {**before, "splits": {**before.get("splits", {}), **facts}})
+        say(*(line for name, one in facts.items() for line in lines_of(self.joined, one, f"{name}: ")), out=True)
 
     def own(self, kind: Any, **more: Any) -> Any:
         """The data of the first run, as its record has it, without rows."""

@@ -158,11 +158,12 @@ def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
     """What the members are to each other on the first split: gains with their intervals, disagreement, d_re, and the NLL
     (of a regression the mean square) without each of them; under ``splits`` the same of every further split, by its name."""
     (_, main), *rest = joined.splits.values()
-    further = {name: _told_of(joined, pooled, resamples) for name, pooled in rest}
-    return {**_told_of(joined, main, resamples), **({"splits": further} if further else {})}
+    further = {name: told_of(joined, pooled, resamples) for name, pooled in rest}
+    return {**told_of(joined, main, resamples), **({"splits": further} if further else {})}
 
 
-def _told_of(joined: Joined, pooled: Predictions, resamples: int) -> dict[str, Any]:
+def told_of(joined: Joined, pooled: Predictions, resamples: int) -> dict[str, Any]:
+    """The same of one split, by what all say of it together."""
     found, together = gains(pooled, resamples), _loss(pooled)
     return {
         "gain": {
@@ -192,11 +193,12 @@ def lines(joined: Joined, facts: Mapping[str, Any]) -> list[str]:
     count, further = len(joined.runs), facts.get("splits", {})
     first = next(iter(joined.splits.values()))[0]
     where = {name: f"{name}: " if further else "" for name in (first, *further)}
-    made = [line for name, one in {first: facts, **further}.items() for line in _lines_of(joined, one, where[name])]
+    made = [line for name, one in {first: facts, **further}.items() for line in lines_of(joined, one, where[name])]
     return [*made, f"cost: {count} passes for each answer, {count} times the weights"]
 
 
-def _lines_of(joined: Joined, facts: Mapping[str, Any], where: str) -> list[str]:
+def lines_of(joined: Joined, facts: Mapping[str, Any], where: str) -> list[str]:
+    """The words of one split, each after ``where``."""
     names = {"accuracy": "accuracy", "nll": "NLL", "mse": "mean square"}
     parts, how = [], ""
     for name, gain in facts["gain"].items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -13,6 +13,7 @@ from logitmix_hf.arguments import MixArguments
 from logitmix_hf.data.request import DataRequest
 from logitmix_hf.errors import say
 from logitmix_hf.evaluation import Predictions
+from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.trainer import MixTrainer
 from logitmix_hf.trainer.resolved import resolved
 from logitmix_hf.training.folds import Fold
@@ -74,6 +75,9 @@ class Job(ABC):
     def settle(self, trainer: Any, folder: Path | None) -> None:  # noqa: B027
         """Called by every process once the weights are trained, before the model is judged and saved; ``folder`` is None for
         those that write nothing."""
+
+    def after_judging(self, splits: Mapping[str, Predictions], folder: RunFolder) -> None:  # noqa: B027
+        """Called with the labelled predictions by the name of their split, before any temperature."""
 
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:  # noqa: B027
         """Called with the predictions of each test split."""

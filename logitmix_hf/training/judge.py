@@ -147,6 +147,7 @@ def judge(trainer: MixTrainer, folder: RunFolder, job: Job, loaded: Loaded, last
             timings=times,
             title=title,
         )
+    job.after_judging({split.name: before[prefix] for prefix, split in judged.items()}, folder)
     if job.training.do_train:
         training_plot(trainer.state.log_history, folder.path / "training.png", metric=data.metrics[0])
     for name in data.test:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.special import log_softmax
 from tinyrun import flags as text_flags
 from transformers import (
     AutoImageProcessor,
@@ -251,7 +252,7 @@ def test_an_ensemble_is_judged_but_not_trained(joined, tmp_path, capsys):
         build_step(model, MixArguments())
 
 
-def test_texts_are_joined_too(tiny_model, files, tmp_path):
+def test_texts_are_joined_too(tiny_model, files, tmp_path, capsys):
     for seed in (1, 2):
         argv = text_flags(tiny_model, files, tmp_path / f"s{seed}", seed=seed, calibration_split=0.3)
         assert main(["glue", *argv]) == 0
@@ -274,6 +275,15 @@ def test_texts_are_joined_too(tiny_model, files, tmp_path):
     np.testing.assert_allclose(kept.logits, together.logits(["very good", "very poor"]), atol=1e-5)
     np.testing.assert_allclose(found.logits, kept.logits, atol=1e-5)
     assert [kept.label_names[label] for label in kept.labels] == ["up", "down"]
+    gain = json.loads((folder / "ensemble.json").read_text())["splits"]["shift_shop"]["gain"]["nll"]
+    each = [log_softmax(one.logits(["very good", "very poor"]), axis=1)[[0, 1], kept.labels] for one in single]
+    pooled = log_softmax(np.mean([one.logits(["very good", "very poor"]) for one in single], 0), axis=1)
+    rows = np.mean(each, 0) - pooled[[0, 1], kept.labels]
+    assert gain["value"] == pytest.approx(rows.mean(), abs=1e-5)
+    assert gain["interval"] == pytest.approx(
+        [rows.min(), rows.max()], abs=1e-5
+    )  # of two rows a quarter of draws is each
+    assert "shift_shop: gain over the mean of the members (95 %, paired over rows): accuracy" in capsys.readouterr().out
     results = json.loads((folder / "eval_results.json").read_text())
     assert results["ood"]["names"] == ["ood_far"]
     assert results["ood"]["rows"] == results["eval_samples"]
