@@ -20,8 +20,8 @@ Flags = dict[str, Any]
 
 COMMANDS = ("glue", "vision")
 KEPT = ("predictions", "card", "model", "checkpoints")
-OURS = ("output_dir", "resume", "overwrite", "prepare")
-"""Flags that the study sets itself."""
+OURS = ("output_dir", "resume", "overwrite", "prepare", "help")
+"""Flags that the study sets itself, or that train nothing."""
 FOR_TABLE = ("task", "dataset", "dataset_name", "method", "seed", "hold_out")
 """Flags that no search chooses."""
 
@@ -274,7 +274,16 @@ def _compare(value: Any) -> dict[str, Any]:
     metrics = entry.get("metrics", ["headline"])
     if not isinstance(metrics, list) or not metrics or not all(isinstance(each, str) for each in metrics):
         raise UserError(f"compare: metrics needs a list of names, got {_short(metrics)}.")
-    if not isinstance(entry.get("baseline", ""), (str, int, float)):
+    if twice := [name for name in dict.fromkeys(metrics) if metrics.count(name) > 1]:
+        raise UserError(f"compare: metrics names {listed(twice)} twice.")
+    for name in metrics:
+        if name != "headline" and better(name.removesuffix("_at_t")) is None:
+            known = ["headline", *BETTER]
+            raise UserError(
+                f"compare: metrics names {_short(name)}, which is no score.{nearest(name.removeprefix('eval_'), known)} Known:"
+                f" {', '.join(known)}."
+            )
+    if not isinstance(entry.get("baseline", ""), (str, int, float)) or isinstance(entry.get("baseline"), bool):
         raise UserError(f"compare: baseline needs the name of a method or case, got {_short(entry['baseline'])}.")
     return {**entry, "metrics": metrics}
 
@@ -296,6 +305,8 @@ def _flags(value: Any, what: str, *, several: bool = False, empty: bool = False)
         flag = _flag(name, what)
         for each in given if several and isinstance(given, list) else [given]:
             _check_value(each, f"{what}: {flag}")
+        if flag in flags:
+            raise UserError(f"{what}: {flag} is given twice, with - and with _: give it once.")
         flags[flag] = given
     if not flags and value is not None and not empty:
         raise UserError(f"{what}: names no flag.")

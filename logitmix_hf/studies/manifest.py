@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf.disk import write_atomic
-from logitmix_hf.errors import UserError, one_line
+from logitmix_hf.errors import UserError, nearest, one_line
 from logitmix_hf.reporting.files import to_json
 from logitmix_hf.studies.file import StudyFile, find_file, parse_file, read_file
 
@@ -166,3 +166,17 @@ def merged(old: Sequence[Cell], new: Sequence[Cell]) -> list[Cell]:
 def known_ids(cells: Sequence[Cell]) -> Mapping[str, Cell]:
     """The runs by the words that their ids were made for."""
     return {cell.key: cell for cell in cells if cell.key}
+
+
+def check_baseline(compare: Mapping[str, Any], methods: Collection[str]) -> None:
+    """Require the baseline, where one is named, to be a method of the study.
+
+    Raises:
+        UserError: naming the methods that there are.
+    """
+    name = compare.get("baseline")
+    if name is not None and str(name) not in methods:
+        raise UserError(
+            f"compare: baseline names {str(name)!r}, which no run of the study has.{nearest(str(name), methods)} Methods:"
+            f" {', '.join(methods)}."
+        )

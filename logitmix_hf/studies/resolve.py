@@ -20,7 +20,16 @@ from logitmix_hf.studies.cells import Asked, asked_runs
 from logitmix_hf.studies.child import child_environment
 from logitmix_hf.studies.file import StudyFile
 from logitmix_hf.studies.identity import folder_name, words_key
-from logitmix_hf.studies.manifest import MANIFEST, Cell, Study, home_of, known_ids, merged, read_manifest
+from logitmix_hf.studies.manifest import (
+    MANIFEST,
+    Cell,
+    Study,
+    check_baseline,
+    home_of,
+    known_ids,
+    merged,
+    read_manifest,
+)
 from logitmix_hf.studies.search import Found, found_in, groups_of, name_of, tried_out
 
 CHECKER = (sys.executable, "-m", "logitmix_hf.commands.study_check")
@@ -87,6 +96,10 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
     # An id that was there under other words (a flag that counts for nothing was added) keeps its folder.
     cells = [_in_folder(cell, home, before[cell.id].name) if cell.id in before else cell for cell in cells]
     every = merged(list(before.values()), cells)
+    try:
+        check_baseline(file.compare, dict.fromkeys(str(cell.labels["method"]) for cell in every if not cell.dropped))
+    except UserError as mistake:
+        raise UserError(f"{file.source}: {mistake}") from None
     jobs = old.jobs if old is not None else {}
     return Study(file.study, home, file.command, file.compare, every, file, jobs, trials)
 

@@ -19,7 +19,7 @@ from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
 from logitmix_hf.reporting.comparison.scores import AFTER
 from logitmix_hf.reporting.comparison.temperature import Tempered, temper
-from logitmix_hf.studies.manifest import Cell, Study
+from logitmix_hf.studies.manifest import Cell, Study, check_baseline
 
 DIVERGED, MISSING = "diverged", "missing"
 HEADLINE = "headline"
@@ -124,10 +124,7 @@ def read_scores(
     names = dict.fromkeys(str(each.get("method")) for each in axes.values())
     if baseline is None:
         baseline = next(iter(names), None)
-    elif str(baseline) not in names:
-        raise UserError(
-            f"compare: baseline names {str(baseline)!r}, which no run of the study has. Methods: {', '.join(names)}."
-        )
+    check_baseline(study.compare, names)
     by_task: dict[str, dict[tuple[str, ...], StudyTask]] = {}
     absent: list[tuple[Cell, str]] = []
     read: list[tuple[Cell, ComparedRun]] = []

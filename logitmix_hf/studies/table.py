@@ -86,6 +86,8 @@ def write_table(
     metrics = metrics_of(scores, asked)
     if not metrics:
         raise UserError(f"No run has any of the metrics that compare names: {', '.join(asked)}.")
+    if lacking := [name for name in asked if name not in metrics]:
+        say(f"No run has {', '.join(lacking)}, which compare names: left out.")
     say(f"{draws:,} draws of seeds and rows")
     verdicts = judge(scores, metrics, draws, bins)
     parts = [_part(scores, verdicts, metric, published, number) for number, metric in enumerate(metrics)]

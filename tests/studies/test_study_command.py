@@ -59,6 +59,15 @@ def test_an_id_is_of_what_moves_a_score_and_of_nothing_else(answered):
     assert not set(ids(", site: embeddings")) & set(one)
 
 
+def test_a_baseline_that_no_run_has_is_told_before_the_first_one_starts(answered):
+    text = f"study: t\nfixed: {{{FIXED}}}\ngrid: {{task: [cola], method: [vanilla, mixup]}}\ncompare: {{baseline: %s}}"
+    assert len(resolved(text % "mixup").cells) == 2
+    with pytest.raises(
+        UserError, match=r"t.yaml: compare: baseline names 'vanila', .* mean 'vanilla'\? Methods: vanilla, mixup"
+    ):
+        resolved(text % "vanila")
+
+
 def test_the_digest_is_what_the_design_says():
     """By another way: the text that is hashed, written by hand."""
     import hashlib
@@ -96,8 +105,6 @@ def test_a_run_whose_words_stay_keeps_its_id_though_a_library_has_new_arguments(
 
 
 def test_two_runs_that_are_one(answered):
-    from logitmix_hf.errors import UserError
-
     text = text_of("study: t\nfixed: {%s}\ngrid: {task: [cola], logging_steps: [1, 2]}")
     with pytest.raises(UserError, match=r"\(task=cola logging_steps=1\) and \(task=cola logging_steps=2\)"):
         resolved(text)
