@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError, check_number, listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE, Predictions
 from logitmix_hf.evaluation.sets import Sets
 from logitmix_hf.evaluation.thresholds import Thresholds
@@ -63,6 +63,12 @@ class Answers:
                 )
             if name != "probabilities":
                 check_number(name, value, low=1 if name == "top_k" else 0, high=np.inf if name == "top_k" else 1)
+        if self.each and len(set(self.label_names)) < len(self.label_names):
+            twice = [name for name in dict.fromkeys(self.label_names) if self.label_names.count(name) > 1]
+            raise UserError(
+                f"--probabilities has a column a label, and the model calls several labels {listed(twice, 3)}: leave it out,"
+                " or give them names of their own in config.json (id2label)."
+            )
         if self.threshold is not None and (self.problem != MULTI or self.top_k is not None):
             why = (
                 "with --top_k every row gets as many labels"

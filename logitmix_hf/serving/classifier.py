@@ -258,8 +258,8 @@ def _image_processor(source: Pretrained) -> Any:
         if "preprocessor_config" not in str(problem) and "image processor" not in str(problem):
             raise error from problem
         raise UserError(
-            f"--model {source.name!r} comes without an image processor (preprocessor_config.json), so how to prepare"
-            " an image for it is not known: save one beside it."
+            f"--model {source.name!r} comes without an image processor that can be read (preprocessor_config.json), so how"
+            " to prepare an image for it is not known: save one beside it."
         ) from problem
 
 

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 
 from logitmix_hf.disk import expanded, sync_folder, sync_tree, why_not_writable
-from logitmix_hf.errors import UserError, check_choice
+from logitmix_hf.errors import UserError, check_choice, check_number
 from logitmix_hf.modality import TEXT
 from logitmix_hf.models.folding import scaling_inside
 from logitmix_hf.models.long_texts import Windows
+from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.serving.classifier import Classifier, find_classifier
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.serving.lowered import Cost, cost, lower, rows_to_judge
@@ -83,7 +84,11 @@ def export_onnx(
     found = find_classifier(name, revision, token)
     local = expanded(name)
     folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
-    check_folder(folder, FILE, overwrite)
+    check_folder(folder, FILE, overwrite, local)
+    if opset is not None:
+        from onnx.defs import onnx_opset_version
+
+        check_number("opset", opset, low=18, high=onnx_opset_version())
     data = rows_to_judge(found, rows, dtype)
     with bars_for_people():
         classifier = found.load("cpu")
@@ -117,8 +122,9 @@ def _last(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2]
 
 
-def check_folder(folder: Path, file: str, overwrite: bool) -> None:
-    """Require a folder that an export may be written to; ``file`` tells one that is there.
+def check_folder(folder: Path, file: str, overwrite: bool, model: Path) -> None:
+    """Require a folder that an export may be written to, and that is not a run's or the model's own; ``file`` tells one that
+    is there.
 
     Raises:
         UserError: naming the folder and what is in it.
@@ -129,7 +135,9 @@ def check_folder(folder: Path, file: str, overwrite: bool) -> None:
         raise UserError(f"The folder {str(folder)!r} cannot be written ({reason}): give another by --output.")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
-    if not (folder / file).exists():
+    if RunFolder(folder).holds_run() or (model.is_dir() and folder.samefile(model)):
+        raise UserError(f"--output {str(folder)!r} holds a model that would be lost; give another folder.")
+    if not (folder / file).is_file():
         raise UserError(f"--output {str(folder)!r} is not empty and holds no {file}; give another folder.")
     if not overwrite:
         raise UserError(f"{str(folder / file)!r} exists: give another --output, or replace it by --overwrite.")
@@ -159,12 +167,15 @@ def _write_graph(classifier: Classifier, path: Path, opset: int | None) -> None:
             )
             program.model.metadata_props.update(_metadata(classifier))
             program.save(path, external_data=size > _ONE_FILE)
+            written = program.model.opset_imports[""]
     except Exception as problem:  # of many kinds, each a page long
         kind = classifier.model.config.model_type
         raise UserError(
             f"--model {classifier.name!r} ({type(classifier.model).__name__}, type {kind!r}) cannot be exported to ONNX:"
             f" {_cause(problem)}"
         ) from problem
+    if opset not in (None, written):
+        raise UserError(f"--opset {opset} was asked for, and torch wrote {written}: ask for that, or leave it out.")
 
 
 def _cause(problem: BaseException) -> str:
@@ -236,9 +247,17 @@ def _write_rest(classifier: Classifier, folder: Path) -> None:
 
 
 def move_into(folder: Path, staging: Path, file: str) -> None:
-    """All files into place, ``file`` last: who finds it finds the rest."""
+    """All files into place, ``file`` last: who finds it finds the rest.
+
+    Raises:
+        UserError: a folder is where one of them should be.
+    """
     sync_tree(staging)
     folder.mkdir(exist_ok=True)
+    if taken := [path.name for path in sorted(staging.iterdir()) if (folder / path.name).is_dir()]:
+        raise UserError(
+            f"--output {str(folder)!r} has a folder where the file {taken[0]} should be; give another folder."
+        )
     for path in sorted(staging.iterdir(), key=lambda path: (path.name == file, path.name)):
         os.replace(path, folder / path.name)
     sync_folder(folder)

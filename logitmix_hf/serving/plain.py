@@ -55,7 +55,7 @@ def export_plain(
     local = expanded(name)
     last = name.rstrip("/").rpartition("/")[2]
     folder = Path(output) if output is not None else local / "plain" if local.is_dir() else Path(f"plain-{last}")
-    check_folder(folder, FILE, overwrite)
+    check_folder(folder, FILE, overwrite, local)
     with bars_for_people():
         classifier = found.load("cpu")
     network: Any = classifier.model

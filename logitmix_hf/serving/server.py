@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from logitmix_hf import __version__
 from logitmix_hf.data.rows import not_text
-from logitmix_hf.errors import UserError, listed
+from logitmix_hf.errors import UserError, listed, one_line, say
 from logitmix_hf.modality import TEXT
 from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.batches import Batches
@@ -79,6 +80,16 @@ def make_app(
         except QueueFull:
             full = f"{batches.waiting} rows wait already: ask again in a moment."
             return JSONResponse({"error": full}, 503, headers={"Retry-After": "1"})
+        except Exception as failed:  # of memory, a device that is gone: the next request may be smaller
+            say(f"a request was not answered: {one_line(failed)}")
+            return JSONResponse({"error": f"The model failed: {one_line(failed)}."}, 500)
+
+    @app.exception_handler(HTTPException)
+    async def elsewhere(request: Request, problem: HTTPException) -> Any:
+        known = "POST /predict, GET /info, GET /health"
+        return JSONResponse(
+            {"error": f"{problem.detail}; there are {known}."}, problem.status_code, headers=problem.headers
+        )
 
     return app
 
@@ -152,11 +163,12 @@ def _text(value: Any, number: int, columns: int | None) -> Any:
 
 
 def _image(value: Any, number: int, columns: int | None) -> bytes:
-    """An image file in base64, with or without ``data:image/…;base64,`` in front."""
+    """An image file in base64, in one line or many, with or without ``data:image/…;base64,`` in front."""
     try:
-        return base64.b64decode(value.partition("base64,")[2] or value, validate=True)
+        return base64.b64decode("".join((value.partition("base64,")[2] or value).split()), validate=True)
     except (AttributeError, ValueError, binascii.Error):
-        raise _Refused(422, f"inputs, row {number}: an image file in base64 is needed.") from None
+        needed = f"an image file in base64 is needed (no address, no path), got {listed([value])}"
+        raise _Refused(422, f"inputs, row {number}: {needed}.") from None
 
 
 async def _body(request: Any, most: int) -> bytes:

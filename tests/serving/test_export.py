@@ -21,10 +21,12 @@ from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.scaling import Scaling
 from logitmix_hf.serving import export_onnx, load_classifier, parity
+from logitmix_hf.serving.export import move_into
 from logitmix_hf.serving.parity import largest_difference
 from logitmix_hf.vision.networks import build_network, image_processor
 
 pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
+onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
 
@@ -207,6 +209,8 @@ def test_mistakes(texts, tmp_path, capsys, monkeypatch):
     assert "is not empty and holds no model.onnx" in told(texts, "--output", tmp_path / "mine", "--overwrite")
     assert "is a file; give a folder" in told(texts, "--output", tmp_path / "mine" / "letter.txt")
     assert "opset must be a number at least 18" in told(texts, "--opset", 9)
+    assert "opset must be a number at least 18 and at most" in told(texts, "--opset", 99, "--output", tmp_path / "new")
+    assert "holds a model that would be lost" in told(texts, "--output", texts, "--overwrite")
     assert "is no folder" in told(tmp_path / "nowhere")
     assert "dtype must be one of fp32, fp16, int8, got 'fp61'. Did you mean 'fp16'?" in told(texts, "--dtype", "fp61")
     assert "--dtype fp16 is of an ONNX file, and --format plain" in told(texts, "--format", "plain", "--dtype", "fp16")
@@ -216,3 +220,26 @@ def test_mistakes(texts, tmp_path, capsys, monkeypatch):
         importlib.util, "find_spec", lambda name, *rest: None if name == "onnxscript" else find(name, *rest)
     )
     assert "needs onnxscript, not installed here: pip install 'logitmix_hf[onnx]'" in told(texts)
+
+
+def test_an_opset_that_torch_does_not_write_and_a_folder_in_the_place_of_a_file(texts, tmp_path, capsys):
+    """Torch converts where it can and else keeps its own, in silence; onnx here knows one that torch does not write."""
+    from onnx.defs import onnx_opset_version
+
+    newest = str(onnx_opset_version())
+    code = main(["export", str(texts), "--output", str(tmp_path / "new"), "--opset", newest])
+    if code:  # else torch has learned it
+        assert f"--opset {newest} was asked for, and torch wrote" in capsys.readouterr().err
+    else:
+        (made,) = (one.version for one in onnx.load(tmp_path / "new" / "model.onnx").opset_import if not one.domain)
+        assert str(made) == newest
+    assert (tmp_path / "new").exists() is (code == 0)
+    staging, folder = tmp_path / "staging", tmp_path / "folder"
+    staging.mkdir()
+    (staging / "config.json").write_text("{}")
+    (staging / "model.onnx").write_text("new")
+    (folder / "config.json").mkdir(parents=True)
+    (folder / "model.onnx").write_text("old")
+    with pytest.raises(UserError, match=r"has a folder where the file config\.json should be"):
+        move_into(folder, staging, "model.onnx")
+    assert (folder / "model.onnx").read_text() == "old"

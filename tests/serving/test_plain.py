@@ -71,3 +71,7 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path, capfd):
     assert "--overwrite" in capfd.readouterr().err
     assert main(["export", str(run), "--format", "plain", "--overwrite"]) == 0
     assert json.loads((run / "plain" / "config.json").read_text())["architecture"] == "digits"
+    weights = (run / "model.safetensors").read_bytes()
+    assert main(["export", str(run), "--format", "plain", "--output", str(run), "--overwrite"]) == 2  # its own members
+    assert "holds a model that would be lost" in capfd.readouterr().err
+    assert (run / "model.safetensors").read_bytes() == weights

@@ -80,6 +80,7 @@ BAD = {
     "three texts": ({"inputs": [["a", "b", "c"]]}, 422, "row 0"),
     "unknown": ({"inputs": ["a"], "topk": 1}, 422, "'topk'"),
     "top_k": ({"inputs": ["a"], "top_k": 0}, 422, "top_k"),
+    "top_k beyond floats": ({"inputs": ["a"], "top_k": 10**400}, 422, "top_k"),
     "top_k of words": ({"inputs": ["a"], "top_k": "two"}, 422, "top_k"),
     "top_k true": ({"inputs": ["a"], "top_k": True}, 422, "top_k"),
     "threshold": ({"inputs": ["a"], "threshold": 0.5}, 422, "threshold"),
@@ -109,6 +110,14 @@ def test_bodies_that_are_none(classifier):
     assert [response.status_code for response in responses] == [status for _, status in kinds]
 
 
+def test_another_address_or_verb_is_told_what_there_is(classifier):
+    for response, status in zip(
+        ask(make_app(classifier), ("GET", "/predict", {}), ("POST", "/predct", {})), (405, 404), strict=True
+    ):
+        assert response.status_code == status
+        assert "there are POST /predict, GET /info" in response.json()["error"]
+
+
 def test_a_name_that_was_turned_to_this_machine_gets_nothing(classifier):
     elsewhere = {"host": "evil.example"}
     assert ask(make_app(classifier), ("GET", "/info", {"headers": elsewhere}))[0].status_code == 400
@@ -135,8 +144,8 @@ def test_a_model_that_fails_fails_its_requests_alone(classifier, monkeypatch):
         return forward(self, *args, **options)
 
     monkeypatch.setattr(type(classifier), "forward", once)
-    with pytest.raises(RuntimeError):
-        post(app, inputs=TEXTS)
+    response = post(app, inputs=TEXTS)
+    assert (response.status_code, response.json()) == (500, {"error": "The model failed: out of memory."})
     assert post(app, inputs=TEXTS).status_code == 200
 
 
@@ -151,7 +160,22 @@ def test_images_and_one_that_is_broken(tmp_path):
     told = post(make_app(classifier), inputs=inputs, probabilities=True).json()
     assert "error" in told[1]
     assert "label" in told[0]
-    assert post(make_app(classifier), inputs=["no base64!"]).status_code == 422
+    lines = "data:image/png;base64," + base64.encodebytes(files[0]).decode().replace("\n", "\r\n")  # as mails have it
+    (again,) = post(make_app(classifier), inputs=[lines], probabilities=True).json()
+    assert again == pytest.approx(told[0], abs=1e-6)
+    refused = post(make_app(classifier), inputs=["https://example.org/cat.png"])
+    assert refused.status_code == 422
+    assert "base64 is needed (no address, no path), got 'https://example.org/cat.png'" in refused.json()["error"]
+
+
+def test_labels_of_one_name_have_no_columns_of_their_own(classifier):
+    from dataclasses import replace
+
+    app = make_app(replace(classifier, label_names=("a", "b", "a")))
+    refused = post(app, inputs=["fine"], probabilities=True)
+    assert refused.status_code == 422
+    assert "several labels 'a'" in refused.json()["error"]
+    assert post(app, inputs=["fine"]).status_code == 200
 
 
 def test_the_page_answers_by_the_thresholds_as_requests_are(classifier):
