@@ -58,7 +58,7 @@ def why_not_writable(folder: Path) -> str:
         for place in (folder, *folder.absolute().parents):
             mode = _mode(place)
             if stat.S_ISDIR(mode):
-                for name in folder.absolute().relative_to(place).parts:
+                for name in folder.absolute().relative_to(place.absolute()).parts:
                     _mode(place / name)  # names have a greatest length, below what is not there yet too
                 with tempfile.TemporaryFile(dir=place):
                     return ""

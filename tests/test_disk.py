@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from logitmix_hf.disk import why_no_name, why_not_writable
@@ -19,3 +21,13 @@ def test_a_name_that_no_file_system_holds_is_found_below_what_is_not_there_yet(b
     assert "too long" in why_no_name(fresh / below / name)
     assert why_not_writable(fresh / below / "run") == why_no_name(fresh / below / "run") == ""
     assert not fresh.exists()
+
+
+def test_a_folder_named_from_here_is_looked_at_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("runs", "runs/new", ".", "..", "new", "runs/../runs"):
+        assert why_not_writable(Path(name)) == ""
+    assert "is a file" in why_not_writable(Path("file"))
+    assert "too long" in why_not_writable(Path("runs") / ("x" * 300))
