@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -172,7 +175,10 @@ def _as_user_errors(name: str, config: str | None, go_on: str) -> Iterator[None]
         cause = error.__cause__ or error
         if isinstance(cause, OSError):
             raise
-        raise UserError(f"The data set {name!r} holds files that cannot be read: {one_line(cause)}") from error
+        why = "one has no rows" if "BatchSize must be greater than 0" in str(cause) else one_line(cause)  # of Parquet
+        raise UserError(f"The data set {name!r} holds files that cannot be read: {why}") from error
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError) as error:
+        raise UserError(f"The data set {name!r} holds an archive that cannot be read: {one_line(error)}") from error
     except RuntimeError as error:
         if "script" not in str(error):
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -188,6 +189,10 @@ class _Images:
     """Decodes on all cores; a picture is brought to the network's size at once, however large it was."""
 
     def __init__(self) -> None:
+        from PIL import Image
+
+        # Of what is above Pillow's bound our own speaks; told for good, since threads share what is caught.
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
         self.pool = ThreadPoolExecutor()
 
     def __call__(
@@ -217,4 +222,5 @@ def _prepared(classifier: Classifier, row: InputRow) -> Any:
         data = row.value if isinstance(row.value, bytes) else read_file(Path(row.value))
         return classifier.prepare([decode(data, channels=3, max_pixels=classifier.max_pixels)])
     except Exception as error:  # decoders and processors raise many kinds
-        return why(error)
+        told = why(error)
+        return f"{row.file}: {told}" if row.file and row.file not in row.where else told

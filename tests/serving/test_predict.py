@@ -7,6 +7,7 @@ import io
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -131,15 +132,21 @@ def test_a_bad_row_is_told_with_its_number_and_left_out_or_ends_all(folder, tmp_
     assert "None of the 2 rows" in capsys.readouterr().err
 
 
-def test_a_picture_above_the_bound_is_told_and_left_out(tmp_path, capsys):
+def test_a_picture_above_the_bound_is_told_and_left_out(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 150)  # Pillow warns above it, and refuses what is twice as large
     folder = tmp_path / "pictures"
     folder.mkdir()
     for side in (10, 21):
         Image.new("RGB", (side, 10), "red").save(folder / f"{side}.png")
-    assert predict("--model", tiny_vit(tmp_path / "vit"), "--input", folder, "--max_pixels", 200) == 0
+    with warnings.catch_warnings(record=True) as caught:
+        assert predict("--model", tiny_vit(tmp_path / "vit"), "--input", folder, "--max_pixels", 200) == 0
+    assert not [one for one in caught if one.category is Image.DecompressionBombWarning]
     printed = capsys.readouterr()
     assert [row["file"] for row in cells(printed.out)] == ["10.png"]
     assert "21 x 10 pixels are more than --max_pixels 200 allows" in printed.err
+    (tmp_path / "rows.csv").write_text("image\npictures/none.png\npictures/10.png\n")
+    assert predict("--model", tmp_path / "vit", "--input", tmp_path / "rows.csv") == 0
+    assert "row 1 (line 2): pictures/none.png: No such file or directory" in capsys.readouterr().err
 
 
 def test_a_folder_of_images_with_one_that_is_broken(tmp_path, capsys):

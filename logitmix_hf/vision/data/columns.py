@@ -40,12 +40,13 @@ def number_labels(
 
 def find_image_column(where: str, features: Mapping[str, Any], asked: str | None, usual: str | None) -> str:
     """The column asked for, the usual one of a known data set, or the only one that holds images ("image" or "img" of
-    several).
+    several); bytes that are not called images are taken for encoded ones where nothing else is.
 
     Raises:
         UserError: when there is none, it holds none, or there are several; naming the columns that exist.
     """
     found = [name for name, feature in features.items() if _holds_images(feature)]
+    found = found or [name for name, feature in features.items() if _kind(feature) in ("binary", "large_binary")]
     if asked is not None:
         require_column(where, features, asked, "image_column")
         if asked not in found:

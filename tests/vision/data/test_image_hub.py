@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Value
 from picturefiles import encoded, noise, parquet, save
@@ -238,3 +240,33 @@ def test_statistics_are_those_of_all_pixels_of_train(folder):
     np.testing.assert_allclose(data.std, values.std(axis=(0, 2, 3)))
     assert data.statistics == "the pixels of train"
     assert pixel_statistics(data.train) == (data.mean, data.std)
+
+
+def test_bytes_that_are_not_called_images_are_taken_for_encoded_ones(tmp_path):
+    """As pandas writes them: the column has no feature of its own."""
+    pictures = [encoded(noise(8, 8, seed=row)) for row in range(12)]
+    table = pa.table({"image": pictures, "label": ["a", "b"] * 6})
+    (tmp_path / "raw").mkdir()
+    pq.write_table(table, tmp_path / "raw" / "train-00000-of-00001.parquet")
+    train = load_image_data(ImageRequest(dataset=str(tmp_path / "raw"), validation_share=0)).train
+    np.testing.assert_array_equal(train.pixels[7].permute(1, 2, 0), noise(8, 8, seed=7))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("photos.zip", b"no archive", "holds an archive that cannot be read"),
+        ("train-00000-of-00001.parquet", None, "cannot be read: one has no rows"),
+        ("train-00000-of-00001.parquet", b"no table", "cannot be read"),
+    ],
+)
+def test_files_of_a_data_set_that_cannot_be_read(tmp_path, name, content, told):
+    (tmp_path / "set").mkdir()
+    if content is None:
+        empty = pa.array([], pa.binary())
+        pq.write_table(pa.table({"image": empty, "label": empty}), tmp_path / "set" / name)
+    else:
+        (tmp_path / "set" / name).write_bytes(content)
+    with pytest.raises(UserError, match=told) as caught:
+        load_image_data(ImageRequest(dataset=str(tmp_path / "set")))
+    assert "\n" not in str(caught.value)
