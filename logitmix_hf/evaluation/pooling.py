@@ -53,10 +53,13 @@ def averaged(each: np.ndarray, average: str, problem: str) -> np.ndarray:
 def _aligned(first: Predictions, other: Predictions, number: int) -> Predictions:
     """``other`` in the row order of ``first``."""
     if other.problem != first.problem:
-        raise UserError(f"member {number} is of a task of {other.problem}, the first of {first.problem}.")
+        raise UserError(
+            f"member {number} is of a task of {other.problem}, the first of {first.problem}: join runs of one task."
+        )
     if other.logits.shape[1] != first.logits.shape[1]:
         raise UserError(
-            f"member {number} tells {other.logits.shape[1]} classes apart, the first {first.logits.shape[1]}."
+            f"member {number} tells {other.logits.shape[1]} classes apart, the first {first.logits.shape[1]}: join"
+            " runs of one task."
         )
     if other.label_names != first.label_names:
         differing = [

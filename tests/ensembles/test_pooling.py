@@ -108,7 +108,7 @@ def test_what_is_left_without_one():
         (lambda: one(2, label_names=("a", "b", "x")), "numbers its classes otherwise.*'c' and 'x'"),
         (lambda: one(2, rows=30), "judged on 30 rows, the first on 40, and 30 are the same"),
         (lambda: one(2, idx=np.arange(5, 45)), "40 rows, the first on 40, and 35 are the same"),
-        (lambda: one(2, classes=2), "tells 2 classes apart, the first 3"),
+        (lambda: one(2, classes=2), "tells 2 classes apart, the first 3: join runs of one task"),
         (lambda: Predictions(one(2).logits, (one(1).labels + 1) % 3, ("a", "b", "c")), "other labels than the first"),
         (lambda: Predictions(np.zeros((ROWS, 1)), np.zeros(ROWS), problem="regression"), "regression"),
         (lambda: one(2, idx=np.zeros(ROWS, int)), "stands for several rows"),
