@@ -214,7 +214,7 @@ def _paired(a: Predictions, b: Predictions) -> tuple[Predictions, Predictions]:
         raise UserError(f"Runs of different kinds cannot be compared: {kinds[0]} against {kinds[1]}.")
     if a.label_names and b.label_names and a.label_names != b.label_names:
         raise UserError(f"The classes of the two runs differ: {a.label_names} against {b.label_names}.")
-    a, b = (_by_idx(p) for p in (a, b))
+    a, b = a.by_idx(), b.by_idx()
     if not np.array_equal(a.idx, b.idx):  # type: ignore[arg-type]
         raise UserError(
             f"A paired comparison needs the same rows: the two runs have {len(a)} and {len(b)} rows, of which "
@@ -229,8 +229,3 @@ def _paired(a: Predictions, b: Predictions) -> tuple[Predictions, Predictions]:
                 f"{a.labels[row]} and {b.labels[row]} ({len(differ)} such rows)."
             )
     return a, b
-
-
-def _by_idx(p: Predictions) -> Predictions:
-    order = np.argsort(p.idx, kind="stable")  # type: ignore[arg-type]
-    return p if (order == np.arange(len(p))).all() else p.some(order)

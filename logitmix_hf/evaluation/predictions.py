@@ -115,6 +115,10 @@ class Predictions:
         parts = {name: None if (whole := getattr(self, name)) is None else whole[rows] for name in arrays}
         return replace(self, logits=self.logits[rows], **parts)
 
+    def by_idx(self) -> Predictions:
+        """The rows in the order of their idx."""
+        return self.some(np.argsort(self.idx, kind="stable"))  # type: ignore[arg-type]
+
     @property
     def probabilities(self) -> np.ndarray:
         """(N, C) float64: softmax over the classes, or for multi-label the sigmoid of each label."""

@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from logitmix_hf.reporting.numbers import curve_of
 from logitmix_hf.reporting.style import BLUE, GREEN, INK, ORANGE, STYLE, VERMILION, save_figure
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def training_plot(
             ("loss_sim", "similarity", GREEN, "-."),
             ("loss_agree", "agreement", ORANGE, ":"),
         )
-        if _series(log_history, key)[0]
+        if curve_of(log_history, key)[0]
     ]
     if len(drawn) == 2 and drawn[0][0] == "loss":  # one term: its curve and the sum's are one
         drawn = drawn[:1]
@@ -54,14 +53,14 @@ def training_plot(
             axes[0].text(0.5, 0.5, "nothing was logged", ha="center", va="center", transform=axes[0].transAxes)
             axes[0].set_axis_off()
             return save_figure(figure, path)
-        seen = [step for key in (*(key for key, *_ in drawn), metric) if key for step in _series(log_history, key)[0]]
+        seen = [step for key in (*(key for key, *_ in drawn), metric) if key for step in curve_of(log_history, key)[0]]
         if drawn and (once := _once(log_history, {key: (label, colour) for key, label, colour, _ in drawn})):
             _bars(axes.pop(0), once, "loss")
         elif drawn:
             upper = axes.pop(0)
             _steps(upper, seen)
             for key, label, colour, style in drawn:
-                steps, values = _series(log_history, key)
+                steps, values = curve_of(log_history, key)
                 upper.plot(
                     steps, values, style, color=colour, label=label, lw=2, marker="o", ms=5 if len(steps) < 12 else 0
                 )
@@ -70,14 +69,14 @@ def training_plot(
             _finish(upper)
         if metric is not None:
             lower = axes.pop(0)
-            chosen = [metric] + ["eval_ece"] * bool(_series(log_history, "eval_ece")[0] and metric != "eval_ece")
+            chosen = [metric] + ["eval_ece"] * bool(curve_of(log_history, "eval_ece")[0] and metric != "eval_ece")
             looks = {key: (_metric_name(key), colour) for key, colour in zip(chosen, (BLUE, VERMILION), strict=False)}
             if once := _once(log_history, looks):
                 _bars(lower, once, "evaluation")
                 return save_figure(figure, path)
             _steps(lower, seen)
             for (key, (_, colour)), marker in zip(looks.items(), ("o", "s"), strict=False):
-                steps, values = _series(log_history, key)
+                steps, values = curve_of(log_history, key)
                 lower.plot(steps, values, color=colour, marker=marker, ms=7, lw=2, label=_metric_name(key))
                 lower.annotate(
                     f"{values[-1]:.3f}", (steps[-1], values[-1]), (8, 0), textcoords="offset points", va="center"
@@ -92,7 +91,7 @@ def _once(
     log_history: Sequence[Mapping[str, Any]], looks: Mapping[str, tuple[str, str]]
 ) -> list[tuple[str, str, float, float]]:
     """Label, colour, step and value of each, where none was logged twice: a point would be a curve of nothing."""
-    series = {key: _series(log_history, key) for key in looks}
+    series = {key: curve_of(log_history, key) for key in looks}
     if any(len(steps) > 1 for steps, _ in series.values()):
         return []
     return [(*looks[key], steps[0], values[0]) for key, (steps, values) in series.items() if steps]
@@ -118,19 +117,12 @@ def _steps(axes: Axes, seen: Sequence[float]) -> None:
     axes.set_xlabel("optimiser step")
 
 
-def _series(log_history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    points = [(entry.get("step"), entry.get(key)) for entry in log_history]
-    numbers = [(float(x), float(y)) for x, y in points if x is not None and isinstance(y, (int, float))]
-    finite = [(x, y) for x, y in numbers if np.isfinite(y)]
-    return [x for x, _ in finite], [y for _, y in finite]
-
-
 _HEADLINES = ("accuracy", "f1", "f1_micro", "matthews_correlation", "pearson", "spearmanr", "mse", "loss")
 
 
 def _headline(log_history: Sequence[Mapping[str, Any]], metric: str | None) -> str | None:
     names = [metric.removeprefix("eval_")] if metric else list(_HEADLINES)
-    return next((f"eval_{name}" for name in names if _series(log_history, f"eval_{name}")[0]), None)
+    return next((f"eval_{name}" for name in names if curve_of(log_history, f"eval_{name}")[0]), None)
 
 
 def _metric_name(key: str) -> str:

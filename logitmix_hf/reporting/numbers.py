@@ -18,6 +18,13 @@ def finite(value: Any) -> float | None:
         return None
 
 
+def curve_of(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
+    """Steps and values of what a training logged under a key, where both are finite."""
+    points = [(finite(entry.get("step")), finite(entry.get(key))) for entry in history]
+    known = [(step, value) for step, value in points if step is not None and value is not None]
+    return [step for step, _ in known], [value for _, value in known]
+
+
 def finite_cells(results: Mapping[str, Any], keys: Sequence[str]) -> tuple[str, ...]:
     """The scores of these keys as cells; empty unless every one is there and finite."""
     values = [finite(results.get(key)) for key in keys]

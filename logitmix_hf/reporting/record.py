@@ -134,6 +134,14 @@ def asked_arguments(record: Mapping[str, Any]) -> dict[str, Any]:
     return {**record.get("arguments", {}), **asked}
 
 
+def device_of(record: Mapping[str, Any]) -> str:
+    """The kind of device that a run was trained on, by the name that its maker gives it."""
+    environment = record.get("environment") or {}
+    device = environment.get("device") or {}
+    name = device.get("name") or (environment.get("cpu") if device.get("type") == "cpu" else device.get("type"))
+    return str(name or "unknown")
+
+
 def now() -> str:
     """The time, UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -169,7 +169,7 @@ def drawn(
         able = [each for each in runs if each[2].tempered is not None or not ending]
         if not names or not able:
             continue
-        sides = [_ordered(run.side(f"x{ending}")) for _, _, run in able]
+        sides = [run.side(f"x{ending}").by_idx() for _, _, run in able]
         metrics = [name for name in able[0][2].run.metrics if name in names]
         for (method, s, _), scores in zip(able, drawn_scores(sides, names, metrics, bins, draws, seed), strict=True):
             found[method][s] |= {f"{name}{ending}": values for name, values in scores.items()}
@@ -261,12 +261,6 @@ def _named(found: Mapping[tuple[str, ...], StudyTask]) -> list[StudyTask]:
 
 def _others(labels: Mapping[str, Any]) -> dict[str, Any]:
     return {axis: value for axis, value in labels.items() if axis not in ("task", "dataset", "seed", "method", "case")}
-
-
-def _ordered(p: Predictions) -> Predictions:
-    order = np.argsort(p.idx, kind="stable")  # type: ignore[arg-type]
-    labels, idx, posterior = (None if each is None else each[order] for each in (p.labels, p.idx, p.posterior))
-    return Predictions(p.logits[order], labels, p.label_names, p.problem, idx, posterior)
 
 
 def _versions(read: Sequence[tuple[Cell, ComparedRun]]) -> dict[str, list[str]]:

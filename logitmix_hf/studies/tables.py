@@ -18,6 +18,7 @@ from logitmix_hf.reporting.comparison.tables import Head, ScoreTable, TableCell
 from logitmix_hf.reporting.emissions import FILE as EMISSIONS
 from logitmix_hf.reporting.emissions import read_emissions
 from logitmix_hf.reporting.numbers import finite
+from logitmix_hf.reporting.record import device_of
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.studies.file import StudyFile
 from logitmix_hf.studies.scores import MISSING, JudgedRun, StudyScores, StudyTask
@@ -57,7 +58,7 @@ def score_table(
             cells = [TableCell(f"{method} + T", "after temperature", method)]
             cells += [_cell(task, method, after, None, None) for task in tasks]
             mean = verdicts.overall[after].mean.get(method, math.nan)
-            rows.append([*cells, _number(mean), TableCell("–"), TableCell("–")])
+            rows.append([*cells, _plain(mean), TableCell("–"), TableCell("–")])
     first = "ascending" if way == "less is better" else "descending"
     heads = [Head("method"), *(Head(task.name, way or "", True, first) for task in tasks)]
     heads += [
@@ -70,10 +71,6 @@ def score_table(
 
 def _baselines(scores: StudyScores) -> set[str]:
     return {base for method in scores.methods if (base := scores.baseline_of(method)) is not None}
-
-
-def _number(value: float) -> TableCell:
-    return TableCell(f"{value:.4f}", value=repr(value)) if math.isfinite(value) else TableCell("–")
 
 
 def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, paper: Paper | None) -> TableCell:
@@ -97,7 +94,7 @@ def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, pa
 def _overall_cells(overall: Overall, method: str) -> list[TableCell]:
     rank, points = overall.rank.get(method), overall.points.get(method)
     return [
-        _number(overall.mean.get(method, math.nan)),
+        _plain(overall.mean.get(method, math.nan)),
         TableCell("–") if rank is None else TableCell(f"{rank:.2f}", value=repr(rank)),
         TableCell("–") if points is None else TableCell(f"{points:g}", value=repr(points)),
     ]
@@ -148,7 +145,7 @@ def cost_table(scores: StudyScores) -> ScoreTable:
     for task in scores.tasks:
         for method, runs in task.runs.items():
             for run in runs.values():
-                found.setdefault((method, device_of(run)), {})[run.cell.id] = run
+                found.setdefault((method, device_of(run.run.record)), {})[run.cell.id] = run
     rows = []
     for (method, device), runs in found.items():
         records = [run.run.record for run in runs.values()]
@@ -204,16 +201,8 @@ def search_table(searches: Sequence[Found], file: StudyFile) -> ScoreTable | Non
     return ScoreTable(caption, heads, rows)
 
 
-def _plain(value: float, form: str) -> TableCell:
+def _plain(value: float, form: str = ".4f") -> TableCell:
     return TableCell(format(value, form), value=repr(value)) if math.isfinite(value) else TableCell("–")
-
-
-def device_of(run: JudgedRun) -> str:
-    """The kind of device that a run was trained on, by the name that its maker gives it."""
-    environment = run.run.record.get("environment") or {}
-    device = environment.get("device") or {}
-    name = device.get("name") or (environment.get("cpu") if device.get("type") == "cpu" else device.get("type"))
-    return str(name or "unknown")
 
 
 def _hours(record: Mapping[str, Any]) -> float:

@@ -19,6 +19,7 @@ from logitmix_hf.reporting.pages import confidence
 from logitmix_hf.reporting.pages.classes import RunClasses, classes_of_runs
 from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.training import training
+from logitmix_hf.reporting.record import device_of
 
 MOST_RUNS = 5
 """Runs of a task whose unpredicted classes are named."""
@@ -130,10 +131,8 @@ def _warnings(task: JudgedTask, methods: Sequence[ScoredVariant]) -> list[str]:
 
 def _machine(record: Mapping[str, Any]) -> str:
     environment = record.get("environment") or {}
-    device = environment.get("device") or {}
-    threads = environment.get("threads") if device.get("type") == "cpu" else None
-    name = device.get("name") or (environment.get("cpu") if device.get("type") == "cpu" else device.get("type"))
-    return f"{name or 'unknown'}, {several(threads, 'thread')}" if threads else str(name or "unknown")
+    threads = environment.get("threads") if (environment.get("device") or {}).get("type") == "cpu" else None
+    return f"{device_of(record)}, {several(threads, 'thread')}" if threads else device_of(record)
 
 
 def _temperature(methods: Sequence[ScoredVariant]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from logitmix_hf.reporting.comparison.scores import Scored
-from logitmix_hf.reporting.numbers import finite
+from logitmix_hf.reporting.numbers import curve_of
 from logitmix_hf.reporting.pages.drawing import (
     BLUE,
     GREEN,
@@ -35,7 +35,7 @@ def training(runs: Sequence[Scored], prefix: str, metric: str) -> Picture | None
     import plotly.graph_objects as go
 
     histories = [(run, run.member.run.history) for run in runs]
-    terms = [term for term in _TERMS if any(_series(history, term[0])[0] for _, history in histories)]
+    terms = [term for term in _TERMS if any(curve_of(history, term[0])[0] for _, history in histories)]
     if len(terms) == 2 and terms[0][0] == "loss":  # of one term the sum's curve is its own
         terms = terms[1:]
     scores = [
@@ -44,13 +44,13 @@ def training(runs: Sequence[Scored], prefix: str, metric: str) -> Picture | None
             (f"{prefix}_{metric}", metric.replace("_", " "), PURPLE, "solid"),
             (f"{prefix}_ece", "ECE", PURPLE, "dot"),
         )
-        if any(_series(history, key)[0] for _, history in histories)
+        if any(curve_of(history, key)[0] for _, history in histories)
     ]
     traces = []
     for panel, drawn in (("y", terms), ("y2", scores)):
         for key, name, colour, dash in drawn:
             for number, (run, history) in enumerate(histories):
-                steps, values = _series(history, key)
+                steps, values = curve_of(history, key)
                 traces.append(
                     go.Scatter(
                         x=steps,
@@ -75,12 +75,6 @@ def training(runs: Sequence[Scored], prefix: str, metric: str) -> Picture | None
         layout["yaxis"] = axis("loss", rangemode="tozero", nticks=6, domain=[0.42, 1] if both else [0, 1])
     if scores:
         layout["yaxis2"] = axis("score", nticks=4, domain=[0, 0.34] if both else [0, 1])
-    last = {name: values[-1] for key, name, _, _ in (*terms, *scores) if (values := _series(histories[0][1], key)[1])}
+    last = {name: values[-1] for key, name, _, _ in (*terms, *scores) if (values := curve_of(histories[0][1], key)[1])}
     ends = ", ".join(f"{name} {value:.3f}" for name, value in last.items())
     return picture(traces, layout, 400 if both else 300, f"Training curves; at the end {ends}")
-
-
-def _series(history: Sequence[Mapping[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    points = [(finite(entry.get("step")), finite(entry.get(key))) for entry in history]
-    known = [(step, value) for step, value in points if step is not None and value is not None]
-    return [step for step, _ in known], [value for _, value in known]
