@@ -12,6 +12,7 @@ TOKEN = "hf_loopback"
 PUBLIC = {
     "config.json": b"{}",
     "model.safetensors": b"weights",
+    "adapters/member_1/adapter_model.safetensors": b"adapter",
     "tokenizer.json": b"{}",
     "README.md": b'---\nlibrary_name: transformers\n---\nclassify = pipeline("text-classification", model="runs/x")\n',
     "run.json": json.dumps({"format": FORMAT}).encode(),

@@ -27,6 +27,7 @@ RUNS = {
     "mixmo2": 7 * 3,
     "mixmo3": 5 * 3,
     "mixmo5": 3 * 7 * 3,
+    "mixmo6": 6,
 }
 
 
@@ -66,6 +67,7 @@ def test_the_papers_numbers_are_those_of_its_tables():
     assert read_paper(SHIPPED / "table2.paper.csv")["cifar100", "logitmix, model resnet50", "ece"] == (0.014, None)
     assert read_paper(SHIPPED / "table5.paper.csv")["cifar100", "without cls, alpha 4", "accuracy"] == (0.8021, None)
     assert read_paper(SHIPPED / "mixmo1.paper.csv")["cifar10", "cut+cutmix-b4", "nll_at_t"] == (0.079, None)
+    assert read_paper(SHIPPED / "mixmo6.paper.csv")["cifar100", "cut_mixmo", "nll_at_t"] == (0.524, 0.005)
     assert read_paper(SHIPPED / "mixmo5.paper.csv")["tiny-imagenet", "cut-b4, model preactresnet18-3", "accuracy"] == (
         0.7024,
         None,

@@ -20,6 +20,7 @@ from tablestudies import cell_of, study_of, write_study
 
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.comparison import tables
+from logitmix_hf.studies.file import SHIPPED
 from logitmix_hf.studies.latex import latex_text
 from logitmix_hf.studies.table import FILES, write_table
 
@@ -273,6 +274,23 @@ def test_published_numbers_stand_beside_ours(tmp_path):
     found = table(study, tmp_path / "out", paper=tmp_path / "paper.csv")[0]
     assert "paper 0.7123 ± 0.0100" in cells(found, "a")["rte"].small
     assert "paper" not in cells(found, "vanilla")["rte"].small
+
+
+def test_the_papers_mnli_is_the_mismatched_split_of_the_task(tmp_path):
+    """By the names of DESIGN: a run of MNLI judges two splits, and the paper's table 3 has the second."""
+    study = write_study(tmp_path, {"vanilla": 0.6, "logitmix": 0.9}, ["mnli"], (1,))
+    for cell in study.cells:
+        for split in ("validation_matched", "validation_mismatched"):
+            shutil.copy(cell.folder / "predictions/validation.parquet", cell.folder / f"predictions/{split}.parquet")
+        data = json.loads((cell.folder / "run.json").read_text())["data"]
+        rows = data["splits"]["eval"]["rows"]
+        names = {"eval": "validation_matched", "eval_mm": "validation_mismatched"}
+        data["splits"] = {prefix: {"split": name, "rows": rows} for prefix, name in names.items()}
+        change_json(cell.folder / "run.json", data=data)
+    found = table(study, tmp_path / "out", paper=SHIPPED / "table3.paper.csv")[0]
+    own = cells(found, "logitmix")
+    assert "paper 0.8473" in own["mnli · validation_mismatched"].small
+    assert "paper" not in own["mnli · validation_matched"].small
 
 
 def test_cost_is_told_by_device(tmp_path):
