@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 from logitmix_hf.errors import UserError
 
@@ -57,7 +58,9 @@ def lora_config(
     from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as KNOWN
 
     heads = head_modules(network)
-    inside = [name for name, one in network.named_modules() if isinstance(one, nn.Linear) and name not in heads]
+    inside = [
+        name for name, one in network.named_modules() if isinstance(one, nn.Linear | Conv1D) and name not in heads
+    ]
     if targets is None:
         targets = KNOWN.get(getattr(network.config, "model_type", ""))
         if targets is None or not any(name.endswith(tuple(targets)) for name in inside):

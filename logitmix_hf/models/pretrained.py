@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
 from huggingface_hub import HfApi
-from transformers import AutoConfig
+from transformers import AutoConfig, PreTrainedModel
 
 from logitmix_hf.disk import expanded
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, listed
 from logitmix_hf.redact import scrub
 
 PROBE_SECONDS = 10.0
@@ -85,6 +86,30 @@ def load_config(source: Pretrained) -> Any:
         return AutoConfig.from_pretrained(source.path, **source.options())
     except Exception as problem:  # many kinds; explained() tells them apart
         raise explained(source, problem) from problem
+
+
+def check_weights(source: Pretrained, model: PreTrainedModel, missing: Collection[str]) -> None:
+    """Require a pretrained model to be one: most of its weights from the file, and all of them numbers.
+
+    ``missing``: the names of those that the file has not (``missing_keys`` of transformers' ``output_loading_info``).
+
+    Raises:
+        UserError: naming a few.
+    """
+    weights = dict(model.named_parameters())
+    lost = sorted(name for name in missing if name in weights)
+    if sum(weights[name].numel() for name in lost) > sum(one.numel() for one in weights.values()) / 2:
+        raise UserError(
+            f"--model {source.name!r}: its file has no weights for {len(lost)} of the {len(weights)} parameters of"
+            f" {type(model).__name__} ({listed(lost, 3)}): they are of another model, and most of this one would be random."
+            " Give the folder as save_pretrained wrote it."
+        )
+    for name, one in weights.items():
+        if not one.is_meta and not bool(one.isfinite().all()):
+            raise UserError(
+                f"--model {source.name!r}: {name} holds values that are no finite numbers (its training diverged, or its"
+                " file is damaged): give another model."
+            )
 
 
 def explained(source: Pretrained, problem: Exception) -> UserError:

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from tiny import CONFIGS, EAGER_ONLY, LLAMA, batch_of, build
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, GPT2Config
 
 from logitmix_hf.ensembles import over_one_network
 from logitmix_hf.ensembles.lora import initialise, lora_config, member_name
@@ -15,7 +15,8 @@ from logitmix_hf.errors import UserError
 from logitmix_hf.models.folding import fold, unfold
 
 peft = pytest.importorskip("peft")
-FAMILIES = {**CONFIGS, "llama": LLAMA}
+GPT2 = GPT2Config(vocab_size=60, n_embd=32, n_layer=2, n_head=4, n_positions=64, num_labels=3, pad_token_id=1)
+FAMILIES = {**CONFIGS, "llama": LLAMA, "gpt2": GPT2}  # the layers of the last are no nn.Linear
 
 
 def network(family: str):
@@ -121,7 +122,7 @@ def test_a_temperature_goes_into_every_head_and_comes_out(family):
     torch.testing.assert_close(said(model).logits, before, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2"])
 def test_a_lone_adapter_is_added_into_the_weights(family):
     model = adapters(family, count=1)
     before = said(model).logits

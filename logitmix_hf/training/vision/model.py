@@ -14,7 +14,7 @@ from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, nearest
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.heads import find_heads
-from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
+from logitmix_hf.models.pretrained import Pretrained, check_weights, explained, find_pretrained, load_config
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.vision.settings import ImageModelSettings
 from logitmix_hf.vision.data import NAMED, ImageData
@@ -199,15 +199,17 @@ def load_network(source: NetworkSource, data: ImageData, mix: MixArguments) -> t
     config.problem_type = data.problem
     _tell_timm(config, data)
     try:
-        model = AutoModelForImageClassification.from_pretrained(
+        model, info = AutoModelForImageClassification.from_pretrained(
             source.pretrained.path,
             config=config,
             ignore_mismatched_sizes=bool(note),
             dtype="float32",
+            output_loading_info=True,
             **source.pretrained.options(),
         )
     except Exception as problem:  # transformers raises many kinds; explained() tells them apart
         raise explained(source.pretrained, problem) from problem
+    check_weights(source.pretrained, model, info["missing_keys"])
     channels = find_sites(model).channels
     if channels is not None and channels != data.channels:
         raise UserError(
