@@ -52,7 +52,9 @@ def test_texts_of_another_origin_are_judged_by_the_temperature_of_the_own_data(t
         "source": "other.csv (other)",
         "test": True,
     }
-    assert "other.csv (other)" in (run / "README.md").read_text()
+    card = (run / "README.md").read_text()
+    assert "other.csv (other)" in card
+    assert "are the ones to quote, for data of that kind" in card
 
 
 def test_nothing_is_chosen_by_it(tiny_model, files, other, tmp_path):
