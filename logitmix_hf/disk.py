@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from logitmix_hf.errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
@@ -43,8 +45,17 @@ def write_atomic(target: Path, data: bytes) -> None:
 
 
 def expanded(name: str | os.PathLike[str]) -> Path:
-    """The path with its ``~`` as somebody's home; one of nobody stays as it is, and is not found."""
-    return Path(os.path.expanduser(name))
+    """The path with its ``~`` as somebody's home.
+
+    Raises:
+        UserError: nobody is called so, and a folder of that very name is not there.
+    """
+    path = Path(os.path.expanduser(name))
+    if str(path).startswith("~") and not os.path.lexists(path):
+        raise UserError(
+            f"{str(name)!r} begins with the home of a user whom this machine does not know: give the whole path."
+        )
+    return path
 
 
 def why_not_writable(folder: Path) -> str:

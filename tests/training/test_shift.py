@@ -163,3 +163,10 @@ def test_every_split_of_a_shift_is_judged(tiny_model, files, tmp_path):
     found = results(run)
     assert (found["shift_shop_validation_books_samples"], found["shift_shop_validation_food_samples"]) == (5, 7)
     assert len(Predictions.load(run / "predictions" / "shift_shop_validation_food.parquet")) == 7
+
+
+def test_images_of_train_among_those_of_another_origin_are_told(tmp_path, capfd):
+    own = pictures(tmp_path / "own", size=8)
+    argv = flags(tmp_path / "run", dataset=own, model="digits", max_train_samples=None, max_eval_samples=None)
+    assert vision([*argv, "--shift", f"a={own}"]) == 0
+    assert "18 of the 20 rows of shift_a are in train too, which flatters" in capfd.readouterr().err

@@ -129,12 +129,12 @@ class VisionJob(Job):
         self._check_mixers(data.image_size)
         known = data.label_names
         data = self.aligned(data)
-        facts = image_facts(data)
-        self.tell(image_lines(data, facts))
         if self.run.calibration_file is not None:
             with self.training.main_process_first(desc="images apart"):
                 data = with_images_apart(data, self.run.calibration_file, request)
         data = self._as_the_model_sees(self.with_beside(data, request))
+        facts = image_facts(data)
+        self.tell(image_lines(data, facts))
         corrupted = None
         if self.data.corrupted is not None:
             judged = data if self.training.do_eval else replace(data, judged=())
