@@ -154,7 +154,7 @@ def one_error(capfd):
     [
         (["odd.txt"], ["--ood 'odd.txt' is no NAME=PLACE", "poems=poems.txt"]),
         (["a=x.txt", "a=y.txt"], ["--ood names 'a' twice"]),
-        (["a=/no/where.txt"], ["no folder '/no/where.txt'"]),
+        (["a=/no/where.txt"], ["no file '/no/where.txt'"]),
         (["a={pair}"], ["--ood a=", "2 columns of text (one, two)", "the data 1 (text)"]),
         (["a={empty}"], ["is empty"]),
         (["a={numbers}"], ["no columns of texts", "--text_columns"]),
