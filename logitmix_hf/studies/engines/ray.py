@@ -41,17 +41,18 @@ class Ray:
         self.ray: Any = ray
         self.study, self.most, self.program = study, most, program
         paths = {name: value for name, value in child_environment().items() if name == "PYTHONPATH"}
+        # Without an address Ray asks for the cluster that it remembers, and where that is gone it waits without end.
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
         try:
             self.ray.init(
-                address=address or os.environ.get("RAY_ADDRESS"),
+                address=address,
                 runtime_env={"env_vars": paths},
                 log_to_driver=False,
-                include_dashboard=None if address or os.environ.get("RAY_ADDRESS") else False,
+                include_dashboard=False if address == "local" else None,
                 logging_level="error",
             )
         except (ConnectionError, OSError, RuntimeError, ValueError) as problem:
-            where = address or os.environ.get("RAY_ADDRESS")
-            raise UserError(f"The Ray cluster at {where} was not reached: {one_line(problem)}.") from None
+            raise UserError(f"The Ray cluster at {address} was not reached: {one_line(problem)}.") from None
         self._stop = (study.folder / f".stop-{uuid.uuid4().hex}").absolute()
         self._tasks: dict[Any, Cell] = {}
         self._check_shared()
