@@ -22,8 +22,10 @@ class UserError(ValueError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` for the nearest known name, or an empty string."""
-    near = difflib.get_close_matches(str(name), list(known), n=1)
+    """`` Did you mean 'x'?`` for the nearest known name, one that begins so before one that looks alike; or nothing."""
+    known, name = list(known), str(name)
+    begun = [one for one in known if len(name) > 2 and one.startswith(name)]
+    near = [min(begun, key=len)] if begun else difflib.get_close_matches(name, known, n=1)
     return f" Did you mean {listed(near)}?" if near else ""
 
 
