@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from logitmix_hf.lazy import lazy_names
+from logitmix_hf.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from logitmix_hf.arguments import MixArguments
@@ -36,7 +37,6 @@ else:
         },
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "METHODS",
     "ImageClassifier",

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from logitmix_hf import __version__
 from logitmix_hf.errors import UserError, pick
 from logitmix_hf.process import guarded
+from logitmix_hf.version import __version__
 
 COMMANDS: dict[str, str] = {
     "glue": "fine-tune a text classifier on a GLUE task or your own data, and judge it",

@@ -190,7 +190,7 @@ def _cause(problem: BaseException) -> str:
 
 def _metadata(classifier: Classifier) -> dict[str, str]:
     """What a program that reads the file alone needs to know."""
-    from logitmix_hf import __version__
+    from logitmix_hf.version import __version__
 
     whole = classifier.scaling.after(scaling_inside(classifier.model.config))
     facts = {

@@ -15,7 +15,6 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from logitmix_hf import __version__
 from logitmix_hf.data.rows import not_text
 from logitmix_hf.errors import UserError, listed, one_line, say
 from logitmix_hf.modality import TEXT
@@ -23,6 +22,7 @@ from logitmix_hf.serving.answers import Answers
 from logitmix_hf.serving.batches import Batches
 from logitmix_hf.serving.classifier import Classifier
 from logitmix_hf.serving.inputs import InputRow
+from logitmix_hf.version import __version__
 
 OPTIONS = ("top_k", "abstain_below", "threshold", "probabilities")
 """What a request may ask for beside its inputs, as the flags of ``logitmix predict`` of these names."""

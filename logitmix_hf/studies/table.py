@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from logitmix_hf import __version__
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
@@ -25,6 +24,7 @@ from logitmix_hf.studies.latex import latex_tables
 from logitmix_hf.studies.manifest import Study
 from logitmix_hf.studies.scores import HEADLINE, StudyScores, read_scores
 from logitmix_hf.studies.verdicts import DRAWS, Verdicts, judge, metrics_of
+from logitmix_hf.version import __version__
 
 FILES = ("study.html", "table.md", "table.tex", "table.csv", "tests.csv")
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[2] / "logitmix_hf"
 # From the ground up. A folder (or a file that stands alone) knows what lies below it; two on one floor know nothing of
 # each other.
 FLOORS = (
-    ("redact",),
+    ("redact", "version"),
     ("errors",),
     ("disk", "lock", "process", "tables", "lazy", "precision", "flag_words", "yaml_text"),
     ("config_file",),
@@ -101,6 +101,8 @@ def test_no_import_runs_up() -> None:
     assert set(map(room, NAMES)) == set(FLOOR), "every folder has a floor, and every floor a folder"
     wrong = {f"{name} -> {other}" for name in NAMES for other in own_imports(name) if runs_up(name, other)}
     assert not wrong, "\n".join(sorted(wrong))
+    face = {name for name in NAMES if "logitmix_hf" in imported(MODULES[name])}
+    assert not face, "the public names stand above all floors"
     up = [
         ("plan", "losses"),
         ("text.forward", "steps"),

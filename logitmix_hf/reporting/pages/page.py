@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from logitmix_hf import __version__
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.redact import scrub
@@ -23,6 +22,7 @@ from logitmix_hf.reporting.pages.drawing import Picture
 from logitmix_hf.reporting.pages.sections import Section, section, several
 from logitmix_hf.reporting.record import now
 from logitmix_hf.tables import markdown_table, markdown_text
+from logitmix_hf.version import __version__
 
 GENERATOR = f"logitmix_hf {__version__} report"
 FILES = ("report.html", "report.md", "results.csv")
