@@ -106,7 +106,7 @@ class VisionJob(Job):
             check_image_data(ImageRequest(dataset=place))
         for name, place in read_oods(self.run.ood).items():
             check_image_data(ImageRequest(dataset=place, labelled=False))
-            if same_images(place, self.data.dataset):
+            if place not in NAMED and same_images(place, self.data.dataset):
                 raise UserError(
                     f"--ood {name}={place} is the data itself, whose images are of its classes: give others."
                 )
