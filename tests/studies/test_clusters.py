@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 from studyruns import PROGRAM, attempts, fake_study, trained
+from visionrun import SHORT
 
+from logitmix_hf.cli import main
 from logitmix_hf.studies.driver import Driver
 from logitmix_hf.studies.state import state_of
 
@@ -90,6 +92,38 @@ def test_a_node_that_is_lost_loses_no_run(tmp_path):
     assert {cell.id: state_of(cell, 2).kind for cell in study.live} == dict.fromkeys("abc", "done")
     assert [trained(study, name) for name in "abc"] == [1, 1, 1]
     assert sum(event == "start" for name in "abc" for event, _ in attempts(study, name)) == 4, "one was started again"
+
+
+def test_what_was_begun_here_and_ends_under_ray_has_the_table_of_an_undisturbed_study(tmp_path, monkeypatch):
+    """Real runs: scores to the last digit."""
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    pytest.importorskip("plotly", reason="the extra `report` is not installed")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    values = {**SHORT, "model": "digits", "bootstrap": 0, "learning_rate": 0.05}
+    text = f"study: t\ncommand: vision\nfixed: {json.dumps(values)}\ngrid: {{method: [vanilla, mixup], seed: [1]}}\n"
+    tables = []
+    for name in ("whole", "halved"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        Path("t.yaml").write_text(f"{text}resources: {{gpus: 0}}\n")
+        if name == "halved":
+            assert main(["study", "run", "t.yaml", "--only", "method=vanilla"]) == 0
+            try:
+                assert main(["study", "run", "t.yaml", "--engine", "ray"]) == 0
+            finally:
+                ray.shutdown()
+        else:
+            assert main(["study", "run", "t.yaml"]) == 0
+        assert main(["study", "table", "t.yaml", "--output_dir", "out"]) == 0
+        made = Path("out", "table.csv").read_text().splitlines()
+        costs = ("seconds", "peak_memory_mb", "examples_per_second")
+        tables.append([line for line in made if not set(costs) & set(line.split(","))])
+        assert len(tables[-1]) > 10
+        starts = [
+            path.read_text().count('"event": "start"') for path in Path("studies/t/runs").glob("*/attempts.jsonl")
+        ]
+        assert starts == [1, 1]
+    assert tables[0] == tables[1]
 
 
 def test_submitit_carries_them_out(tmp_path, monkeypatch):
