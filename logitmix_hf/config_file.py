@@ -31,7 +31,9 @@ def with_config(argv: Sequence[str]) -> list[str]:
     try:
         text = expanded(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:
-        raise UserError(f"{FLAG} {path!r} cannot be read: {one_line(problem)}.") from None
+        raise UserError(
+            f"{FLAG} {path!r} cannot be read: {getattr(problem, 'strerror', None) or one_line(problem)}."
+        ) from None
     try:
         return [*flag_words(_checked(load_mapping(text))), *given]
     except UserError as mistake:

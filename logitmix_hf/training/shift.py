@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -75,13 +76,21 @@ def check_new(names: Iterable[str], data: TaskData, flag: str) -> None:
         )
 
 
+@contextmanager
+def of_flag(flag: str) -> Iterator[None]:
+    """Mistakes in what a flag names begin with the flag: a run may name many places."""
+    try:
+        yield
+    except UserError as mistake:
+        told = str(mistake)
+        raise UserError(told if flag in told else f"{flag}: {told}") from mistake
+
+
 def matched(name: str, place: str, data: TaskData, found: TaskData) -> Match:
     """Which classes of the data the labels of other data are.
 
     Raises:
         UserError: naming the shift, for labels that the data does not have.
     """
-    try:
+    with of_flag(f"--shift {name}={place}"):
         return match_labels(data.label_names, found.label_names)
-    except UserError as problem:
-        raise UserError(f"--shift {name}={place}: {problem}") from None

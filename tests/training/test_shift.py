@@ -104,6 +104,13 @@ def test_other_labels_or_columns_are_told_before_training(tiny_model, files, tmp
     assert not run.exists()
 
 
+@pytest.mark.parametrize("flag", ["shift", "ood"])
+def test_a_place_that_is_not_there_is_told_by_its_flag(tiny_model, files, tmp_path, capfd, flag):
+    assert glue([*text_flags(tiny_model, files, tmp_path / "run"), f"--{flag}", "second=nope.csv"]) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: --{flag} second=nope.csv: ")
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [

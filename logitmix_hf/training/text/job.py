@@ -27,7 +27,7 @@ from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import check_ood_flags, read_oods
-from logitmix_hf.training.shift import read_shifts
+from logitmix_hf.training.shift import of_flag, read_shifts
 from logitmix_hf.training.text import model as load
 from logitmix_hf.training.text.adapters import check_adapters, record_of_adapters, settle, with_adapters
 from logitmix_hf.training.text.ood import check_texts, with_ood_texts
@@ -78,10 +78,12 @@ class TextJob(Job):
 
     def check_beside(self) -> None:
         """What can be said of the places of ``--shift`` and ``--ood`` before anything is read."""
-        for place in read_shifts(self.run.shift).values():
-            check_data(shift_request(place, self.request))
-        for place in read_oods(self.run.ood).values():
-            check_texts(place, self.request)
+        for name, place in read_shifts(self.run.shift).items():
+            with of_flag(f"--shift {name}={place}"):
+                check_data(shift_request(place, self.request))
+        for name, place in read_oods(self.run.ood).items():
+            with of_flag(f"--ood {name}={place}"):
+                check_texts(place, self.request)
 
     def check_calibration_rows(self, data: TextData) -> None:
         """Require a calibration file to hold other rows than those that are judged."""

@@ -18,6 +18,7 @@ from logitmix_hf.text.data import TextData, TextRequest, check_data
 from logitmix_hf.text.fingerprints import dataset_of
 from logitmix_hf.text.sources import load_splits
 from logitmix_hf.training.ood import ood_name, with_ood
+from logitmix_hf.training.shift import of_flag
 from logitmix_hf.training.text.shifted import shift_request
 
 
@@ -45,7 +46,8 @@ def with_ood_texts(data: TextData, places: Mapping[str, str], request: TextReque
     """
     notes = []
     for name, place in places.items():
-        found = _splits(place)
+        with of_flag(f"--ood {name}={place}"):
+            found = _splits(place)
         made = {}
         for key, split in found.items():
             columns = _columns(f"--ood {name}={place}", split, data, request)

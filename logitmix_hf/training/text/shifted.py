@@ -8,7 +8,7 @@ from typing import Any
 from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.text.data import TextData, TextRequest, load_text_data
-from logitmix_hf.training.shift import matched, split_name, with_shift
+from logitmix_hf.training.shift import matched, of_flag, split_name, with_shift
 
 
 def shift_request(place: str, request: TextRequest) -> TextRequest:
@@ -36,7 +36,8 @@ def with_shifted_texts(data: TextData, shifts: Mapping[str, str], request: TextR
     """
     notes = []
     for name, place in shifts.items():
-        found = load_text_data(shift_request(place, request))
+        with of_flag(f"--shift {name}={place}"):
+            found = load_text_data(shift_request(place, request))
         if found.problem != data.problem:
             raise UserError(
                 f"--shift {name}={place}: its labels are {found.problem}, those of the data {data.problem}."

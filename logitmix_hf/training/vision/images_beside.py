@@ -14,7 +14,7 @@ from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
 from logitmix_hf.training.ood import ood_name, with_ood
-from logitmix_hf.training.shift import matched, split_name, with_shift
+from logitmix_hf.training.shift import matched, of_flag, split_name, with_shift
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, check_image_data, load_image_data
 
 _SHARED = ("seed", "skip_corrupt", "max_pixels", "cache_dir", "memory_limit")
@@ -75,7 +75,8 @@ def with_shifted_images(data: ImageData, shifts: Mapping[str, str], request: Ima
         UserError: as :func:`load_image_data`, and for labels that the data does not have.
     """
     for name, place in shifts.items():
-        found = _beside(data, place, request, max_eval_samples=request.max_eval_samples)
+        with of_flag(f"--shift {name}={place}"):
+            found = _beside(data, place, request, max_eval_samples=request.max_eval_samples)
         match = matched(name, place, data, found)
         if match.note and is_main_process():
             say(f"--shift {name}={place}: {match.note}")
@@ -99,7 +100,8 @@ def with_ood_images(data: ImageData, places: Mapping[str, str], request: ImageRe
         UserError: as :func:`load_image_data`.
     """
     for name, place in places.items():
-        found = _beside(data, place, request, max_eval_samples=request.max_eval_samples, labelled=False)
+        with of_flag(f"--ood {name}={place}"):
+            found = _beside(data, place, request, max_eval_samples=request.max_eval_samples, labelled=False)
         splits = {ood_name(name, key, len(found.validation)): split for key, split in found.validation.items()}
         for key, split in splits.items():
             split.name = key

@@ -20,7 +20,7 @@ from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.ood import read_oods
 from logitmix_hf.training.settings import Change
-from logitmix_hf.training.shift import read_shifts
+from logitmix_hf.training.shift import of_flag, read_shifts
 from logitmix_hf.training.vision import model as load
 from logitmix_hf.training.vision.corrupted import check_corrupted, corrupted_images, record_of
 from logitmix_hf.training.vision.images_beside import (
@@ -102,10 +102,12 @@ class VisionJob(Job):
 
     def check_beside(self) -> None:
         """What can be said of ``--shift``, ``--ood`` and ``--corrupted`` before anything is read."""
-        for place in read_shifts(self.run.shift).values():
-            check_image_data(ImageRequest(dataset=place))
+        for name, place in read_shifts(self.run.shift).items():
+            with of_flag(f"--shift {name}={place}"):
+                check_image_data(ImageRequest(dataset=place))
         for name, place in read_oods(self.run.ood).items():
-            check_image_data(ImageRequest(dataset=place, labelled=False))
+            with of_flag(f"--ood {name}={place}"):
+                check_image_data(ImageRequest(dataset=place, labelled=False))
             if place not in NAMED and same_images(place, self.data.dataset):
                 raise UserError(
                     f"--ood {name}={place} is the data itself, whose images are of its classes: give others."
