@@ -67,7 +67,7 @@ def _trouble(path: Path) -> str | None:
     try:
         if path.name == "trainer_state.json":
             if not isinstance(TrainerState.load_from_json(str(path)).global_step, int):
-                raise TypeError
+                return f"{path} is damaged (its step is no number)"
         elif path.suffix == ".json":
             content = json.loads(path.read_text(encoding="utf-8"))
             if path.name.endswith(".index.json"):
