@@ -30,14 +30,17 @@ class ServeSettings:
     ui: bool = flag("server", False, "also a page to try it, at /ui")
     batch_size: int = flag("limits", 32, "rows that the model reads at once")
     max_rows: int = flag("limits", 1024, "rows of one request")
-    max_body: int = flag("limits", 32, "MiB of one request")
+    max_body: int | None = flag(
+        "limits", None, "MiB of one request; default 32 of images, 4 of texts, which take seconds"
+    )
     max_waiting: int = flag("limits", 4096, "rows that may wait; more are refused with 503")
 
     def __post_init__(self) -> None:
         check_choice("dtype", self.dtype, DTYPES)
         check_number("port", self.port, low=0, high=65535)
         for name in ("batch_size", "max_rows", "max_body", "max_waiting", "max_pixels"):
-            check_number(name, getattr(self, name), low=1)
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), low=1)
         if self.max_length is not None:
             check_number("max_length", self.max_length, low=4)
         if self.run is None:
@@ -55,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
         import uvicorn
 
+        from logitmix_hf.modality import TEXT
         from logitmix_hf.serving.classifier import find_classifier
         from logitmix_hf.serving.host import bars_for_people
         from logitmix_hf.serving.server import Limits, make_app
@@ -63,7 +67,8 @@ def main(argv: Sequence[str]) -> int:
         with bars_for_people():
             classifier = found.load(settings.device, settings.dtype, settings.max_length)
         classifier = replace(classifier, max_pixels=settings.max_pixels)
-        limits = Limits(settings.max_rows, settings.max_body * 2**20, settings.max_waiting)
+        body = settings.max_body or (4 if classifier.modality == TEXT else 32)
+        limits = Limits(settings.max_rows, body * 2**20, settings.max_waiting)
         app = make_app(classifier, settings.batch_size, limits, settings.host)
         if settings.ui:
             from logitmix_hf.serving.page import with_page

@@ -56,6 +56,13 @@ def test_it_answers_as_predict_does(model, place):
         assert [row[f"p_{name}"] for name in expected.label_names] == pytest.approx(list(p), abs=1e-6)
 
 
+def test_one_request_cannot_keep_the_model_for_minutes(place):
+    """32 MiB of one text took 117 s of the tokenizer."""
+    told = httpx.post(f"{place}/predict", json={"inputs": ["good film " * 500_000]})
+    assert told.status_code == 413
+    assert "larger than 4194304 bytes" in told.json()["error"]
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)")
 def test_the_page_in_a_browser(model, place, tmp_path):
     pytest.importorskip("gradio")
