@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from logitmix_hf.evaluation.calibration import nll
@@ -23,5 +25,14 @@ def refinement(p: Predictions) -> dict[str, float]:
     """
     if p.problem == REGRESSION or p.labels is None or len(p) < 2:
         return {}
-    logits, labels = np.asarray(p.logits, dtype=np.float64), np.asarray(p.labels)
-    return {NLL_REFINED: nll(fit_halves(logits, labels).apply(logits), labels)}
+    return {NLL_REFINED: nll(_refined_logits(p), np.asarray(p.labels))}
+
+
+def refined(p: Predictions) -> Predictions:
+    """Labelled classifications, the logits of each half of the rows divided by the temperature of the other half."""
+    return replace(p, logits=_refined_logits(p))
+
+
+def _refined_logits(p: Predictions) -> np.ndarray:
+    logits = np.asarray(p.logits, dtype=np.float64)
+    return fit_halves(logits, np.asarray(p.labels)).apply(logits)

@@ -14,6 +14,7 @@ import numpy as np
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.evaluation import Predictions, evaluate_predictions, review
 from logitmix_hf.evaluation.paired import SeedScores
+from logitmix_hf.evaluation.refinement import NLL_REFINED, refined, refinement
 from logitmix_hf.evaluation.resampled_scores import drawn_scores
 from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
@@ -37,9 +38,10 @@ class JudgedRun:
 
     def side(self, key: str) -> Predictions:
         """The predictions that the score of this key is computed from."""
-        if self.tempered is None:
-            return self.predictions
-        return self.tempered.after if key.endswith(AFTER) else self.tempered.before
+        if key.endswith(AFTER) and self.tempered is not None:
+            return self.tempered.after
+        before = self.predictions if self.tempered is None else self.tempered.before
+        return refined(before) if key == NLL_REFINED else before
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,15 +166,18 @@ def drawn(
     """By method, seed and key the scores (B,) of B draws of rows, the same draws for every run of the task."""
     found: dict[str, dict[Any, dict[str, Any]]] = {method: {s: {} for s in runs} for method, runs in task.runs.items()}
     runs = [(method, s, run) for method, by_seed in task.runs.items() for s, run in by_seed.items()]
-    for ending in ("", AFTER):
-        names = [key.removesuffix(AFTER) for key in keys if key.endswith(AFTER) == bool(ending)]
-        able = [each for each in runs if each[2].tempered is not None or not ending]
+    # Key -> the score that is computed, of three sides of the same rows: as trained, after temperature, refined.
+    trained = {key: key for key in keys if not key.endswith(AFTER) and key != NLL_REFINED}
+    tempered = {key: key.removesuffix(AFTER) for key in keys if key.endswith(AFTER)}
+    for names in (trained, tempered, {NLL_REFINED: "nll"} if NLL_REFINED in keys else {}):
+        able = [each for each in runs if each[2].tempered is not None or names is not tempered]
         if not names or not able:
             continue
-        sides = [run.side(f"x{ending}").by_idx() for _, _, run in able]
-        metrics = [name for name in able[0][2].run.metrics if name in names]
-        for (method, s, _), scores in zip(able, drawn_scores(sides, names, metrics, bins, draws, seed), strict=True):
-            found[method][s] |= {f"{name}{ending}": values for name, values in scores.items()}
+        sides = [run.side(next(iter(names))).by_idx() for _, _, run in able]
+        metrics = [name for name in able[0][2].run.metrics if name in names.values()]
+        given = drawn_scores(sides, [*names.values()], metrics, bins, draws, seed)
+        for (method, s, _), scores in zip(able, given, strict=True):
+            found[method][s] |= {key: scores[name] for key, name in names.items() if name in scores}
     return found
 
 
@@ -229,8 +234,9 @@ def _scored(cell: Cell, run: ComparedRun, predictions: Predictions, bins: int, f
     tempered = temper(run, predictions)
     metrics = run.metrics
     if tempered is None:
-        return JudgedRun(cell, run, predictions, None, _review(predictions, metrics, bins, full))
-    values = _review(tempered.before, metrics, bins, full)
+        values = _review(predictions, metrics, bins, full) | refinement(predictions)
+        return JudgedRun(cell, run, predictions, None, values)
+    values = _review(tempered.before, metrics, bins, full) | refinement(tempered.before)
     values |= {f"{key}{AFTER}": value for key, value in _review(tempered.after, metrics, bins, full).items()}
     temperature = {} if tempered.value is None else {"temperature": tempered.value}
     return JudgedRun(cell, run, predictions, tempered, values | temperature)

@@ -10,6 +10,7 @@ from typing import Any
 from logitmix_hf.disk import write_atomic
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import MULTI, REGRESSION, SINGLE
+from logitmix_hf.evaluation.refinement import NLL_REFINED
 from logitmix_hf.evaluation.scores import score_names
 from logitmix_hf.redact import scrub
 from logitmix_hf.reporting.comparison.scores import AFTER
@@ -71,7 +72,7 @@ def write_table(
     check_target(folder, FILES)
     published = None if paper is None else tables.read_paper(paper)
     asked = [str(metric) for metric in study.compare.get("metrics") or [HEADLINE, "eval_nll", "eval_ece"]]
-    quick = {HEADLINE, *(name for problem in (SINGLE, MULTI, REGRESSION) for name in score_names(problem))}
+    quick = {HEADLINE, NLL_REFINED, *(name for problem in (SINGLE, MULTI, REGRESSION) for name in score_names(problem))}
     full = any(metric.removeprefix("eval_").removesuffix(AFTER) not in quick for metric in asked)
     scores = read_scores(study, bins, full, say)
     left_out = tables.missing(scores)

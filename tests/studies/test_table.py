@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from reportruns import change_json, write_run
+from reportruns import change_json, labels_of, logits_of, write_run
 from scipy import stats
 from sklearn.metrics import accuracy_score, log_loss
 from tablestudies import cell_of, study_of, write_study
@@ -98,6 +98,24 @@ def test_the_differences_are_those_of_the_csv_and_their_p_of_all_flips(whole):
         assert float(row["p"]) == pytest.approx(np.mean(flips))
         assert float(row["p_a_above_b"]) == pytest.approx(np.mean((d > 0) + 0.5 * (d == 0)))
         assert float(row["low"]) < float(row["difference"]) < float(row["high"])
+
+
+def test_what_is_refined_is_the_same_at_any_temperature(tmp_path):
+    """Of a method whose logits are three times another's NLL differs, and nothing that a temperature takes away."""
+    made = []
+    for method, times in (("plain", 1.0), ("sure", 3.0)):
+        for seed in (1, 2):
+            labels = labels_of("rte", 160)
+            logits = times * logits_of(labels, seed, 0.8)
+            write_run(tmp_path / f"{method}-{seed}", "rte", method, seed, labels=labels, logits=logits)
+            made.append(cell_of(tmp_path / f"{method}-{seed}", task="rte", method=method, seed=seed))
+    metrics = ["eval_nll", "eval_nll_refined"]
+    table(study_of("refined", made, {"baseline": "plain", "metrics": metrics}), tmp_path / "out", draws=50)
+    found = {row["metric"]: row for row in read(tmp_path / "out" / "tests.csv")}
+    assert abs(float(found["nll"]["difference"])) > 0.1
+    for name in ("difference", "low", "high"):
+        assert float(found["nll_refined"][name]) == pytest.approx(0, abs=1e-5)
+    assert "NLL after a cross-fitted temperature" in (tmp_path / "out" / "table.md").read_text()
 
 
 def test_holm_counts_methods_and_tasks_of_the_first_metric_alone(whole):
