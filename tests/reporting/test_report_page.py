@@ -18,6 +18,7 @@ from logitmix_hf.evaluation import Predictions, evaluate_predictions
 from logitmix_hf.reporting.comparison.runs import find_runs
 from logitmix_hf.reporting.comparison.scores import Options
 from logitmix_hf.reporting.pages import page
+from logitmix_hf.reporting.pages.drawing import label
 from logitmix_hf.reporting.pages.page import write_report
 
 QUICK = Options(resamples=100)
@@ -167,3 +168,11 @@ def test_no_cell_of_the_csv_is_a_formula(tmp_path):
     (line,) = csv.DictReader(io.StringIO((tmp_path / "out" / "results.csv").read_text()))
     assert (line["run"], line["task"]) == ("'=run(1)", "'@task")
     assert not [value for value in line.values() if value[:1] in tuple("=+@")]
+
+
+def test_a_long_name_is_cut_where_it_tells_nothing_apart():
+    names = [f"vanilla, label_smoothing_factor 0.{number}" for number in (0, 1)]
+    one, other = (label(name, 34) for name in names)
+    assert one != other
+    assert len(one) == len(other) == 34
+    assert label(names[0]) == names[0]

@@ -79,8 +79,10 @@ def picture(traces: Sequence[Any], layout: dict[str, Any], height: int, words: s
 
 
 def label(text: str, most: int = 60) -> str:
-    """Text of a user's as plotly may draw it: it reads some HTML in labels."""
-    return escape(text if len(text) <= most else text[: most - 1] + "…", quote=False)
+    """Text of a user's as plotly may draw it: it reads some HTML in labels. The middle of a long one is left out, since what
+    tells two apart stands at the end (``label_smoothing_factor 0.1``)."""
+    end = most // 2
+    return escape(text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}", quote=False)
 
 
 def rounded(values: Any, digits: int = 5) -> list[float | None]:
