@@ -34,6 +34,7 @@ from logitmix_hf.training import decisions, ood
 from logitmix_hf.training import sets as conformal
 from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.corruption import CorruptionJudge, corruption_lines
+from logitmix_hf.training.folds import OUT_OF_FOLD
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.last_evaluation import LastEvaluation
 from logitmix_hf.training.loaded import Loaded
@@ -303,11 +304,11 @@ def _beside(split: JudgedSplit) -> bool:
 
 def _texts_of(data: TaskData[Any], names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
     """The text columns of splits, in the order of their rows; images have none."""
-    columns = getattr(data, "columns", ())
+    columns, splits = getattr(data, "columns", ()), {**data.splits, OUT_OF_FOLD: data.train}
     return {
-        name: {column: data.splits[name].data.column(column).to_pylist() for column in columns}
+        name: {column: splits[name].data.column(column).to_pylist() for column in columns}
         for name in names
-        if name in data.splits
+        if name in splits
     }
 
 

@@ -55,6 +55,13 @@ def test_every_row_is_judged_once_by_scikit_learns_folds(run, files):
     assert len(results["folds"]["scores"]) == 3
 
 
+def test_suspects_have_their_texts(run, files):
+    found = csv.read_csv(run / "suspects.csv").to_pylist()
+    texts = csv.read_csv(files / "train.csv")["text"].to_pylist()
+    assert found
+    assert all(row["text"] == texts[row["idx"]] for row in found)
+
+
 def test_the_model_that_is_kept_was_trained_on_all_rows_and_carries_what_was_fitted(run):
     record, config = read(run / "run.json"), read(run / "config.json")
     assert record["data"]["train_rows"] == 48
