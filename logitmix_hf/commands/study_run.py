@@ -82,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
     if not code and not pause and ready:
         driver = Driver(study, ready, make_engine, **how)
         code, pause = driver.run(), driver.pause
-    return _told(study, cells, pause, code)
+    return _told(study, cells, str(settings.study), pause, code)
 
 
 def _prepare(study: Study, cells: Sequence[Cell], elsewhere: bool) -> int:
@@ -147,8 +147,8 @@ def chosen(study: Study, only: Sequence[str]) -> list[Cell]:
     return cells
 
 
-def _told(study: Study, cells: Sequence[Cell], pause: str, code: int) -> int:
-    """The last lines; returns the exit code."""
+def _told(study: Study, cells: Sequence[Cell], asked: str, pause: str, code: int) -> int:
+    """The last lines; returns the exit code. asked: the study as the user calls it."""
     states = states_of(study)
     of_these = {cell.id: states[cell.id] for cell in cells}
     done = sum(state.kind == ends.DONE for state in of_these.values())
@@ -165,6 +165,7 @@ def _told(study: Study, cells: Sequence[Cell], pause: str, code: int) -> int:
     say(*search_lines(searches, study.file), out=True)
     say(f"{done} of {len(cells)} runs of {study.name} are done ({study.folder}).", out=True)
     if done == len(cells):
+        say(f"side by side: logitmix study table {asked}", out=True)
         return code if code else 0
     if code:
         say("interrupted: what ran has saved itself; the same command goes on.")

@@ -137,10 +137,10 @@ def fact_lines(facts: Mapping[str, Any], train: str = "train") -> list[str]:
             found.append(f"{split['repeated']:,} of the {split['rows']:,} rows of {name} repeat another")
         if split.get("contradicting"):
             found.append(f"{split['contradicting']:,} rows of {name} stand there again with another label")
-        if split.get("in_train"):
+        if both := split.get("in_train"):
             found.append(
-                f"{split['in_train']:,} of the {split['rows']:,} rows of {name} are in train too, which flatters their"
-                " scores"
+                f"{both:,} of the {split['rows']:,} rows of {name} {'is' if both == 1 else 'are'} in train too, which flatters"
+                " their scores"
             )
     if groups := facts["labels_alike"]:
         told = ", ".join(" and ".join(map(repr, group[:3])) for group in groups[:3])

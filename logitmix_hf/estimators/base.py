@@ -214,7 +214,8 @@ def with_parameters(kinds: Iterable[Any], modality: str) -> Any:
         mine = (each for kind in kinds for each in fields(kind) if each.metadata.get("only") in (None, modality))
         flags = {each.name: each for each in mine if each.init}
         own = {name: _default(each) for name, each in flags.items() if name not in (*_BY_DATA, *_BY_FIT)}
-        cls._defaults = {"verbose": False, **own}
+        # Here nothing is held out unless somebody says so: a share that is the command's default is one that was given.
+        cls._defaults = {"verbose": False, **own, "validation_share": None}
         cls._aliases = {
             alias.lstrip("-"): name
             for name in own

@@ -79,7 +79,8 @@ def _aligned(first: Predictions, other: Predictions, number: int) -> Predictions
     if shared < len(first) or len(other) != len(first):
         raise UserError(
             f"member {number} was judged on {len(other)} rows, the first on {len(first)}, and {shared} are the same: join"
-            " runs that were judged on the same rows."
+            " runs that were judged on the same rows (--seed draws the rows that are held out of train: give all runs one"
+            " --validation_file)."
         )
     order = np.array([place[row] for row in first.idx.tolist()], int)
     labels = None if other.labels is None else other.labels[order]

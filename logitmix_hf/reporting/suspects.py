@@ -53,7 +53,8 @@ def write_suspects(
     folder.write_text(FILE, csv_table(head, [values for _, values in found[:MOST]]))
     rows = sum(map(len, judged.values()))
     first = f", the first {MOST:,} of them" if len(found) > MOST else ""
+    have = "has" if len(found) == 1 else "have"
     return (
-        f"{len(found):,} of the {rows:,} judged rows have a label that the model contradicts ({by}):"
+        f"{len(found):,} of the {rows:,} judged rows {have} a label that the model contradicts ({by}):"
         f" {folder.path / FILE}{first}."
     )

@@ -22,7 +22,7 @@ def test_rows_of_all_splits_with_their_texts(tmp_path):
         "test": sure([0, 1, 1], [0, 1, 1]),
     }
     line = write_suspects(folder, splits, {"validation": {"text": ["a", "b", "c", "@SUM(1)"]}})
-    assert line.startswith("1 of the 7 judged rows have a label")
+    assert line.startswith("1 of the 7 judged rows has a label")
     (row,) = csv.DictReader((tmp_path / FILE).open())
     assert (row["split"], row["idx"], row["label"], row["answer"]) == ("validation", "30", "'=bad()", "good")
     assert row["text"] == "'@SUM(1)"
