@@ -304,7 +304,10 @@ def _beside(split: JudgedSplit) -> bool:
 
 def _texts_of(data: TaskData[Any], names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
     """The text columns of splits, in the order of their rows; images have none."""
-    columns, splits = getattr(data, "columns", ()), {**data.splits, OUT_OF_FOLD: data.train}
+    columns = getattr(data, "columns", ())
+    if not columns:
+        return {}
+    splits = {**data.splits, OUT_OF_FOLD: data.train}
     return {
         name: {column: splits[name].data.column(column).to_pylist() for column in columns}
         for name in names
