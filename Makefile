@@ -29,7 +29,7 @@ test: lint ## Check style and types, then run the tests
 QUICK = tests/test_*.py tests/builtin tests/data tests/docs/test_pages.py tests/evaluation tests/house tests/models \
 	tests/steps tests/text tests/vision/mixers tests/vision/test_*.py
 
-quick: setup ## Test the mathematics, the parts and the house, in about a minute
+quick: setup ## Test the mathematics, the parts and the house, in a minute and a half
 	$(PY) -m ruff check .
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile -m "not slow" $(QUICK) $(ARGS)
 
