@@ -61,6 +61,7 @@ def guarded(command: Callable[[], int | None]) -> int:
         if is_main_process():
             _show_traceback()
             say("error: " + bounded(" ".join(str(mistake).split())))
+        _leave_group()
         return 2
     except KeyboardInterrupt:
         if is_main_process():

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import pytest
 import torch.distributed as dist
 
+from logitmix_hf.errors import UserError
 from logitmix_hf.process import guarded
 
 
-def test_a_command_that_is_done_leaves_no_group_behind(tmp_path):
+@pytest.mark.parametrize("code", [3, 2])
+def test_a_command_leaves_no_group_behind_whether_it_is_done_or_finds_a_mistake(code, tmp_path):
     store = dist.FileStore(str(tmp_path / "store"), 1)
 
     def command() -> int:
         dist.init_process_group("gloo", store=store, rank=0, world_size=1)
-        return 3
+        if code == 2:
+            raise UserError("a folder is taken")
+        return code
 
     try:
-        assert guarded(command) == 3
+        assert guarded(command) == code
         assert not dist.is_initialized()
     finally:
         if dist.is_initialized():
