@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from logitmix_hf.evaluation.coverage import coverage_curve
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, Predictions
-from logitmix_hf.reporting.card.coverage import COVERAGES, coverage_rows
+from logitmix_hf.reporting.card.tables import COVERAGES, coverage_rows
 
 
 def test_each_score_has_its_interval_beside_it():

@@ -9,12 +9,17 @@ from typing import Any
 from logitmix_hf.errors import printable
 from logitmix_hf.evaluation.never_predicted import never_predicted
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION
-from logitmix_hf.reporting.card.calibrated import before_and_after, decided, fit, sets
-from logitmix_hf.reporting.card.classes import ClassesOfSplit, classes_of_split
-from logitmix_hf.reporting.card.corruptions import corruption_facts
-from logitmix_hf.reporting.card.coverage import coverage_rows
 from logitmix_hf.reporting.card.facts import BUILTIN_MODEL_ID, Facts
-from logitmix_hf.reporting.card.ood import ood_rows
+from logitmix_hf.reporting.card.tables import (
+    before_and_after,
+    classes_of_split,
+    corruption_facts,
+    coverage_rows,
+    decided,
+    fit,
+    ood_rows,
+    sets,
+)
 from logitmix_hf.reporting.class_lines import HEADS
 from logitmix_hf.reporting.numbers import bracketed, count, number
 from logitmix_hf.tables import markdown_block, markdown_code, markdown_table, markdown_text
@@ -31,21 +36,26 @@ TRAINING_ARGUMENTS = (
 """The arguments of a run that its card shows; all of them are in run.json."""
 
 
+AS_KNOWN = (
+    *("name", "location", "base_id", "trained", "confusion", "bins", "picture", "divisor", "vector", "folded"),
+    "tempered_picture",
+)
+"""What the template takes from the facts as it is."""
+
+
 def card_values(facts: Facts) -> dict[str, Any]:
     """What ``card.md.j2`` asks for, by the names that it calls them."""
     problem, name = facts.data.get("problem"), str(facts.method.get("name"))
     labels = [markdown_code(label) for label in facts.data.get("label_names") or ()]
     columns, parameters = facts.data.get("columns") or (), facts.model.get("parameters")
+    metrics = tuple(facts.data.get("metrics") or ())
     selects = facts.trained and facts.arguments.get("load_best_model_at_end")
     has_intervals = any(facts.interval(prefix, key) for prefix in facts.splits for key, *_ in facts.scores(prefix))
     return {
         "text": markdown_text, "code": markdown_code, "block": markdown_block, "table": markdown_table,
-        "quoted": quoted,
-        "name": facts.name,
-        "location": facts.location,
+        "quoted": quoted, **{name: getattr(facts, name) for name in AS_KNOWN},
         # the model
         "base": facts.model.get("base"),
-        "base_id": facts.base_id,
         "contrastive": facts.base_id == BUILTIN_MODEL_ID,
         "random_weights": facts.model.get("pretrained") is False,
         "own_network": facts.model.get("type") == "logitmix_convnet",  # which transformers has to be told of
@@ -53,7 +63,6 @@ def card_values(facts: Facts) -> dict[str, Any]:
         "images": facts.model.get("pipeline_tag") == "image-classification",
         "image_size": facts.model.get("image_size"),
         # the method
-        "trained": facts.trained,
         "method": name,
         "idea": sentence(str(facts.method.get("idea") or "")),
         "mixes": facts.trained and name != "vanilla",
@@ -80,17 +89,18 @@ def card_values(facts: Facts) -> dict[str, Any]:
         # what was measured
         "scores": score_rows(facts, has_intervals),
         "never_predicted": never_answered(facts),
-        "classes": classes(facts),
+        "classes": [
+            found
+            for prefix, predictions in facts.predictions.items()
+            if (found := classes_of_split(facts.judged_on(prefix), predictions, metrics, facts.bins)) is not None
+        ],
         "class_heads": HEADS,
-        "confusion": facts.confusion,
         "chose": facts.named(test=False),
         "tests": facts.named(test=True),
         "judged": {key for prefix in facts.splits for key, *_ in facts.scores(prefix)},
-        "bins": facts.bins,
         "level": f"{100 * float(facts.intervals.get('level', 0.95)):.6g}" if has_intervals else "",
         "resamples": count(facts.intervals.get("resamples")),
         "bootstrap_seed": facts.intervals.get("seed"),
-        "picture": facts.picture,
         "coverage": coverage(facts),
         "corrupted": corruption_facts(facts.data.get("corrupted") or {}, facts.results),
         "ood": ood_rows(facts.data.get("ood") or {}, facts.results),
@@ -98,14 +108,10 @@ def card_values(facts: Facts) -> dict[str, Any]:
         "hardware": shown_rows(hardware(facts)),
         "energy": facts.emissions,
         # the temperature
-        "divisor": facts.divisor,
-        "vector": facts.vector,
-        "folded": facts.folded,
         "divide": problem != REGRESSION
         and (facts.folded is False if facts.vector else facts.divisor is not None and not facts.folded),
         "fit": fit(facts),
         "before_and_after": before_and_after(facts),
-        "tempered_picture": facts.tempered_picture,
         "decision": decided(facts),
         "sets": sets(facts),
     }  # fmt: skip
@@ -130,16 +136,6 @@ def never_answered(facts: Facts) -> list[tuple[str, str]]:
     """Split, and the line about classes that are never answered there."""
     lines = {prefix: never_predicted(predictions) for prefix, predictions in facts.predictions.items()}
     return [(facts.judged_on(prefix), line) for prefix, line in lines.items() if line]
-
-
-def classes(facts: Facts) -> list[ClassesOfSplit]:
-    """How each class of each split was answered."""
-    metrics = tuple(facts.data.get("metrics") or ())
-    found = [
-        classes_of_split(facts.judged_on(prefix), predictions, metrics, facts.bins)
-        for prefix, predictions in facts.predictions.items()
-    ]
-    return [one for one in found if one is not None]
 
 
 def coverage(facts: Facts) -> list[tuple[str, ...]]:
