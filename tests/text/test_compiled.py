@@ -10,6 +10,8 @@ from torch._dynamo.utils import counters
 from logitmix_hf import MixedForward, draw_plan
 from logitmix_hf.models.compiled import is_compiled
 
+pytestmark = pytest.mark.slow  # the compiler takes seconds a graph
+
 ROWS, LENGTHS = (8, 4, 6), (5, 7, 12, 9, 16, 6, 20, 11)
 EVERY = [(rows, length) for length in LENGTHS for rows in ROWS]
 CASES = {
