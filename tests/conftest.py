@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "docs/_ext"))
 # Tests must not reach for the Hub, not even by accident.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Runs in this process are compared, bit for bit, with runs in others, which have one thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from drawing import quick_runs  # noqa: F401
 from tinyfixtures import files, tiny_model  # noqa: F401  the fixtures of every folder
