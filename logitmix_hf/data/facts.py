@@ -128,13 +128,14 @@ def fact_lines(facts: Mapping[str, Any], train: str = "train") -> list[str]:
     found = []
     empty = sum(split.get("empty_texts", 0) for split in facts["splits"].values())
     if empty:
-        found.append(f"{empty:,} empty texts")
+        found.append(f"{empty:,} empty text{'s' if empty > 1 else ''}")
     unseen = [name for name, count in facts["splits"].get(train, {}).get("classes", {}).items() if not count]
     if unseen:
         found.append(f"no row of train is {listed(unseen, 5)}, which so cannot be learned")
     for name, split in facts["splits"].items():
         if name == train and split.get("repeated"):
-            found.append(f"{split['repeated']:,} of the {split['rows']:,} rows of {name} repeat another")
+            said = "repeats" if split["repeated"] == 1 else "repeat"
+            found.append(f"{split['repeated']:,} of the {split['rows']:,} rows of {name} {said} another")
         if split.get("contradicting"):
             found.append(f"{split['contradicting']:,} rows of {name} stand there again with another label")
         if both := split.get("in_train"):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
 from transformers import AutoConfig, PreTrainedModel
 
 from logitmix_hf.disk import expanded
-from logitmix_hf.errors import UserError, listed
+from logitmix_hf.errors import UserError, listed, nearest
 from logitmix_hf.redact import scrub
 
 PROBE_SECONDS = 10.0
@@ -61,10 +63,16 @@ def find_pretrained(name: str, revision: str = "main", token: str | None = None,
     path = expanded(name)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"--model {name!r} is a folder without config.json: it holds no model of transformers.")
+            inside = _folders_of_models(path)
+            here = f" Of the folders in it these do: {listed(inside, 5)}." if inside else ""
+            raise UserError(
+                f"--model {name!r} is a folder without config.json: it holds no model of transformers.{here}"
+            )
         return Pretrained(name, str(path), **words)  # type: ignore[arg-type]
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise UserError(f"--model {name!r} is no folder; give the folder of a model, a Hub id (org/name), or builtin.")
+        raise UserError(
+            f"--model {name!r} is no folder; give the folder of a model, a Hub id (org/name), or builtin.{_beside(path)}"
+        )
     found = Pretrained(name, name, revision, token, **words)  # type: ignore[arg-type]
     try:
         # from_pretrained alone would try for half a minute.
@@ -75,9 +83,22 @@ def find_pretrained(name: str, revision: str = "main", token: str | None = None,
         try:
             AutoConfig.from_pretrained(name, **cached.options())
         except Exception:  # nor is it in the cache: the first problem is the one to tell
-            raise error from problem
+            raise UserError(f"{error}{_beside(path)}") from problem
         return cached
     return found
+
+
+def _folders_of_models(path: Path) -> list[str]:
+    return sorted(one.parent.name for one in path.glob("*/config.json"))
+
+
+def _beside(path: Path) -> str:
+    """What a folder that is not there may have been meant for, in a sentence; nothing where its folder holds no model."""
+    beside = _folders_of_models(path.parent)
+    near = nearest(path.name, beside)
+    return (
+        f" Nor is there a folder {str(path)!r}: {str(path.parent)!r} holds {listed(beside, 5)}.{near}" if beside else ""
+    )
 
 
 def load_config(source: Pretrained) -> Any:
@@ -88,10 +109,40 @@ def load_config(source: Pretrained) -> Any:
         raise explained(source, problem) from problem
 
 
+def load_weights(kind: Any, source: Pretrained, config: Any, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """The model of ``kind`` (one of the Auto classes), and the names of its weights that begin at random, as the file has
+    none for them or of another shape: who calls tells them, in the place of transformers' table, which reads like a failure.
+
+    Raises:
+        UserError: when it cannot be loaded.
+    """
+    replaces, logger = options.get("ignore_mismatched_sizes"), logging.getLogger("transformers.modeling_utils")
+
+    def spoken(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return "LOAD REPORT" not in text or ("MISMATCH" in text and not replaces)
+
+    logger.addFilter(spoken)
+    try:
+        model, info = kind.from_pretrained(
+            source.path, config=config, output_loading_info=True, **options, **source.options()
+        )
+    except Exception as problem:  # transformers raises many kinds; explained() tells them apart
+        raise explained(source, problem) from problem
+    finally:
+        logger.removeFilter(spoken)
+    return model, sorted({*info["missing_keys"], *(name for name, *_ in info["mismatched_keys"])})
+
+
+def told_new(source: Pretrained, names: Sequence[str]) -> str:
+    """A sentence about the weights that begin at random; '' where there are none."""
+    return f"--model {source.name} has no {listed(names, 4, quote=False)}: new ones begin at random." if names else ""
+
+
 def check_weights(source: Pretrained, model: PreTrainedModel, missing: Collection[str]) -> None:
     """Require a pretrained model to be one: most of its weights from the file, and all of them numbers.
 
-    ``missing``: the names of those that the file has not (``missing_keys`` of transformers' ``output_loading_info``).
+    ``missing``: the names of those that the file has not.
 
     Raises:
         UserError: naming a few.

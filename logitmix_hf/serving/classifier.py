@@ -31,7 +31,7 @@ from logitmix_hf.evaluation.thresholds import Thresholds
 from logitmix_hf.modality import IMAGE, TEXT
 from logitmix_hf.models.folding import recorded, scaling_left
 from logitmix_hf.models.long_texts import Windows
-from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config
+from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config, load_weights
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
 from logitmix_hf.models.windows import WindowCollator, Windowed, check_splits, encode_windows
 from logitmix_hf.reporting.folder import RECORD, RunFolder
@@ -266,13 +266,8 @@ def _image_processor(source: Pretrained) -> Any:
 def _load_model(source: Pretrained, config: Any, modality: str, dtype: torch.dtype) -> PreTrainedModel:
     """The model with every weight of it from the file."""
     kind = AutoModelForSequenceClassification if modality == TEXT else AutoModelForImageClassification
-    try:
-        model, loading_info = kind.from_pretrained(
-            source.path, config=config, dtype=dtype, output_loading_info=True, **source.options()
-        )
-    except Exception as problem:  # as above
-        raise explained(source, problem) from problem
-    if missing := sorted(loading_info["missing_keys"]):
+    model, missing = load_weights(kind, source, config, dtype=dtype)
+    if missing:
         raise UserError(
             f"--model {source.name!r} is not trained as {_WHAT[modality]}: its file has no weights for"
             f" {listed(missing, 3)}. Train it first (logitmix {'glue' if modality == TEXT else 'vision'} --model …)."

@@ -93,10 +93,10 @@ class Job(ABC):
         }
         return kind(**{**named, **of_run, **own})
 
-    def tell(self, lines: Sequence[str]) -> None:
-        """Lines for whoever watches, said by one process."""
+    def tell(self, lines: Sequence[str], out: bool = False) -> None:
+        """Lines for whoever watches, said by one process; on stdout (``out``) what surprises nobody."""
         if lines and self.training.process_index == 0:
-            say(*lines)
+            say(*lines, out=out)
 
     @property
     def label(self) -> str:

@@ -258,7 +258,10 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
     )
     write_last_card(folder)
     if job.training.do_train and not job.run.keep_checkpoints and (freed := folder.remove_checkpoints()):
-        say(f"The run is whole: its checkpoints ({freed / 1e6:.1f} MB) are gone; --keep_checkpoints keeps them.")
+        say(
+            f"The training is complete, so its checkpoints were removed ({freed / 1e6:.1f} MB; --keep_checkpoints keeps them).",
+            out=True,
+        )
     if results:
         metric = data.metrics[0]
         common = {"metric": metric, "seconds": seconds, "folder": str(folder.path)}

@@ -30,7 +30,7 @@ def test_texts_are_counted_and_nothing_is_written_but_what_was_asked_for(reviews
     out = capsys.readouterr().out
     assert "rows: train 44, validation 2" in out
     assert "'bad' 22, 'good' 21" in out
-    assert "1 empty texts" in out
+    assert "1 empty text" in out
     assert "2 of the 44 rows of train repeat another" in out  # by case, by white space
     assert "2 rows of train stand there again with another label" in out
     assert "1 of the 2 rows of validation is in train too" in out

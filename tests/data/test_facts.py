@@ -40,7 +40,7 @@ def test_every_count_of_classes_by_hand():
     assert "2 of the 6 rows of train repeat another" in said
     assert "3 rows of train stand there again with another label" in said
     assert "1 of the 2 rows of test is in train too" in said
-    assert "1 empty texts" in said
+    assert "1 empty text" in said
 
 
 @pytest.mark.parametrize("seed", range(4))

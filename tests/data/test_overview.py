@@ -29,7 +29,7 @@ def test_what_is_read_judged_cut_empty_and_known_already(tmp_path):
     files = {"train_file": str(tmp_path / "train.jsonl"), "validation_file": str(tmp_path / "dev.jsonl")}
     assert overview(load_text_data(TextRequest(**files)), cut=2, max_length=9) == [
         "classes: 'x' 3, 'y' 3 · 3 validation · 2 texts cut at 9 tokens",
-        "1 empty texts · 1 of the 6 rows of train repeat another · 2 of the 3 rows of validation are in train too, which"
+        "1 empty text · 1 of the 6 rows of train repeats another · 2 of the 3 rows of validation are in train too, which"
         " flatters their scores",
     ]
     alone = load_text_data(TextRequest(train_file=files["train_file"], validation_share=0.3, calibration_share=0.5))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,27 @@ def test_a_network_for_images_is_no_text_classifier(tmp_path: Path, monkeypatch:
         load_config(source)
 
 
+def test_a_name_that_is_no_folder_is_told_with_the_folders_beside_it(tmp_path: Path, monkeypatch) -> None:
+    for name in ("reviews", "flowers"):
+        BertConfig().save_pretrained(tmp_path / "runs" / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("logitmix_hf.models.pretrained.HfApi.model_info", _no_hub)
+    for given, told in {
+        "runs/review": "folder 'runs/review': 'runs' holds 'flowers', 'reviews'. Did you mean 'reviews'?",
+        "runs/zzz": "folder 'runs/zzz': 'runs' holds 'flowers', 'reviews'.",
+        "./runs/flower": "Did you mean 'flowers'?",
+        "runs": "Of the folders in it these do: 'flowers', 'reviews'.",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            find_pretrained(given)
+        assert told in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def _no_hub(*args, **options):
+    raise ConnectionError("no network")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
@@ -36,12 +58,17 @@ def test_a_network_for_images_is_no_text_classifier(tmp_path: Path, monkeypatch:
         ),
     ],
 )
-def test_weights_of_another_model_or_of_no_numbers(tmp_path: Path, change, told) -> None:
+def test_weights_of_another_model_or_of_no_numbers(tmp_path: Path, change, told, caplog) -> None:
     sizes = {"hidden_size": 16, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = BertConfig(vocab_size=20, max_position_embeddings=32, num_labels=2, **sizes)
     BertModel(config).save_pretrained(tmp_path)
     source = find_pretrained(str(tmp_path))
-    assert load_model(source, load_config(source)).config.num_labels == 2  # a new head and all else is as it should be
+    logging.getLogger("transformers.modeling_utils").addHandler(caplog.handler)
+    model, note = load_model(source, load_config(source))
+    assert model.config.num_labels == 2  # a new head and all else is as it should be
+    assert note == f"--model {tmp_path} has no classifier.bias, classifier.weight: new ones begin at random."
+    logging.getLogger("transformers.modeling_utils").removeHandler(caplog.handler)
+    assert "LOAD REPORT" not in caplog.text
     weights = change(load_file(tmp_path / "model.safetensors"))
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=told) as caught:

@@ -134,7 +134,8 @@ class TextJob(Job):
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
         config, tokenizer = load.fit_config(self._config, data, self.model), self._tokenizer
         settle_windows(config, windows := self._windows)
-        model = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
+        model, note = load.load_model(self._source, config, self.model.ignore_mismatched_sizes)
+        self.tell([note] if note else [], out=True)
         if new := grow_embeddings(model, tokenizer):
             self.tell([f"The tokenizer has {new} more tokens than {self.model.model}, which gets embeddings for them."])
         adapters: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from logitmix_hf.errors import UserError, listed
-from logitmix_hf.models.pretrained import Pretrained, check_weights, explained
+from logitmix_hf.models.pretrained import Pretrained, check_weights, load_weights, told_new
 from logitmix_hf.text.data import TextData
 from logitmix_hf.text.site_names import resolve_site
 from logitmix_hf.training.text.settings import TextModelSettings
@@ -47,18 +47,14 @@ def fit_config(config: Any, data: TextData, settings: TextModelSettings) -> Any:
     return config
 
 
-def load_model(source: Pretrained, config: Any, ignore_mismatched_sizes: bool = False) -> PreTrainedModel:
-    """The classifier in float32, with a new head where the model has none."""
-    try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            source.path,
-            config=config,
-            ignore_mismatched_sizes=ignore_mismatched_sizes,
-            dtype="float32",
-            output_loading_info=True,
-            **source.options(),
-        )
-        check_weights(source, model, info["missing_keys"])
-        return model
-    except Exception as problem:  # transformers raises many kinds; explained() tells them apart
-        raise explained(source, problem) from problem
+def load_model(source: Pretrained, config: Any, ignore_mismatched_sizes: bool = False) -> tuple[PreTrainedModel, str]:
+    """The classifier in float32, with a new head where the model has none, and what is new in words."""
+    model, new = load_weights(
+        AutoModelForSequenceClassification,
+        source,
+        config,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+        dtype="float32",
+    )
+    check_weights(source, model, new)
+    return model, told_new(source, new)

@@ -144,8 +144,7 @@ class VisionJob(Job):
         model, note = load.load_network(self._source, data, self.mix)
         load.check_dropout(self._source, model, self.mix)
         load.check_sites_of(model, self.mix)
-        if note and self.training.process_index == 0:
-            say(note)
+        self.tell([note] if note else [], out=True)
         if (b := self.training.batch_repetition) > 1:
             self.tell(
                 [

@@ -14,7 +14,14 @@ from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, nearest
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.heads import find_heads
-from logitmix_hf.models.pretrained import Pretrained, check_weights, explained, find_pretrained, load_config
+from logitmix_hf.models.pretrained import (
+    Pretrained,
+    check_weights,
+    find_pretrained,
+    load_config,
+    load_weights,
+    told_new,
+)
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.vision.settings import ImageModelSettings
 from logitmix_hf.vision.data import NAMED, ImageData
@@ -198,18 +205,14 @@ def load_network(source: NetworkSource, data: ImageData, mix: MixArguments) -> t
     config.id2label, config.label2id = labels, {name: number for number, name in labels.items()}
     config.problem_type = data.problem
     _tell_timm(config, data)
-    try:
-        model, info = AutoModelForImageClassification.from_pretrained(
-            source.pretrained.path,
-            config=config,
-            ignore_mismatched_sizes=bool(note),
-            dtype="float32",
-            output_loading_info=True,
-            **source.pretrained.options(),
-        )
-    except Exception as problem:  # transformers raises many kinds; explained() tells them apart
-        raise explained(source.pretrained, problem) from problem
-    check_weights(source.pretrained, model, info["missing_keys"])
+    model, new = load_weights(
+        AutoModelForImageClassification,
+        source.pretrained,
+        config,
+        ignore_mismatched_sizes=bool(note),
+        dtype="float32",
+    )
+    check_weights(source.pretrained, model, new)
     channels = find_sites(model).channels
     if channels is not None and channels != data.channels:
         raise UserError(
@@ -220,7 +223,7 @@ def load_network(source: NetworkSource, data: ImageData, mix: MixArguments) -> t
         # The same number of labels in another order or of other names: weights that fit in shape would be kept.
         for head in find_heads(model).values():
             model._init_weights(head)
-    return model, note
+    return model, note or told_new(source.pretrained, new)
 
 
 def _tell_timm(config: Any, data: ImageData) -> None:

@@ -172,7 +172,7 @@ def test_a_saved_run_can_be_trained_on(finished, tmp_path):
 def test_fine_tuning_a_transformer_takes_its_numbers_and_replaces_its_head(photos, tmp_path, capfd):
     vit, out = tiny_vit(tmp_path / "vit"), tmp_path / "out"
     assert main(flags(out, dataset=photos, model=vit, site="stage.1", max_steps=2)) == 0
-    assert "The head for 5 labels is replaced by a new one for the 2 of this data." in capfd.readouterr().err
+    assert "The head for 5 labels is replaced by a new one for the 2 of this data." in capfd.readouterr().out
     record, model = read(out / "run.json"), AutoModelForImageClassification.from_pretrained(out)
     assert (record["data"]["mean"], record["data"]["std"]) == ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
     assert (record["data"]["image_size"], record["model"]["pretrained"]) == (32, True)
