@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import default_data_collator
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import get_last_checkpoint, has_length
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
@@ -162,6 +163,16 @@ class MixTrainer(WholeEvaluation):
             self.args = resolved(self.args, ddp_find_unused_parameters=False)
         super().create_accelerator_and_postprocess()
 
+    def get_train_dataloader(self) -> DataLoader:
+        """As ``Trainer``, which would train for no step, or ask for ``max_steps``, where no batch is left."""
+        loader = super().get_train_dataloader()
+        if self.args.dataloader_drop_last and has_length(loader) and len(loader) == 0:
+            raise UserError(
+                "dataloader_drop_last leaves nothing to train on: the rows give no whole batch of"
+                f" {self.args.train_batch_size} in each process."
+            )
+        return loader
+
     def training_step(self, *args: Any, **kwargs: Any) -> Tensor:
         """As ``Trainer``; the hooks sleep once backward is through, also for whoever calls a part of the model."""
         try:
@@ -238,6 +249,10 @@ class MixTrainer(WholeEvaluation):
             if not isinstance(outputs, Mapping):  # Trainer takes the first of a tuple for the loss
                 outputs = (loss, outputs) if isinstance(outputs, Tensor) else (loss, *outputs)
             return (loss, outputs) if return_outputs else loss
+        if not any(value.requires_grad for value in model.parameters()):
+            raise UserError(
+                f"nothing of {type(unwrap(model)).__name__} is trained: no parameter has requires_grad set."
+            )
         if not self._compared:
             self._compared = True
             self._compare(model, batch, labels)

@@ -275,6 +275,15 @@ def test_bf16_checkpointing_and_early_stopping_with_the_best_model(tmp_path):
     assert ".saving" not in trainer.state.best_model_checkpoint
 
 
+def test_what_trains_nothing_says_so(tmp_path):
+    frozen = no_dropout().requires_grad_(False)
+    with pytest.raises(UserError, match="nothing of BertForSequenceClassification is trained"):
+        trainer_of(tmp_path, model=frozen).train()
+    for steps in (-1, 2):
+        with pytest.raises(UserError, match="dataloader_drop_last leaves nothing to train on: .* batch of 8 "):
+            trainer_of(tmp_path, rows=3, dataloader_drop_last=True, max_steps=steps).train()
+
+
 def test_lora(tmp_path):
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(task_type="SEQ_CLS", target_modules=["query", "value"], r=2, lora_dropout=0.0)
