@@ -62,7 +62,7 @@ def read(command: str, words: Sequence[str], elsewhere: bool = False, seen: set[
     arguments = job.arguments()
     if bare:
         arguments["use_cpu"] = "--use_cpu" in words
-    return Answer(run_id(command, arguments), job.name, job.mix.method, job.training.seed)
+    return Answer(run_id(command, arguments), job.name, job.mix.method, job.training.seed, job.request.drawn)
 
 
 def _parsed(command: str, words: Sequence[str], elsewhere: bool) -> tuple[bool, Job]:

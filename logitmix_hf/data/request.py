@@ -72,6 +72,14 @@ class DataRequest:
             )
 
     @property
+    def drawn(self) -> bool:
+        """Whether ``seed`` draws the rows to judge on out of train, as far as this is known before anything is read."""
+        return self.training and self.hold_out is None and self.validation_share > 0 and self._brings_none()
+
+    def _brings_none(self) -> bool:
+        return False
+
+    @property
     def skips(self) -> bool:
         """Whether rows that cannot be used are left out."""
         return self.on_bad_row == "skip"

@@ -10,11 +10,11 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from logitmix_hf.errors import UserError, bounded
+from logitmix_hf.errors import UserError, bounded, say
 from logitmix_hf.flags import with_recipe
 from logitmix_hf.studies.cells import Asked, asked_runs
 from logitmix_hf.studies.child import child_environment
@@ -37,12 +37,14 @@ CHECKER = (sys.executable, "-m", "logitmix_hf.commands.study_check")
 
 @dataclass(frozen=True)
 class Answer:
-    """What the command's parser says of a command line: the run's id, the data's name, the method and the seed."""
+    """What the command's parser says of a command line: the run's id, the data's name, the method, the seed, and whether that
+    draws the rows to judge on."""
 
     id: str
     task: str
     method: str
     seed: int
+    drawn: bool = False
 
 
 def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequence[str] = CHECKER) -> Study:
@@ -79,6 +81,7 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
             questions |= {f"{found.group.key}-{number}": each for number, each in enumerate(tried)}
     asked_now = list(questions.values())
     answers = dict(zip(questions, _answers(file, asked_now, elsewhere, checker), strict=True) if asked_now else ())
+    _tell_drawn(file, answers.values())
     if file.launch.processes > 1:
         answers = {key: replace(each, id=words_key(_command(file), [each.id])[:12]) for key, each in answers.items()}
     cells: list[Cell] = []
@@ -102,6 +105,16 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
         raise UserError(f"{file.source}: {mistake}") from None
     jobs = old.jobs if old is not None else {}
     return Study(file.study, home, file.command, file.compare, every, file, jobs, trials)
+
+
+def _tell_drawn(file: StudyFile, answers: Iterable[Answer]) -> None:
+    """A line where seeds will be judged on different rows, which no table sets side by side."""
+    seeds = {answer.seed for answer in answers if answer.drawn}
+    if len(seeds) > 1:
+        say(
+            f"{file.source}: each of {len(seeds)} seeds is judged on other rows, which it draws out of train, and a table does"
+            " not set them side by side. Give validation_file (of images: a folder val, or validation_share: 0 for test)."
+        )
 
 
 def _command(file: StudyFile) -> str:

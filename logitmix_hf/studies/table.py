@@ -23,7 +23,7 @@ from logitmix_hf.reporting.record import now
 from logitmix_hf.studies import pictures, tables
 from logitmix_hf.studies.latex import latex_tables
 from logitmix_hf.studies.manifest import Study
-from logitmix_hf.studies.scores import HEADLINE, StudyScores, read_scores
+from logitmix_hf.studies.scores import HEADLINE, StudyScores, StudyTask, read_scores
 from logitmix_hf.studies.verdicts import DRAWS, Verdicts, judge, metrics_of
 from logitmix_hf.version import __version__
 
@@ -105,6 +105,8 @@ def write_table(
         "reading": _reading(scores, verdicts, draws, bins),
     }
     shown = [part.table for part in parts]
+    for line in values["warnings"]:
+        say(line)
     files = {
         "study.html": html_page("study.html", values),
         "table.md": markdown_page("study.md", values),
@@ -132,9 +134,19 @@ def _part(scores: StudyScores, verdicts: Verdicts, metric: str, paper: tables.Pa
 
 def _warnings(scores: StudyScores) -> list[str]:
     found = [_versions(scores)] if scores.versions else []
-    changed = sorted({task.name.split(" · ")[0] for task in scores.tasks if task.changed})
-    if changed:
-        found.append(f"The data changed half-way: {', '.join(changed)}. There are no tests and no ranks across that.")
+    changed: dict[str, list[StudyTask]] = {}
+    for task in scores.tasks:
+        if task.changed:
+            changed.setdefault(task.name.split(" · ")[0], []).append(task)
+    for name, tasks in changed.items():
+        seeds = [{seed for runs in task.runs.values() for seed in runs} for task in tasks]
+        if sum(map(len, seeds)) == len(set().union(*seeds)) > 1:
+            what = (
+                "Seeds were judged on other rows or data (--seed draws what is held out of train: give validation data)"
+            )
+        else:
+            what = "The data changed half-way"
+        found.append(f"{what}: {name}. There are no tests and no ranks across that.")
     diverged = [f"{m} on {t.name}" for t in scores.tasks for m, s in t.absent.items() if "diverged" in s.values()]
     if diverged:
         found.append(f"Some seeds diverged, and means are of the others, which flatters: {', '.join(diverged)}.")

@@ -59,6 +59,9 @@ class TextRequest(DataRequest):
         given = {"train": self.train_file, "validation": self.validation_file, "test": self.test_file}
         return {role: path for role, path in given.items() if path is not None}
 
+    def _brings_none(self) -> bool:
+        return "train" in self.files and "validation" not in self.files
+
     @property
     def place(self) -> str:
         """The data set that is read where there are no files."""

@@ -49,6 +49,11 @@ class Job(ABC):
     def name(self) -> str:
         """What the data is called in names."""
 
+    @property
+    @abstractmethod
+    def request(self) -> DataRequest:
+        """What rows the flags mean."""
+
     @abstractmethod
     def check(self) -> None:
         """Raise for every mistake that can be seen before anything long begins, in little time."""

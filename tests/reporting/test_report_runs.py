@@ -93,6 +93,13 @@ def test_what_is_no_run_is_passed_over_and_a_folder_given_twice_counts_once(tmp_
     assert found.skipped == []
 
 
+def test_the_folder_of_a_study_means_its_runs(tmp_path):
+    write_run(tmp_path / "runs" / "b", "rte", "vanilla", 1)
+    write_run(tmp_path / "runs" / "a", "rte", "mixup", 1)
+    (tmp_path / "study.json").write_text("{}")
+    assert [run.name for run in find_runs([tmp_path, tmp_path / "runs" / "a"]).runs] == ["a", "b"]
+
+
 def test_a_path_that_is_not_there_and_paths_without_a_run_are_mistakes(tmp_path):
     with pytest.raises(UserError, match="There is no '.*nothing'"):
         find_runs([write_run(tmp_path / "run"), tmp_path / "nothing"])

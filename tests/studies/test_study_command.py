@@ -7,6 +7,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
@@ -207,3 +208,30 @@ def test_what_the_runs_read_is_fetched_once_before_they_start(answered, monkeypa
     assert main(["study", "run", "t.yaml", "--prepare"]) == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: There is no sst2 today (run sst2-vanilla-s1-")
+
+
+@pytest.mark.parametrize(
+    ("command", "fixed", "told"),
+    [
+        ("glue", "train_file: own.csv, model: builtin", True),
+        ("glue", "train_file: own.csv, validation_file: own.csv, model: builtin", False),
+        ("glue", "task: cola, %s", False),
+        ("vision", "dataset: cifar100, model: digits", True),
+        ("vision", "dataset: cifar100, model: digits, validation_share: 0", False),
+        ("vision", "dataset: digits, model: digits", False),
+        ("vision", "dataset: pictures, model: digits", True),
+        ("vision", "dataset: sorted, model: digits", False),
+    ],
+)
+def test_seeds_that_draw_the_rows_they_are_judged_on_are_told_before_they_start(
+    command, fixed, told, answered, tmp_path, capsys
+):
+    (tmp_path / "own.csv").write_text("text,label\na,x\nb,y\n")
+    for folder in ("pictures", "sorted/train", "sorted/val"):
+        for name in "xy":
+            (tmp_path / folder / name).mkdir(parents=True)
+            Image.new("L", (8, 8)).save(tmp_path / folder / name / "1.png")
+    for seeds in ("[1, 2]", "[1]"):
+        resolved(text_of(f"study: t\ncommand: {command}\nfixed: {{{fixed}}}\ngrid: {{seed: {seeds}}}"))
+        said = capsys.readouterr().err
+        assert ("each of 2 seeds is judged on other rows" in said) == (told and seeds == "[1, 2]")

@@ -206,7 +206,7 @@ def test_a_seed_that_diverged_is_told_and_hides_nothing(tmp_path):
 def test_data_that_changed_half_way_is_two_tasks_without_a_test_between_them(tmp_path):
     study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2))
     for cell in study.cells:
-        if cell.labels["seed"] == 2:
+        if cell.labels["method"] == "a" and cell.labels["seed"] == 2:
             data = json.loads((cell.folder / "run.json").read_text())["data"]
             change_json(cell.folder / "run.json", data=data | {"fingerprint": "other"})
     found = table(study, tmp_path / "out")[0]
@@ -214,6 +214,16 @@ def test_data_that_changed_half_way_is_two_tasks_without_a_test_between_them(tmp
     assert read(tmp_path / "out" / "tests.csv") == []
     assert "The data changed half-way: rte" in (tmp_path / "out" / "table.md").read_text()
     assert cells(found, "a")["rank"].text == "–"
+
+
+def test_seeds_that_were_judged_on_other_rows_are_told_as_what_they_are(tmp_path):
+    study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2))
+    for cell in study.cells:
+        data = json.loads((cell.folder / "run.json").read_text())["data"]
+        change_json(cell.folder / "run.json", data=data | {"fingerprint": f"of seed {cell.labels['seed']}"})
+    said: list[str] = []
+    table(study, tmp_path / "out", say=said.append)
+    assert any(line.startswith("Seeds were judged on other rows") and "rte" in line for line in said)
 
 
 def test_training_rows_that_every_seed_draws_anew_are_one_task(tmp_path):

@@ -75,7 +75,7 @@ class FoundRuns:
 
 
 def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
-    """Read every run among the paths; the same folder given twice counts once.
+    """Read every run among the paths, and those of a study's folder; the same folder given twice counts once.
 
     Raises:
         UserError: a path does not exist, or none holds a run that can be read.
@@ -85,7 +85,7 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
     for path in given:
         if not path.exists():
             raise UserError(f"There is no {str(path)!r}; give the folders of runs, such as runs/*.")
-    for path in given:
+    for path in (run for one in given for run in (sorted(one.glob("runs/*")) if _is_study(one) else [one])):
         place = path.resolve()
         if place in seen:
             continue
@@ -105,6 +105,10 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
             "give the folders of finished runs, such as runs/*."
         )
     return found
+
+
+def _is_study(path: Path) -> bool:
+    return (path / "study.json").is_file() and (path / "runs").is_dir()
 
 
 def read_run(path: Path) -> ComparedRun:

@@ -32,6 +32,12 @@ class Ray:
     def __init__(
         self, study: Study, most: int | None = None, program: Sequence[str] = PROGRAM, address: str | None = None
     ) -> None:
+        # Without an address Ray asks for the cluster that it remembers, and where that is gone it waits without end.
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        if address != "local" and _holds_token():
+            # From Ray 2.60 on `ray start` asks for the token that lies there, and `ray.init` does not show it by itself. A
+            # cluster that asks for none takes one too. Ray reads this when it is imported.
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
         try:
             import ray  # type: ignore
         except ImportError:
@@ -41,8 +47,6 @@ class Ray:
         self.ray: Any = ray
         self.study, self.most, self.program = study, most, program
         paths = {name: value for name, value in child_environment().items() if name == "PYTHONPATH"}
-        # Without an address Ray asks for the cluster that it remembers, and where that is gone it waits without end.
-        address = address or os.environ.get("RAY_ADDRESS") or "local"
         try:
             self.ray.init(
                 address=address,
@@ -132,6 +136,12 @@ class Ray:
     def close(self) -> None:
         self.ray.shutdown()
         self._stop.unlink(missing_ok=True)
+
+
+def _holds_token() -> bool:
+    """Whether Ray would find a token here: one that ``ray.init`` of a cluster on this machine left behind, or a given one."""
+    given = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    return given or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 def host_of(node: str) -> str:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from logitmix_hf.data.request import DataRequest
+from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data.decode import MOST_PIXELS
-from logitmix_hf.vision.data.named import NAMED
+from logitmix_hf.vision.data.folders import SPLITS, holds_class_folders
+from logitmix_hf.vision.data.named import NAMED, find_named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +54,13 @@ class ImageRequest(DataRequest):
         self.check_counts(image_size=4, memory_limit=0)
         if self.channels not in (None, 1, 3):
             raise UserError(f"channels must be 1 (grey) or 3 (colour), got {self.channels!r}.")
+
+    def _brings_none(self) -> bool:
+        if (found := find_named(self.dataset)) is not None:
+            return found[1].validation is None
+        folder = expanded(self.dataset)
+        return (
+            folder.is_dir()
+            and holds_class_folders(folder)
+            and not any((folder / n).is_dir() for n in SPLITS["validation"])
+        )
