@@ -200,18 +200,16 @@ class MixArguments:
         check_mixers(self.mixer, self.mixer_probs, self.mixer_options)
         for name, choices in CHOICES.items():
             check_choice(name, getattr(self, name), choices)
-        if self.alpha is not None:
-            check_number("alpha", self.alpha, low=0)
+        check_number("alpha", self.alpha, low=0, optional=True)
         for name in ("atom", "mix_prob", "mix_start", "mix_end", "member_mask_prob", "member_mask_fall"):
-            if getattr(self, name) is not None or name in ("mix_start", "mix_end", "member_mask_fall"):
-                check_number(name, getattr(self, name), low=0, high=1)
+            always = name in ("mix_start", "mix_end", "member_mask_fall")
+            check_number(name, getattr(self, name), low=0, high=1, optional=not always)
         if self.mix_end <= self.mix_start and self.mixes:
             raise UserError(
                 f"mix_end {self.mix_end:g} is not after mix_start {self.mix_start:g}: nothing would be mixed."
             )
         check_number("confidence_penalty", self.confidence_penalty, low=0)
-        if self.lam is not None:
-            check_number("lam", self.lam, low=0, high=1)
+        check_number("lam", self.lam, low=0, high=1, optional=True)
         object.__setattr__(self, "class_weights", read_class_weights(self.class_weights))
         check_weights(self.weights)
         self._check_vwci()
@@ -317,7 +315,11 @@ class MixArguments:
         weights, atom = self.weights, method.atom if self.atom is None else self.atom
         w_sim = w_sim if self.w_sim is None else self.w_sim
         if method.two_views:
-            self._check_views(modality, chosen)
+            if modality == IMAGE or chosen != "linear":
+                given = "images" if modality == IMAGE else f"mixer {chosen!r}"
+                raise UserError(
+                    f"method {method.name!r} mixes hidden states of texts, got {given}: take logitmix_atoms, or mixer linear."
+                )
             atom = 1.0 if weights["agree"] and not weights["mix"] and not w_sim else 0.0  # nothing is mixed: R-Drop
         return replace(
             self,
@@ -336,13 +338,6 @@ class MixArguments:
             w_sim=w_sim,
             w_agree=weights["agree"],
         )
-
-    def _check_views(self, modality: str, mixer: str) -> None:
-        if modality == IMAGE or mixer != "linear":
-            given = "images" if modality == IMAGE else f"mixer {mixer!r}"
-            raise UserError(
-                f"method {self.row.name!r} mixes hidden states of texts, got {given}: take logitmix_atoms, or mixer linear."
-            )
 
     def _with_members(self, method: Method, names: list[str]) -> MixArguments:
         """The values of a method with several members written out; pixels are mixed where a mixer was named."""

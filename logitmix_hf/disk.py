@@ -21,7 +21,8 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(target)
+    name = os.fsencode(target.name)[:200].decode("utf-8", "ignore")  # it may have 255 bytes at most
+    temporary = target.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         yield temporary
         sync_file(temporary)
@@ -30,12 +31,6 @@ def replacing(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(target.parent)
-
-
-def _temporary(target: Path) -> Path:
-    """Beside the target; of a long name, which has 255 bytes at most, only the beginning."""
-    name = os.fsencode(target.name)[:200].decode("utf-8", "ignore")
-    return target.with_name(f".{name}.{os.getpid()}.tmp")
 
 
 def write_atomic(target: Path, data: bytes) -> None:

@@ -42,13 +42,21 @@ def pick(table: Mapping[str, T], name: str, what: str) -> T:
 
 
 def check_number(
-    name: str, value: object, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+    name: str,
+    value: object,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    optional: bool = False,
 ) -> None:
-    """Require a finite number in [low, high], or in (low, high] with ``open_low``.
+    """Require a finite number in [low, high], or in (low, high] with ``open_low``; or None where it is ``optional``.
 
     Raises:
         UserError: naming the argument, its value and the range.
     """
+    if optional and value is None:
+        return
     number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if number and (low < value if open_low else low <= value) and value <= high:  # type: ignore[operator]
         return

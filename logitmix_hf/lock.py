@@ -210,8 +210,7 @@ def _beat(lock: Path, me: Holder, stop: threading.Event) -> None:
 
 def _myself() -> Holder:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    pid = os.getpid()
-    here = _here()
+    pid, here = os.getpid(), _here()
     return Holder(socket.gethostname(), pid, now, here, (here and _began(pid)) or "", uuid.uuid4().hex)
 
 

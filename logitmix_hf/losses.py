@@ -152,8 +152,7 @@ class LogitMixLoss(nn.Module):
         check_choice("sim_form", sim_form, ("mse", "l2"))
         check_choice("sim_detach", sim_detach, ("none", "clean", "mixed"))
         check_choice("sim_on", sim_on, ("logits", "log_softmax"))
-        if problem_type is not None:
-            check_choice("problem_type", problem_type, PROBLEMS)
+        check_choice("problem_type", problem_type, (*PROBLEMS, None))
         check_number("label_smoothing", label_smoothing, low=0, high=1)
         check_number("confidence_penalty", confidence_penalty, low=0)
         self.confidence_penalty = confidence_penalty

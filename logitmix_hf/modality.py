@@ -183,8 +183,7 @@ def check_members(mix: Any) -> None:
     check_number("members", members, low=1, high=64)
     if not isinstance(members, int):
         raise UserError(f"members must be a whole number, got {members!r}.")
-    if mix.member_alpha is not None:
-        check_number("member_alpha", mix.member_alpha, low=0)
+    check_number("member_alpha", mix.member_alpha, low=0, optional=True)
     if mix.weight_root is not None:
         check_root(mix.weight_root)
     check_mask(mix.member_mask or mix.row.member_mask, members)

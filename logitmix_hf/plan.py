@@ -6,7 +6,6 @@ cannot disagree with the data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -164,10 +163,3 @@ def step_generator(seed: int, step: int, micro_step: int = 0, process: int = 0, 
     """
     words = np.random.SeedSequence([seed, step, micro_step, process, purpose]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(words[0] >> np.uint64(1)))
-
-
-def join_plans(plans: Sequence[MixPlan]) -> MixPlan:
-    """The plan of several micro-batches laid end to end: what makes 8 x 1, 1 x 8 and 2 processes x 4 comparable."""
-    starts = np.cumsum([0] + [plan.rows for plan in plans[:-1]])
-    sources = torch.cat([plan.sources + int(start) for plan, start in zip(plans, starts, strict=True)])
-    return MixPlan(sources, torch.cat([plan.shares for plan in plans]))

@@ -8,11 +8,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from logitmix_hf.errors import UserError
 
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 PROBLEMS = (SINGLE, MULTI, REGRESSION)
+
+
+def mean_loss(logits: Tensor, labels: Tensor, problem: str | None) -> Tensor:
+    """The loss that a model of ours gives where it is handed labels: scalar, the mean over rows as every head has it."""
+    if problem == MULTI:
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+    if problem == REGRESSION:
+        return F.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
+    return F.cross_entropy(logits, labels)
 
 
 def infer_problem(logits: Tensor, labels: Tensor) -> str:

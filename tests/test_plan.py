@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joinedplans import join_plans
 from scipy import stats
 
 from logitmix_hf.errors import UserError
-from logitmix_hf.plan import MixPlan, blend, draw_plan, join_plans, step_generator
+from logitmix_hf.plan import MixPlan, blend, draw_plan, step_generator
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import check_number, pick
@@ -38,29 +38,21 @@ def main(argv: Sequence[str]) -> int:
     settings = FlagParser([TextDemoSettings], prog="logitmix demo", description=__doc__).parse(argv)[0]
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import glue
-    from logitmix_hf.commands.side_by_side import train_side_by_side
+    from logitmix_hf.commands.side_by_side import QUIET, train_side_by_side
 
     home = Path(settings.output_dir)
-    jobs = {method: glue.parse(flag_words(_flags(settings, method, home / method))) for method in METHODS_SHOWN}
-    return train_side_by_side(jobs, home / "comparison.png", f"{settings.task}, built-in data", NOTE)
-
-
-def _flags(settings: TextDemoSettings, method: str, folder: Path) -> dict[str, object]:
-    fewer = {} if settings.max_train_samples is None else {"max_train_samples": settings.max_train_samples}
-    return {
-        "task": settings.task,
+    flags = {
+        **asdict(settings),
+        **QUIET,
         "dataset_name": "builtin",
         "model": "builtin",
-        "method": method,
-        "output_dir": folder,
-        "seed": settings.seed,
-        "num_train_epochs": settings.num_train_epochs,
         "learning_rate": 1e-4,
         "per_device_train_batch_size": 16,
         "per_device_eval_batch_size": 64,
         "max_length": 64,
-        "logging_steps": 10,
-        "eval_strategy": "no",
-        "save_strategy": "no",
-        **fewer,
     }
+    jobs = {
+        method: glue.parse(flag_words({**flags, "method": method, "output_dir": home / method}))
+        for method in METHODS_SHOWN
+    }
+    return train_side_by_side(jobs, home / "comparison.png", f"{settings.task}, built-in data", NOTE)

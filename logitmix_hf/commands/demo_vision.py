@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from logitmix_hf.errors import check_number
@@ -45,28 +45,9 @@ def main(argv: Sequence[str]) -> int:
     settings = FlagParser([ImageDemoSettings], prog="logitmix demo-vision", description=__doc__).parse(argv)[0]
     # Here, and not at the top: torch and transformers take seconds, and a misspelt flag needs neither.
     from logitmix_hf.commands import vision
-    from logitmix_hf.commands.side_by_side import train_side_by_side
+    from logitmix_hf.commands.side_by_side import QUIET, train_side_by_side
 
     home = Path(settings.output_dir)
-    fewer = {} if settings.max_train_samples is None else {"max_train_samples": settings.max_train_samples}
-    jobs = {
-        name: vision.parse(
-            flag_words(
-                {
-                    "dataset": "digits",
-                    "model": "digits",
-                    "output_dir": home / name,
-                    "seed": settings.seed,
-                    "num_train_epochs": settings.num_train_epochs,
-                    "per_device_train_batch_size": 32,
-                    "logging_steps": 10,
-                    "save_strategy": "no",
-                    "eval_strategy": "no",
-                    **fewer,
-                    **flags,
-                }
-            )
-        )
-        for name, flags in SHOWN.items()
-    }
+    flags = {**asdict(settings), **QUIET, "dataset": "digits", "model": "digits", "per_device_train_batch_size": 32}
+    jobs = {name: vision.parse(flag_words({**flags, **own, "output_dir": home / name})) for name, own in SHOWN.items()}
     return train_side_by_side(jobs, home / "comparison.png", "handwritten digits, 8 x 8 pixels", NOTE)

@@ -63,9 +63,7 @@ def main(argv: Sequence[str]) -> int:
     if settings.output_dir is not None:
         from logitmix_hf.reporting.folder import RunFolder
 
-        folder = RunFolder(settings.output_dir)
-        folder.check_free()
-        folder.check(overwrite=settings.overwrite)
+        RunFolder(settings.output_dir).check(overwrite=settings.overwrite)
     joined = join_runs(settings.runs, settings.average)
     pooled = next(iter(joined.splits.values()))[1]
     if settings.decides:

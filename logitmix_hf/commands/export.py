@@ -54,8 +54,7 @@ class ExportSettings:
             raise UserError(
                 f"--opset {self.opset} is a version of ONNX, and --format plain writes a network of torch: leave it out."
             )
-        if self.opset is not None:
-            check_number("opset", self.opset, low=18)
+        check_number("opset", self.opset, low=18, optional=True)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -51,8 +51,7 @@ class PredictSettings:
         check_choice("dtype", self.dtype, DTYPES)
         check_number("batch_size", self.batch_size, low=1)
         check_number("max_pixels", self.max_pixels, low=1)
-        if self.max_length is not None:
-            check_number("max_length", self.max_length, low=4)
+        check_number("max_length", self.max_length, low=4, optional=True)
         if self.model is None:
             raise UserError("logitmix predict needs a model: --model runs/NAME, a Hub id or a folder.")
         if self.input is None:

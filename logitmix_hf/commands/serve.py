@@ -39,10 +39,8 @@ class ServeSettings:
         check_choice("dtype", self.dtype, DTYPES)
         check_number("port", self.port, low=0, high=65535)
         for name in ("batch_size", "max_rows", "max_body", "max_waiting", "max_pixels"):
-            if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), low=1)
-        if self.max_length is not None:
-            check_number("max_length", self.max_length, low=4)
+            check_number(name, getattr(self, name), low=1, optional=True)
+        check_number("max_length", self.max_length, low=4, optional=True)
         if self.run is None:
             raise UserError("logitmix serve needs a model: logitmix serve runs/NAME, a Hub id or a folder.")
         for package in ("fastapi", "uvicorn", *(("gradio",) if self.ui else ())):

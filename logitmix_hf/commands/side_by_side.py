@@ -15,6 +15,9 @@ from logitmix_hf.reporting.table import result_row, results_table
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.run import fine_tune
 
+QUIET = {"logging_steps": 10, "eval_strategy": "no", "save_strategy": "no"}
+"""Flags of every run of a demo."""
+
 
 def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note: Sequence[str] = ()) -> int:
     """Train every job that its folder does not hold already; end with one table, one picture and the paths.
@@ -34,14 +37,12 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
         folder = RunFolder(str(job.training.output_dir))
         if not _is_there(folder, job):
             job.run = type(job.run)(overwrite=folder.holds_run())
-            code = fine_tune(job)
-            if code:
+            if code := fine_tune(job):
                 return code
         results, record = folder.read_json("eval_results.json"), folder.read_json("run.json")
         metric = record["data"]["metrics"][0]
-        ends = folder.read_json(INTERVALS) if (folder.path / INTERVALS).is_file() else None
-        told = {"seconds": record["seconds"], "folder": str(folder.path), "intervals": ends}
-        rows.append(result_row(job.label, results, metric, **told))
+        ends, place = folder.optional_json(INTERVALS), str(folder.path)
+        rows.append(result_row(job.label, results, metric, seconds=record["seconds"], folder=place, intervals=ends))
         pictured[job.label] = Predictions.load(folder.predictions_path("validation"))
     compare_reliability(pictured, picture, title=title)
     say("", *results_table(rows).split("\n"), "", out=True)

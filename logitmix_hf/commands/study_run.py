@@ -43,8 +43,7 @@ class StudyRunSettings:
     def __post_init__(self) -> None:
         if self.study is None:
             raise UserError("logitmix study run needs a study: logitmix study run table3.yaml.")
-        if self.max_parallel is not None:
-            check_number("--max_parallel", self.max_parallel, low=1)
+        check_number("--max_parallel", self.max_parallel, low=1, optional=True)
 
 
 def parse(argv: Sequence[str]) -> StudyRunSettings:

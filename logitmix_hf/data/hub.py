@@ -91,9 +91,11 @@ def _shards(folder: Path) -> dict[str, list[str]] | None:
 
 def _from_hub(name: str, config: str | None, go_on: str) -> Any:
     from datasets import load_dataset
+    from datasets.config import HF_DATASETS_CACHE
 
     reachable, why = _probe(name, go_on)
-    if not reachable and not _cached(name, config):
+    cached = Path(HF_DATASETS_CACHE) / name.replace("/", "___") / (config or "")
+    if not reachable and not cached.is_dir():
         raise UserError(f"The Hub is out of reach for the data set {name!r} ({why}). {go_on}")
     with _offline(not reachable), _as_user_errors(name, config, go_on):  # offline also while a failure is explained
         return load_dataset(name, config)
@@ -137,12 +139,6 @@ def _client_error() -> type[Exception]:
     from huggingface_hub.errors import HfHubHTTPError
 
     return next((kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"), HfHubHTTPError)
-
-
-def _cached(name: str, config: str | None) -> bool:
-    from datasets.config import HF_DATASETS_CACHE
-
-    return (Path(HF_DATASETS_CACHE) / name.replace("/", "___") / (config or "")).is_dir()
 
 
 @contextmanager

@@ -47,10 +47,8 @@ class DataRequest:
 
     def __post_init__(self) -> None:
         check_number("validation_share", self.validation_share, low=0, high=0.9)
-        if self.hold_out is not None:
-            check_number("hold_out", self.hold_out, low=0, high=0.9, open_low=True)
-        if self.calibration_share is not None:
-            check_number("calibration_split", self.calibration_share, low=0, high=0.9, open_low=True)
+        check_number("hold_out", self.hold_out, low=0, high=0.9, open_low=True, optional=True)
+        check_number("calibration_split", self.calibration_share, low=0, high=0.9, open_low=True, optional=True)
         self.check_counts(max_train_samples=1, max_eval_samples=1)
         check_choice("on_bad_row", self.on_bad_row, ON_BAD_ROW)
 

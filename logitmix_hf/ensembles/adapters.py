@@ -124,7 +124,10 @@ class LogitmixAdaptersForSequenceClassification(LogitmixEnsembleForSequenceClass
 
     def _each(self, inputs: dict[str, Any]) -> Tensor:
         inputs = self._known(inputs)
-        if self._may_mix_members():
+        # All in one pass in evaluation alone, as peft has it. A graph is made of several: in one, the rows of each member
+        # would be a constant.
+        apart = self.training or not self.in_one_pass or self.count == 1 or torch.compiler.is_compiling()
+        if not apart:
             rows = len(next(iter(inputs.values())))
             names = [member_name(number) for number in range(self.count) for _ in range(rows)]
             repeated = {name: torch.cat([value] * self.count) for name, value in inputs.items()}
@@ -135,13 +138,6 @@ class LogitmixAdaptersForSequenceClassification(LogitmixEnsembleForSequenceClass
             use(self._switched, member_name(number))
             each.append(logits_of(self.network(**inputs)).float())
         return torch.stack(each, 1)
-
-    def _may_mix_members(self) -> bool:
-        """Whether all members answer in one pass: in evaluation alone, as peft has it. A graph is made of several passes: in
-        one, the rows of each member would be a constant."""
-        if self.training or not self.in_one_pass or self.count == 1:
-            return False
-        return not torch.compiler.is_compiling()
 
     def _known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """What was given of the inputs that the network takes."""

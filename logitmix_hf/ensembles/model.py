@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import (
     AutoModelForImageClassification,
     AutoModelForSequenceClassification,
@@ -20,7 +19,7 @@ from transformers.utils.generic import ModelOutput
 from logitmix_hf.ensembles.config import EnsembleConfig
 from logitmix_hf.errors import UserError
 from logitmix_hf.models.unwrap import logits_of
-from logitmix_hf.targets import MULTI, REGRESSION
+from logitmix_hf.targets import REGRESSION, mean_loss
 from logitmix_hf.vision.networks.members import ensemble
 
 
@@ -67,7 +66,8 @@ class _Ensemble(PreTrainedModel):
         """
         each = self._each(inputs)
         logits = ensemble(each, self.config.average, self.config.problem_type)
-        loss = None if labels is None else self._loss(logits, labels)
+        problem = self.config.problem_type or (REGRESSION if logits.shape[1] == 1 else None)
+        loss = None if labels is None else mean_loss(logits, labels, problem)
         several = each if each.shape[1] > 1 else None
         output = EnsembleOutput(loss=loss, logits=logits, member_logits=several)  # type: ignore[arg-type]
         return output.to_tuple() if return_dict is False else output
@@ -83,13 +83,6 @@ class _Ensemble(PreTrainedModel):
     def _seen(self, inputs: dict[str, Any], number: int) -> dict[str, Any]:
         """The inputs as this member was trained on them."""
         return inputs
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.config.problem_type == MULTI:
-            return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-        if self.config.problem_type == REGRESSION or logits.shape[1] == 1:
-            return F.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
-        return F.cross_entropy(logits, labels)
 
 
 class LogitmixEnsembleForSequenceClassification(_Ensemble):

@@ -105,10 +105,9 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
             if self.output_dir is None and "load_best_model_at_end" not in words:  # nobody can go on from it
                 words.setdefault("save_strategy", "no")
             stack.enter_context(_quiet(self.verbose))
+            no_bars = not self.verbose if self.disable_tqdm is None else self.disable_tqdm
             data = self._write_rows(place / "data", X, named, judged, list(map(str, classes)))
-            run = fine_tune(
-                self.modality, **{**data, **words, "output_dir": folder, "disable_tqdm": self._without_bars()}
-            )
+            run = fine_tune(self.modality, **{**data, **words, "output_dir": folder, "disable_tqdm": no_bars})
             self.scores_ = dict(run.scores)
             self.classes_ = classes  # now, not before: one that could not be fitted answers as it did
             self._take(run.classifier)
@@ -194,9 +193,6 @@ class RunEstimator(ClassifierMixin, BaseEstimator):
     def _differs(self, name: str, value: Any) -> bool:
         default = self._defaults[name]
         return value is not default and not (type(value) is type(default) and value == default)
-
-    def _without_bars(self) -> bool:
-        return not self.verbose if self.disable_tqdm is None else self.disable_tqdm
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -93,6 +93,8 @@ def paired_difference(
         seed: of the draws of seeds.
         centred: move the draws so that their mean is the difference, for scores that noise raises.
     """
+    from scipy.special import ndtri
+
     difference, drawn = a.values - b.values, a.drawn - b.drawn
     pairs, draws = drawn.shape
     value = float(difference.mean())
@@ -114,7 +116,7 @@ def paired_difference(
         pairs,
         sign_flip_p(difference),
         Interval(share, min(ends[0], share), max(ends[1], share)),
-        (high - low) / 2 * _power(level),
+        (high - low) / 2 * (1 + float(ndtri(0.8) / ndtri((1 + level) / 2))),  # so much is found four times of five
     )
 
 
@@ -147,11 +149,3 @@ def sign_flip_p(differences: np.ndarray) -> float:
 def _wins(differences: np.ndarray) -> np.ndarray:
     """1 where A is above B, one half where they are equal but for rounding; NaN stays."""
     return 0.5 * (1 + np.sign(np.where(np.abs(differences) < 1e-12, 0.0, differences)))
-
-
-def _power(level: float) -> float:
-    """From half an interval to the difference that is found four times of five: (z of the level + z of .8) / z."""
-    from scipy.special import ndtri
-
-    z = float(ndtri((1 + level) / 2))
-    return (z + float(ndtri(0.8))) / z

@@ -32,8 +32,7 @@ class Windows:
         Raises:
             UserError: for an overlap of more than half.
         """
-        if overlap is not None:
-            check_number("window_overlap", overlap, low=0, high=max_length // 2)
+        check_number("window_overlap", overlap, low=0, high=max_length // 2, optional=True)
         return cls(max_length, max_length // 4 if overlap is None else overlap)
 
     @classmethod

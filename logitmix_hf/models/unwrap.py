@@ -22,7 +22,9 @@ def unwrap(model: nn.Module) -> nn.Module:
                 "nn.DataParallel splits the batch that a plan indexes as a whole: start one process per GPU with"
                 " `accelerate launch` (or set CUDA_VISIBLE_DEVICES to one GPU)."
             )
-        if isinstance(model, nn.parallel.DistributedDataParallel) or _is_engine(model):
+        # DeepSpeed's engine and the wrapper of the first FSDP are told by name: neither is imported here.
+        names = {kind.__name__ for kind in type(model).__mro__}
+        if names & {"DistributedDataParallel", "DeepSpeedEngine", "FullyShardedDataParallel"}:
             model = model.module  # type: ignore[assignment]
         elif hasattr(model, "_orig_mod"):
             model = model._orig_mod  # type: ignore[assignment]
@@ -30,11 +32,6 @@ def unwrap(model: nn.Module) -> nn.Module:
             model = model.get_base_model()  # type: ignore[operator]
         else:
             return model
-
-
-def _is_engine(model: nn.Module) -> bool:
-    """Whether the model is DeepSpeed's engine or the wrapper of the first FSDP, told by name: neither is imported here."""
-    return any(kind.__name__ in ("DeepSpeedEngine", "FullyShardedDataParallel") for kind in type(model).__mro__)
 
 
 def logits_of(outputs: Any) -> Tensor:

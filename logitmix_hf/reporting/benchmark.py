@@ -50,9 +50,11 @@ def benchmark_entries(run: Mapping[str, Any], results: Mapping[str, Any]) -> tup
     data, arguments = run.get("data", {}), run.get("arguments", {})
     source = hub_data(data)
     if source is None:
+        kinds = {"hub": "no data set of the Hub", "folder": "a folder"}
+        whence = "a generator" if data.get("synthetic") else kinds.get(str(data.get("kind") or "hub"), "files")
         raise UserError(
             f"--eval_results is for benchmark data sets of the Hub, and {str(data.get('source') or data.get('name'))!r} "
-            f"came from {_whence(data)}: leave it out."
+            f"came from {whence}: leave it out."
         )
     if arguments.get("max_eval_samples") is not None:
         raise UserError(
@@ -76,9 +78,3 @@ def benchmark_entries(run: Mapping[str, Any], results: Mapping[str, Any]) -> tup
     return f"{FOLDER}/{source.rpartition('/')[2]}.yaml", yaml_dump(
         eval_result_entries_to_yaml(entries), sort_keys=False
     )
-
-
-def _whence(data: Mapping[str, Any]) -> str:
-    if data.get("synthetic"):
-        return "a generator"
-    return {"hub": "no data set of the Hub", "folder": "a folder"}.get(str(data.get("kind") or "hub"), "files")

@@ -31,7 +31,8 @@ def training_plot(
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    metric = _headline(log_history, metric)
+    names = [metric.removeprefix("eval_")] if metric else list(_HEADLINES)
+    metric = next((f"eval_{name}" for name in names if curve_of(log_history, f"eval_{name}")[0]), None)
     drawn = [
         (key, label, colour, style)
         for key, label, colour, style in (
@@ -118,11 +119,6 @@ def _steps(axes: Axes, seen: Sequence[float]) -> None:
 
 
 _HEADLINES = ("accuracy", "f1", "f1_micro", "matthews_correlation", "pearson", "spearmanr", "mse", "loss")
-
-
-def _headline(log_history: Sequence[Mapping[str, Any]], metric: str | None) -> str | None:
-    names = [metric.removeprefix("eval_")] if metric else list(_HEADLINES)
-    return next((f"eval_{name}" for name in names if curve_of(log_history, f"eval_{name}")[0]), None)
 
 
 def _metric_name(key: str) -> str:

@@ -87,9 +87,11 @@ class RunFolder:
         """Everything that ``claim`` would refuse, without writing anything.
 
         Raises:
-            UserError: the path is a file; it cannot be written; it holds another run and neither ``overwrite`` nor
-                ``resume`` was given; it holds something else; there is nothing to resume; both were given.
+            UserError: somebody writes into it; the path is a file; it cannot be written; it holds another run and neither
+                ``overwrite`` nor ``resume`` was given; it holds something else; there is nothing to resume; both were given.
         """
+        if not self.locked:
+            self.check_free()
         if overwrite and resume:
             raise UserError("--overwrite and --resume contradict each other: start anew, or go on? Give one of them.")
         check_place(self.path)

@@ -3,13 +3,11 @@ go on. No message holds a token."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shlex
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from logitmix_hf.errors import UserError
@@ -184,13 +182,17 @@ def push_run(
 
     full = repo_id
     try:
-        with brief_client(tell), _without_notes():
+        with brief_client(tell), warnings.catch_warnings():
+            # The client wonders at data files in a model's repository; the predictions are meant to be there.
+            warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
             if "/" not in full:
                 full = f"{asked(lambda: api.whoami(token=token))['name']}/{repo_id}"
             _make(api, full, private, token, asked)
             if revision not in (None, "main"):
                 asked(lambda: api.create_branch(full, branch=str(revision), exist_ok=True, token=token))
-            contents = {name: _content(run.path / name, full) for name in names}
+            contents: dict[str, str | bytes] = {name: str(run.path / name) for name in names}
+            if (card := "README.md") in contents:
+                contents[card] = relocated((run.path / card).read_text(encoding="utf-8"), full).encode("utf-8")
             asked(lambda: _commit(api, full, contents, token, revision))
         return f"{api.endpoint}/{full}"
     except Exception as error:  # the run is whole: whatever failed, the push can be done later
@@ -215,14 +217,6 @@ def _commit(api: HfApi, repo_id: str, contents: dict[str, str | bytes], token: s
     api.create_commit(repo_id, files, commit_message=message, token=token, revision=revision)
 
 
-@contextlib.contextmanager
-def _without_notes() -> Iterator[None]:
-    """The client wonders at data files in a model's repository; the predictions are meant to be there."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="It seems that you are about to commit a data file")
-        yield
-
-
 def check_model(run: RunFolder) -> list[str]:
     """The files of a run that a push would send.
 
@@ -239,12 +233,6 @@ def push_command(folder: str | os.PathLike[str], repo_id: str, revision: str | N
     """The command that pushes a saved run, as one can paste it; the token is left to the environment."""
     words = ["logitmix", "push", os.fspath(folder), "--hub_model_id", repo_id]
     return shlex.join(words + (["--hub_revision", revision] if revision not in (None, "main") else []))
-
-
-def _content(path: Path, repo_id: str) -> str | bytes:
-    if path.name != "README.md":
-        return str(path)
-    return relocated(path.read_text(encoding="utf-8"), repo_id).encode("utf-8")
 
 
 def _api(endpoint: str | None, token: str | None) -> tuple[HfApi, str | None]:

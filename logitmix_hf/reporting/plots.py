@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def compare_reliability(
             _draw_counts(axes[row + 1, column], b, b.count if same else b.share)
             axes[row, column].set(xlim=(begin, 1), ylim=(0, 1))
             axes[row, column].set_xticks(np.linspace(0, 1, 6) if begin == 0 else np.linspace(0.5, 1, 6))
-            axes[row, column].set_title(_wrapped(name), fontweight="bold", parse_math=False)
+            axes[row, column].set_title("\n".join(wrap(name, 44)) or " ", fontweight="bold", parse_math=False)
             axes[row + 1, column].set_xlabel("confidence")
         for row in range(0, 2 * tall, 2):
             axes[row, 0].set_ylabel("accuracy")
@@ -190,9 +191,3 @@ def _rgb(colour: str) -> tuple[float, float, float]:
     from matplotlib.colors import to_rgb
 
     return to_rgb(colour)
-
-
-def _wrapped(name: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(name, 44)) or " "

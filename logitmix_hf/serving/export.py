@@ -82,9 +82,7 @@ def export_onnx(
     check_choice("dtype", dtype, tuple(TOLERANCES))
     _require_packages()
     found = find_classifier(name, revision, token)
-    local = expanded(name)
-    folder = Path(output) if output is not None else local / "onnx" if local.is_dir() else Path(f"onnx-{_last(name)}")
-    check_folder(folder, FILE, overwrite, local)
+    folder = folder_for(name, output, "onnx", FILE, overwrite)
     if opset is not None:
         from onnx.defs import onnx_opset_version
 
@@ -93,9 +91,7 @@ def export_onnx(
     with bars_for_people():
         classifier = found.load("cpu")
     windows, classifier = classifier.windows, replace(classifier, windows=None)  # a graph reads one window
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with staged(folder, FILE) as staging:
         _write_graph(classifier, staging / FILE, opset)
         if dtype != "fp32":
             with _silence():
@@ -104,9 +100,6 @@ def export_onnx(
         judged = None if data is None else cost(classifier, staging / FILE, data)
         _write_rest(classifier, staging)
         size = sum(path.stat().st_size for path in (staging / FILE, staging / WEIGHTS) if path.exists())
-        move_into(folder, staging, FILE)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return Export(folder, difference, len(SHAPES), size, windows is not None, judged)
 
 
@@ -118,29 +111,29 @@ def _require_packages() -> None:
         )
 
 
-def _last(name: str) -> str:
-    return name.rstrip("/").rpartition("/")[2]
-
-
-def check_folder(folder: Path, file: str, overwrite: bool, model: Path) -> None:
-    """Require a folder that an export may be written to, and that is not a run's or the model's own; ``file`` tells one that
-    is there.
+def folder_for(name: str, output: str | os.PathLike[str] | None, kind: str, file: str, overwrite: bool) -> Path:
+    """The folder that an export may be written to, not a run's or the model's own: ``output``, else ``kind`` within a local
+    model, ``kind-NAME`` here for one of the Hub. ``file`` tells an export that is there.
 
     Raises:
         UserError: naming the folder and what is in it.
     """
+    model = expanded(name)
+    last = name.rstrip("/").rpartition("/")[2]
+    folder = Path(output) if output is not None else model / kind if model.is_dir() else Path(f"{kind}-{last}")
     if os.path.exists(folder) and not folder.is_dir():
         raise UserError(f"--output {str(folder)!r} is a file; give a folder.")
     if reason := why_not_writable(folder):
         raise UserError(f"The folder {str(folder)!r} cannot be written ({reason}): give another by --output.")
     if not folder.is_dir() or not any(folder.iterdir()):
-        return
+        return folder
     if RunFolder(folder).holds_run() or (model.is_dir() and folder.samefile(model)):
         raise UserError(f"--output {str(folder)!r} holds a model that would be lost; give another folder.")
     if not (folder / file).is_file():
         raise UserError(f"--output {str(folder)!r} is not empty and holds no {file}; give another folder.")
     if not overwrite:
         raise UserError(f"{str(folder / file)!r} exists: give another --output, or replace it by --overwrite.")
+    return folder
 
 
 # --- the graph ------------------------------------------------------------------------------------------------------
@@ -246,18 +239,26 @@ def _write_rest(classifier: Classifier, folder: Path) -> None:
     classifier.processor.save_pretrained(folder)
 
 
-def move_into(folder: Path, staging: Path, file: str) -> None:
-    """All files into place, ``file`` last: who finds it finds the rest.
+@contextlib.contextmanager
+def staged(folder: Path, file: str) -> Iterator[Path]:
+    """Within: a folder beside it to write to. At the end all its files go into place, ``file`` last: who finds it finds the
+    rest.
 
     Raises:
         UserError: a folder is where one of them should be.
     """
-    sync_tree(staging)
-    folder.mkdir(exist_ok=True)
-    if taken := [path.name for path in sorted(staging.iterdir()) if (folder / path.name).is_dir()]:
-        raise UserError(
-            f"--output {str(folder)!r} has a folder where the file {taken[0]} should be; give another folder."
-        )
-    for path in sorted(staging.iterdir(), key=lambda path: (path.name == file, path.name)):
-        os.replace(path, folder / path.name)
-    sync_folder(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield staging
+        sync_tree(staging)
+        folder.mkdir(exist_ok=True)
+        if taken := [path.name for path in sorted(staging.iterdir()) if (folder / path.name).is_dir()]:
+            raise UserError(
+                f"--output {str(folder)!r} has a folder where the file {taken[0]} should be; give another folder."
+            )
+        for path in sorted(staging.iterdir(), key=lambda path: (path.name == file, path.name)):
+            os.replace(path, folder / path.name)
+        sync_folder(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -43,9 +43,13 @@ def lower(path: Path, dtype: str, one_file: float, weights: str) -> None:
         UserError: the converter does not take the graph, or finds nothing in it.
     """
     import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
 
     try:
-        model = _half(path) if dtype == "fp16" else _whole_numbers(path, one_file)
+        if dtype == "fp16":
+            model: Any = convert_float_to_float16(str(path), keep_io_types=True)
+        else:
+            model = _whole_numbers(path, one_file)
     except Exception as problem:  # of many kinds, as the network has an operator that it does not know
         raise UserError(
             f"The graph cannot be written in {dtype} ({one_line(problem)}): leave --dtype {dtype} out."
@@ -55,12 +59,6 @@ def lower(path: Path, dtype: str, one_file: float, weights: str) -> None:
     (path.parent / weights).unlink(missing_ok=True)
     path.unlink()
     onnx.save(model, str(path), save_as_external_data=model.ByteSize() > one_file, location=weights)
-
-
-def _half(path: Path) -> Any:
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    return convert_float_to_float16(str(path), keep_io_types=True)
 
 
 def _whole_numbers(path: Path, one_file: float) -> Any:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.serving.classifier import find_classifier
-from logitmix_hf.serving.export import check_folder, move_into
+from logitmix_hf.serving.export import folder_for, staged
 from logitmix_hf.serving.host import bars_for_people
 from logitmix_hf.vision.networks import collapsed
 
@@ -52,10 +49,7 @@ def export_plain(
         UserError: for a model without members, one that averages probabilities, or a folder that holds something.
     """
     found = find_classifier(name, revision, token)
-    local = expanded(name)
-    last = name.rstrip("/").rpartition("/")[2]
-    folder = Path(output) if output is not None else local / "plain" if local.is_dir() else Path(f"plain-{last}")
-    check_folder(folder, FILE, overwrite, local)
+    folder = folder_for(name, output, "plain", FILE, overwrite)
     with bars_for_people():
         classifier = found.load("cpu")
     network: Any = classifier.model
@@ -67,19 +61,11 @@ def export_plain(
         )
     plain = collapsed(network)
     difference = _difference(network, plain)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with staged(folder, FILE) as staging:
         plain.save_pretrained(staging)
         classifier.processor.save_pretrained(staging)
-        move_into(folder, staging, FILE)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return PlainNetwork(folder, members, _count(network), _count(plain), difference)
-
-
-def _count(network: Any) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
+    before, after = (sum(parameter.numel() for parameter in one.parameters()) for one in (network, plain))
+    return PlainNetwork(folder, members, before, after, difference)
 
 
 @torch.no_grad()

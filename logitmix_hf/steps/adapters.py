@@ -49,7 +49,10 @@ class AdapterStep:
             return results[0]
         return StepResult(
             torch.stack([one.per_example for one in results]).sum(0),
-            {name: _mean([one.terms[name] for one in results if name in one.terms]) for name in _names(results)},
+            {
+                name: torch.stack([one.terms[name] for one in results if name in one.terms]).mean(0)
+                for name in dict.fromkeys(name for one in results for name in one.terms)
+            },
             torch.stack([one.logits.detach() for one in results]).mean(0),
         )
 
@@ -64,11 +67,3 @@ NO_CHECKPOINTING = (
     "gradient_checkpointing runs the layers of {0} members again in backward, where only the last one is in use: leave it"
     " out, and lower per_device_train_batch_size where memory is short."
 )
-
-
-def _names(results: list[StepResult]) -> list[str]:
-    return list(dict.fromkeys(name for one in results for name in one.terms))
-
-
-def _mean(values: list[Tensor]) -> Tensor:
-    return torch.stack(values).mean(0)

@@ -12,12 +12,11 @@ from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, che
 from logitmix_hf.methods import METHODS
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.steps.adapters import AdapterStep
-from logitmix_hf.steps.consistency import ConsistencyStep
+from logitmix_hf.steps.consistency import ConsistencyStep, StochasticStep
 from logitmix_hf.steps.members import MemberStep
 from logitmix_hf.steps.mixed import MixedStep
 from logitmix_hf.steps.passes import modality_of
 from logitmix_hf.steps.step import MixStep
-from logitmix_hf.steps.stochastic import StochasticStep
 from logitmix_hf.steps.task_loss import TaskLoss
 
 STEPS: dict[str, Callable[[nn.Module, MixArguments, Any, TaskLoss], MixStep]] = {

@@ -1,17 +1,19 @@
-"""AugMix's step: an image and views of it must be answered alike (Hendrycks et al., 2020, arXiv:1912.02781)."""
+"""Steps of clean rows seen several times: VWCI's passes with dropout, and AugMix's views of an image, which must be answered
+alike (Hendrycks et al., 2020, arXiv:1912.02781)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
 from logitmix_hf.losses import SINGLE
-from logitmix_hf.models.unwrap import logits_of, unwrap
-from logitmix_hf.steps.step import StepResult, Where
+from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
+from logitmix_hf.steps.step import MixStep, StepResult, Where
 from logitmix_hf.steps.task_loss import TaskLoss
 from logitmix_hf.targets import settle_problem
 
@@ -27,7 +29,7 @@ def jensen_shannon(views: Tensor) -> Tensor:
     return (logs.exp() * (logs - middle)).sum(-1).mean(0)
 
 
-class ConsistencyStep:
+class ConsistencyStep(MixStep):
     """See :class:`logitmix_hf.steps.MixStep`. The batch holds V views of B rows each, plain ones first, in one pass; labels
     are those of B rows. The loss is the task loss of the plain rows and ``mix.jsd`` times their divergence. It has no hooks."""
 
@@ -54,8 +56,18 @@ class ConsistencyStep:
         apart = jensen_shannon(views)
         return StepResult(out.per_example + self._mix.jsd * apart, {"cls": out.terms["cls"], "jsd": apart}, views[0])
 
-    def release(self) -> None:
-        """Nothing is held."""
 
-    def remove(self) -> None:
-        """Nothing stays in the model."""
+class StochasticStep(MixStep):
+    """See :class:`logitmix_hf.steps.MixStep`; ``mix.vwci`` passes go through the model as one batch. It has no hooks."""
+
+    terms: tuple[str, ...] = ("cls",)
+
+    def __init__(self, model: nn.Module, mix: MixArguments, processor: Any, loss: TaskLoss) -> None:
+        self.model, self.loss, self._mix = model, loss, mix
+
+    def run(self, model: nn.Module, batch: Mapping[str, Any], labels: Tensor, where: Where) -> StepResult:
+        rows, times = len(labels), self._mix.vwci
+        several = {name: torch.cat([v] * times) if has_rows(v, rows) else v for name, v in batch.items()}
+        passes = logits_of(model(**several)).unflatten(0, (times, rows))
+        out = self.loss.of(self._mix.weights, model, passes[0], labels).of_passes(passes, labels)
+        return StepResult(out.per_example, out.terms, passes[0])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from logitmix_hf.arguments import MixArguments
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import IMAGE, TEXT, options_of
 from logitmix_hf.models.compiled import Shapes
+from logitmix_hf.models.hooked import HookedForward
 from logitmix_hf.models.unwrap import has_rows, logits_of, unwrap
 from logitmix_hf.models.windows import Windowed
 from logitmix_hf.plan import MixPlan
@@ -29,11 +31,13 @@ class Passed(NamedTuple):
     plan: MixPlan
 
 
-class Passes(Protocol):
-    """Runs clean and mixed rows of one model, which it knows as ``model``."""
+class Passes(ABC):
+    """Runs clean and mixed rows of one model, which it knows as ``model``, by the hooks of ``hooked``."""
 
     model: nn.Module
+    hooked: Collection[HookedForward] = ()
 
+    @abstractmethod
     def step(
         self,
         batch: Mapping[str, Any],
@@ -44,18 +48,19 @@ class Passes(Protocol):
         mix: MixArguments,
     ) -> Passed:
         """One micro-batch: ``model`` is the wrapped one to call, ``mix`` is filled for this step's mixer."""
-        ...
 
     def release(self) -> None:
         """Called once backward is through."""
-        ...
+        for forward in self.hooked:
+            forward.release()
 
     def remove(self) -> None:
         """Leave the model as it was."""
-        ...
+        for forward in self.hooked:
+            forward.remove()
 
 
-class _TextPasses:
+class _TextPasses(Passes):
     """Hidden states, or spans of tokens."""
 
     def __init__(self, model: nn.Module, mix: MixArguments, processor: Any) -> None:
@@ -69,6 +74,7 @@ class _TextPasses:
         self.shapes = Shapes()
         self.spans = SpanForward(model, processor, mix.span_choice) if mix.mixer == "spans" else None
         self.forward = None if self.spans or self.twice else MixedForward(model, mix.site, mix.mix_attention)
+        self.hooked = [self.forward] if self.forward is not None else []
 
     def step(self, batch, plan, generator, model, labels, mix) -> Passed:
         windows = Windowed.of(batch)
@@ -91,16 +97,8 @@ class _TextPasses:
         assert self.forward is not None
         return Passed(*self.forward.run(batch, plan, generator, model, clean=needs_clean(mix)), plan)
 
-    def release(self) -> None:
-        if self.forward is not None:
-            self.forward.release()
 
-    def remove(self) -> None:
-        if self.forward is not None:
-            self.forward.remove()
-
-
-class _ImagePasses:
+class _ImagePasses(Passes):
     """Images, by one of several mixers each step."""
 
     def __init__(self, model: nn.Module, mix: MixArguments, processor: Any) -> None:
@@ -113,18 +111,11 @@ class _ImagePasses:
             name: ImageForward(model, name, mix.site, mix.bn_mode, options=image_options(mix, name), mean=mean, std=std)
             for name in mix.mixers(IMAGE)
         }
+        self.hooked = self.forwards.values()
 
     def step(self, batch, plan, generator, model, labels, mix) -> Passed:
-        forward = self.forwards[mix.mixer]
+        forward = self.forwards[str(mix.mixer)]
         return Passed(*forward(batch, plan, generator, model, labels=labels, clean=needs_clean(mix)))
-
-    def release(self) -> None:
-        for forward in self.forwards.values():
-            forward.release()
-
-    def remove(self) -> None:
-        for forward in self.forwards.values():
-            forward.remove()
 
 
 def needs_clean(mix: MixArguments) -> bool:

@@ -75,8 +75,6 @@ class MixStep(Protocol):
 
     def release(self) -> None:
         """Let the hooks sleep: called once backward is through, since checkpointing runs layers again there."""
-        ...
 
     def remove(self) -> None:
         """Leave the model as it was, without hooks."""
-        ...

@@ -45,8 +45,7 @@ class Resources:
         check_number("resources: cpus", self.cpus, low=1)
         if self.cpus != int(self.cpus):
             raise UserError(f"resources: cpus must be a whole number, got {self.cpus!r}.")
-        if self.memory_gb is not None:
-            check_number("resources: memory_gb", self.memory_gb, low=0, open_low=True)
+        check_number("resources: memory_gb", self.memory_gb, low=0, open_low=True, optional=True)
         check_number("resources: minutes", self.minutes, low=0, open_low=True)
         if self.processes > 1 and 0 < (self.gpus or 0) < 1:
             raise UserError(

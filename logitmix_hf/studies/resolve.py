@@ -97,7 +97,10 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
     _check_different(file, asked, cells)
     before = {cell.id: cell for cell in old.cells if cell.words} if old is not None else {}
     # An id that was there under other words (a flag that counts for nothing was added) keeps its folder.
-    cells = [_in_folder(cell, home, before[cell.id].name) if cell.id in before else cell for cell in cells]
+    for number, cell in enumerate(cells):
+        if cell.id in before:
+            place = home / "runs" / before[cell.id].name
+            cells[number] = replace(cell, words=[*cell.words[:-1], place.as_posix()], folder=place)
     every = merged(list(before.values()), cells)
     try:
         check_baseline(file.compare, dict.fromkeys(str(cell.labels["method"]) for cell in every if not cell.dropped))
@@ -148,11 +151,6 @@ def _undecided(home: Path, run: Asked, found: Found, answer: Answer | None) -> C
     cell = _cell(home, run, found.group.key, answer, None)
     identity = words_key("", [found.group.key, *run.words])[:12]
     return replace(cell, id=identity, words=[], folder=cell.folder.with_name(f"{cell.name}searched"))
-
-
-def _in_folder(cell: Cell, home: Path, name: str) -> Cell:
-    place = home / "runs" / name
-    return Cell(cell.id, cell.labels, [*cell.words[:-1], place.as_posix()], place, cell.dropped, cell.key)
 
 
 def _check_different(file: StudyFile, asked: Sequence[Asked], cells: Sequence[Cell]) -> None:

@@ -48,13 +48,13 @@ def score_table(
     way = {1: "more is better", -1: "less is better"}.get(
         next(iter({better(k.removesuffix(AFTER)) for k in keys})) or 0
     )
-    rows = []
+    rows, baselines = [], {scores.baseline_of(method) for method in scores.methods}
     for method in scores.methods:
         cells = [TableCell(method, value=method)]
         cells += [_cell(task, method, metric, verdicts.of(metric, task.name, method), paper) for task in tasks]
         rows.append([*cells, *_overall_cells(overall, method)])
         after = f"{metric}{AFTER}"
-        if derived and after in verdicts.overall and method in _baselines(scores):
+        if derived and after in verdicts.overall and method in baselines:
             cells = [TableCell(f"{method} + T", "after temperature", method)]
             cells += [_cell(task, method, after, None, None) for task in tasks]
             mean = verdicts.overall[after].mean.get(method, math.nan)
@@ -67,10 +67,6 @@ def score_table(
         Head("Borda", "a point for each method beaten on a task", True, "descending"),
     ]
     return ScoreTable(heading(metric, tasks), heads, rows, notes=list(_notes(scores, verdicts, metric)))
-
-
-def _baselines(scores: StudyScores) -> set[str]:
-    return {base for method in scores.methods if (base := scores.baseline_of(method)) is not None}
 
 
 def _cell(task: StudyTask, method: str, metric: str, finding: Finding | None, paper: Paper | None) -> TableCell:

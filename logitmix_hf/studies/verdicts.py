@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -110,15 +110,9 @@ def judge(scores: StudyScores, metrics: Sequence[str], draws: int = DRAWS, bins:
     if metrics:
         first = metrics[0]
         adjusted = holm([each.found.p for each in findings[first]])
-        findings[first] = [
-            Finding(f.task, f.metric, f.key, f.method, f.baseline, f.found, p)
-            for f, p in zip(findings[first], adjusted, strict=True)
-        ]
+        findings[first] = [replace(f, adjusted=p) for f, p in zip(findings[first], adjusted, strict=True)]
         for metric in metrics[1:]:
-            findings[metric] = [
-                Finding(f.task, f.metric, f.key, f.method, f.baseline, f.found, exploratory=True)
-                for f in findings[metric]
-            ]
+            findings[metric] = [replace(f, exploratory=True) for f in findings[metric]]
     return Verdicts(list(metrics), findings, {metric: _overall(scores, metric) for metric in metrics})
 
 
@@ -162,4 +156,4 @@ def _overall(scores: StudyScores, metric: str) -> Overall:
     p = {m: wilcoxon_p(signed[:, whole.index(m)], signed[:, whole.index(base)]) for m, base in against.items()}
     made.p.update(p)
     made.adjusted.update(zip(p, holm(list(p.values())), strict=True))
-    return Overall(made.tasks, made.mean, made.rank, made.points, iman_davenport(signed), made.p, made.adjusted)
+    return replace(made, friedman=iman_davenport(signed))

@@ -231,7 +231,10 @@ class MixedForward(HookedForward):
     def _after_layer(self, index: int):
         def hook(module: nn.Module, args: tuple[Any, ...], output: Any):
             now = self._pass
-            if now is None or self.sites.depth not in (now.depth, self._cls_depth(now)):
+            # "cls" is here too where nothing follows the last layer that still belongs to the last hidden state.
+            if now is None or not (
+                now.depth == self.sites.depth or (now.site.kind == "cls" and self.sites.end is None)
+            ):
                 return None
             number = now.calls - 1 if self.sites.shared else index
             if number != self.sites.depth - 1:
@@ -244,10 +247,6 @@ class MixedForward(HookedForward):
     def _cut(self, value: Any) -> Any:
         assert self._pass is not None
         return first_half(value, *self._pass.tokens.size)
-
-    def _cls_depth(self, now: _Pass) -> int | None:
-        """After the last layer, where nothing follows it that still belongs to the last hidden state."""
-        return self.sites.depth if now.site.kind == "cls" and self.sites.end is None else None
 
     def _before_sibling(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]):
         now = self._pass

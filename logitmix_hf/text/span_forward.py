@@ -82,12 +82,6 @@ class SpanForward:
         (gradient,) = torch.autograd.grad(loss, vectors[0], retain_graph=True)
         return clean, token_saliency(gradient, tokens.get("attention_mask"))
 
-    def release(self) -> None:
-        """Nothing is held between calls."""
-
-    def remove(self) -> None:
-        """Nothing stays in the model."""
-
 
 def _reentrant(model: nn.Module) -> bool:
     """Whether the model recomputes layers in the reentrant way (transformers keeps the bound function)."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from transformers import default_data_collator
 from transformers.trainer_utils import get_last_checkpoint, has_length
 
 from logitmix_hf.arguments import MixArguments
+from logitmix_hf.class_weights import BALANCED, weights_in_order
 from logitmix_hf.errors import UserError
 from logitmix_hf.modality import IMAGE
 from logitmix_hf.models.compiled import Shapes
@@ -26,7 +29,6 @@ from logitmix_hf.models.unwrap import check_checkpointing, logits_of, unwrap
 from logitmix_hf.steps import MixStep, Where, build_step
 from logitmix_hf.steps.passes import collate_images, modality_of
 from logitmix_hf.steps.task_loss import TaskLoss
-from logitmix_hf.trainer.balanced import balanced_by_rows
 from logitmix_hf.trainer.own_loss import has_own_loss, is_plain, warn_of_own_loss
 from logitmix_hf.trainer.resolved import by_score, resolved
 from logitmix_hf.trainer.terms import TermLog
@@ -327,3 +329,24 @@ def _rows(batch: Mapping[str, Any]) -> int:
         if isinstance(batch.get(name), Tensor):
             return batch[name].shape[0]
     return next(value.shape[0] for value in batch.values() if isinstance(value, Tensor) and value.ndim)
+
+
+def balanced_by_rows(mix: MixArguments, model: nn.Module | None, train_dataset: Any) -> MixArguments:
+    """``mix`` with numbers where its class weights are to be balanced and the labels of the rows are a column that can be
+    read without the rest; else as it is.
+
+    Raises:
+        UserError: for a column without rows.
+    """
+    config = getattr(model, "config", None)
+    if mix.class_weights != BALANCED or config is None:
+        return mix
+    names = getattr(train_dataset, "column_names", None) or ()
+    column = next((name for name in ("labels", "label") if name in names), None)
+    if column is None:
+        return mix
+    labels = np.asarray(train_dataset[column])
+    if labels.dtype.kind not in "biuf" or (labels.ndim == 1 and (labels.dtype.kind == "f" or (labels < 0).any())):
+        return mix  # no classes: what they are is told where the loss meets them
+    classes = list(map(str, range(config.num_labels)))
+    return replace(mix, class_weights=weights_in_order(BALANCED, classes, labels))

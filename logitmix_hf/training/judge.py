@@ -20,6 +20,9 @@ from logitmix_hf.evaluation.scaling import NONE, VECTOR, Scaling
 from logitmix_hf.models.folding import scaling_left
 from logitmix_hf.models.windows import first_windows
 from logitmix_hf.reporting import hub
+from logitmix_hf.reporting.card import write_card
+from logitmix_hf.reporting.card.edits import is_marked
+from logitmix_hf.reporting.card.readme import CARD
 from logitmix_hf.reporting.class_lines import class_lines
 from logitmix_hf.reporting.curves import training_plot
 from logitmix_hf.reporting.folder import RunFolder
@@ -32,7 +35,6 @@ from logitmix_hf.trainer.sharded import plain_copy, whole_state
 from logitmix_hf.training import calibration as protocols
 from logitmix_hf.training import decisions, ood
 from logitmix_hf.training import sets as conformal
-from logitmix_hf.training.card import write_last_card
 from logitmix_hf.training.corruption import CorruptionJudge, corruption_lines
 from logitmix_hf.training.folds import OUT_OF_FOLD
 from logitmix_hf.training.job import Job
@@ -288,7 +290,8 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
         say("", *by_class, *[""] * bool(by_class), *results_table(rows).split("\n"), out=True)
         wheres = {source: f"{source}: " if len(judged) > 1 else "" for source in told}
         of_members = [wheres[source] + line for source, p in told.items() for line in told_of_members(p) if line]
-        own = {split.name: told[split.source] for split in judged if split.source in told and not _beside(split)}
+        judged = [split for split in judged if not split.name.startswith(PREFIX)]
+        own = {split.name: told[split.source] for split in judged if split.source in told}
         suspects = write_suspects(folder, own, _texts_of(data, own))
         for line in (*of_members, *silent, *[suspects] * bool(suspects)):
             say(line)
@@ -298,11 +301,6 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
     else:
         say(f"seconds: {seconds:.0f}", f"folder: {folder.path}", out=True)
     return 0 if target is None else push(folder, target)
-
-
-def _beside(split: JudgedSplit) -> bool:
-    """Whether a split is data of another origin."""
-    return split.name.startswith(PREFIX)
 
 
 def _texts_of(data: TaskData[Any], names: Iterable[str]) -> dict[str, dict[str, list[str]]]:
@@ -327,3 +325,12 @@ def _member_rows(folder: RunFolder, split: JudgedSplit, metric: str, job: Job) -
         (name, {f"{split.prefix}_{key}": value for key, value in review(one, (metric,), job.run.bins).items()})
         for name, one in zip(names, singles, strict=True)
     ]
+
+
+def write_last_card(folder: RunFolder) -> None:
+    """The card at the end of a training: around what somebody wrote into one of ours that stands there, because the run
+    went on; one that does not say what of it is ours is of an older version, and is replaced."""
+    card = folder.path / CARD
+    edited = write_card(folder, overwrite=not (card.is_file() and is_marked(card.read_text(encoding="utf-8"))))
+    if edited:
+        say(f"{card}: kept as you changed them: {', '.join(edited)}")

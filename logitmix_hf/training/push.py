@@ -24,18 +24,11 @@ def push(folder: RunFolder, target: hub.HubOptions) -> int:
         line = f"interrupted while pushing; the run is saved, and what arrived is kept. Go on with: {again}"
         code = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 130
     else:
-        say(f"pushed to {scrub(address)}", out=True)
-        return 0
-    return _failed(line, code)
+        line, code = f"pushed to {scrub(address)}", 0
+    gc.collect()  # the exception held the progress bars of uploads that failed, which write once more when they go
+    say(line, out=not code)
+    return code
 
 
 def _say(line: str) -> None:
     sys.stderr.write(printable(f"push: {line}") + "\n")  # at once: uploads run in several threads
-
-
-def _failed(line: str, code: int) -> int:
-    """Say the line last. Called when the exception is gone: it holds the progress bars of uploads that failed, which
-    write once more when they go."""
-    gc.collect()
-    say(line)
-    return code

@@ -70,7 +70,7 @@ def _fine_tune(job: Job, folder: RunFolder, signals: SaveOnSignal, lock: ExitSta
 
     # Every check that costs little comes before anything that takes long.
     if not job.run.prepare:
-        by_main(lambda: _check_folder(folder, job))
+        by_main(lambda: folder.check(overwrite=job.run.overwrite, resume=job.run.resume))
     resumed = job.run.resume and not job.run.prepare
     if resumed and nothing_is_left(folder, job):
         return 0
@@ -172,16 +172,13 @@ def check_flags(job: Job) -> list[Any]:
     Raises:
         UserError: naming the flag and what to do.
     """
-    stopping = _early_stopping(job)
+    patience = job.run.early_stopping
+    if patience is not None and not job.training.load_best_model_at_end:
+        raise UserError("--early_stopping needs --load_best_model_at_end: which epoch was best must be kept.")
     check_library_flags(job.training)
     job.check()
     protocols.check_flags(job)
-    return stopping
-
-
-def _check_folder(folder: RunFolder, job: Job) -> None:
-    folder.check_free()
-    folder.check(overwrite=job.run.overwrite, resume=job.run.resume)
+    return [] if patience is None else [EarlyStoppingCallback(early_stopping_patience=patience)]
 
 
 def _arguments(asked: TrainSettings, changed: Mapping[str, Change]) -> TrainSettings:
@@ -250,15 +247,6 @@ def _check_hub(training: TrainSettings, folder: RunFolder) -> hub.HubOptions:
         say(note)
     repo_id = hub.check_access(options.repo_id or folder.path.name, options.token, options.private)
     return replace(options, repo_id=repo_id)
-
-
-def _early_stopping(job: Job) -> list[Any]:
-    patience = job.run.early_stopping
-    if patience is None:
-        return []
-    if not job.training.load_best_model_at_end:
-        raise UserError("--early_stopping needs --load_best_model_at_end: which epoch was best must be kept.")
-    return [EarlyStoppingCallback(early_stopping_patience=patience)]
 
 
 def _train(trainer: MixTrainer, folder: RunFolder, job: Job) -> None:

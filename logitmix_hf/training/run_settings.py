@@ -94,8 +94,7 @@ class RunSettings:
         check_number("bootstrap", self.bootstrap, low=0, high=100_000)
         read_shifts(self.shift)
         read_oods(self.ood)
-        if self.calibration_split is not None:
-            check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True)
+        check_number("calibration_split", self.calibration_split, low=0, high=0.9, open_low=True, optional=True)
         if self.protocol is not None:
             pick({"halves": ""}, self.protocol, "protocol")
         pick(CALIBRATORS, self.calibrator, "calibrator")

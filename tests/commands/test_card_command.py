@@ -11,7 +11,7 @@ from cardrun import CONFIG, RESULTS, metadata, record, section, write_run
 
 from logitmix_hf.cli import main
 from logitmix_hf.reporting.folder import RunFolder
-from logitmix_hf.training.card import write_last_card
+from logitmix_hf.training.judge import write_last_card
 
 
 @pytest.fixture

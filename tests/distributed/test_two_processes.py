@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from joinedplans import join_plans
 from processes import ranks_of
 from test_image_trainer import Pictures, Plain
 from test_trainer import Rows, assert_equal_gradients, no_dropout
 from worker import METHODS, PASSES, RAGGED, STEPS, members
 
 from logitmix_hf import LogitMixLoss, MixedForward, MixPlan, draw_plan
-from logitmix_hf.plan import join_plans, step_generator
+from logitmix_hf.plan import step_generator
 from logitmix_hf.steps.members import MEMBERS
 from logitmix_hf.vision.forward import ImageForward
 from logitmix_hf.vision.members import MemberForward, MemberLoss, MemberPlan, draw_members

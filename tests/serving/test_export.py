@@ -21,7 +21,7 @@ from logitmix_hf.cli import main
 from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation.scaling import Scaling
 from logitmix_hf.serving import export_onnx, load_classifier, parity
-from logitmix_hf.serving.export import move_into
+from logitmix_hf.serving.export import staged
 from logitmix_hf.serving.parity import largest_difference
 from logitmix_hf.vision.networks import build_network, image_processor
 
@@ -234,12 +234,13 @@ def test_an_opset_that_torch_does_not_write_and_a_folder_in_the_place_of_a_file(
         (made,) = (one.version for one in onnx.load(tmp_path / "new" / "model.onnx").opset_import if not one.domain)
         assert str(made) == newest
     assert (tmp_path / "new").exists() is (code == 0)
-    staging, folder = tmp_path / "staging", tmp_path / "folder"
-    staging.mkdir()
-    (staging / "config.json").write_text("{}")
-    (staging / "model.onnx").write_text("new")
+    folder = tmp_path / "folder"
     (folder / "config.json").mkdir(parents=True)
     (folder / "model.onnx").write_text("old")
-    with pytest.raises(UserError, match=r"has a folder where the file config\.json should be"):
-        move_into(folder, staging, "model.onnx")
+    with (  # noqa: PT012
+        pytest.raises(UserError, match=r"has a folder where the file config\.json should be"),
+        staged(folder, "model.onnx") as staging,
+    ):
+        (staging / "config.json").write_text("{}")
+        (staging / "model.onnx").write_text("new")
     assert (folder / "model.onnx").read_text() == "old"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from joinedplans import join_plans
 from test_trainer import Gradients, assert_equal_gradients
 from tinyimages import LABELS, build, images
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from transformers import Trainer, TrainingArguments
 
 from logitmix_hf import LogitMixLoss, MixArguments, MixTrainer, draw_plan
 from logitmix_hf.errors import UserError
-from logitmix_hf.plan import join_plans, step_generator
+from logitmix_hf.plan import step_generator
 from logitmix_hf.steps import Where, build_step
 from logitmix_hf.steps.mixed import MixedStep
 from logitmix_hf.vision import MIXERS

@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from joinedplans import join_plans
 from tiny import CONFIGS, batch_of, build
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -14,7 +15,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, Traini
 
 from logitmix_hf import LogitMixLoss, MixArguments, MixedForward, MixTrainer, draw_plan
 from logitmix_hf.errors import UserError
-from logitmix_hf.plan import join_plans, step_generator
+from logitmix_hf.plan import step_generator
 from logitmix_hf.trainer import TrainingDiverged
 
 

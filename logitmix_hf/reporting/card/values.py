@@ -88,7 +88,11 @@ def card_values(facts: Facts) -> dict[str, Any]:
         ),
         # what was measured
         "scores": score_rows(facts, has_intervals),
-        "never_predicted": never_answered(facts),
+        "never_predicted": [
+            (facts.judged_on(prefix), line)
+            for prefix, predictions in facts.predictions.items()
+            if (line := never_predicted(predictions))
+        ],
         "classes": [
             found
             for prefix, predictions in facts.predictions.items()
@@ -130,12 +134,6 @@ def score_rows(facts: Facts, with_intervals: bool) -> list[tuple[str, ...]]:
         for prefix, split in facts.splits.items()
         for metric, title, value in facts.scores(prefix)
     ]
-
-
-def never_answered(facts: Facts) -> list[tuple[str, str]]:
-    """Split, and the line about classes that are never answered there."""
-    lines = {prefix: never_predicted(predictions) for prefix, predictions in facts.predictions.items()}
-    return [(facts.judged_on(prefix), line) for prefix, line in lines.items() if line]
 
 
 def coverage(facts: Facts) -> list[tuple[str, ...]]:

@@ -164,7 +164,7 @@ def few_seeds(seeds: Iterable[int]) -> str:
 def remark(verdicts: Iterable[Verdict]) -> str:
     """What is to be known of these verdicts together: too few seeds for a test, and none in common."""
     found = list(verdicts)
-    alone = dict.fromkeys(f"{one} and {two}" for one, two in (_pair(v) for v in found if v.found.seeds < 2))
+    alone = dict.fromkeys(" and ".join(sorted((v.best, v.second))) for v in found if v.found.seeds < 2)
     sentences = [few_seeds(verdict.found.seeds for verdict in found if verdict.found.seeds > 1)]
     if alone:
         sentences.append(
@@ -172,11 +172,6 @@ def remark(verdicts: Iterable[Verdict]) -> str:
             "over rows alone leaves out 0: it says nothing of other seeds."
         )
     return " ".join(sentence for sentence in sentences if sentence)
-
-
-def _pair(verdict: Verdict) -> tuple[str, str]:
-    one, two = sorted((verdict.best, verdict.second))
-    return one, two
 
 
 def _mean(scores: SeedScores) -> SeedScores:

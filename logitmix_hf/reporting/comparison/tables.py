@@ -9,7 +9,7 @@ from itertools import groupby
 
 from logitmix_hf.reporting.comparison.columns import Column
 from logitmix_hf.reporting.comparison.grouping import JudgedTask
-from logitmix_hf.reporting.comparison.scores import AFTER, Scored, ScoredVariant
+from logitmix_hf.reporting.comparison.scores import AFTER, ScoredVariant
 from logitmix_hf.reporting.comparison.significance import ONLY, Judge, remark
 from logitmix_hf.tables import csv_table
 
@@ -116,19 +116,13 @@ def runs_table(caption: str, methods: Sequence[ScoredVariant], columns: Sequence
                 value, interval = run.values.get(column.key, math.nan), run.intervals.get(column.key)
                 small = f"{column.write(interval[0])} – {column.write(interval[1])}" if interval else ""
                 cells.append(TableCell(column.write(value), small, repr(value) if math.isfinite(value) else ""))
-            cells.append(_fitted(run))
-            rows.append(cells)
+            fitted, caution = ("–", "") if run.tempered is None else (run.tempered.fitted, run.tempered.caution)
+            rows.append([*cells, TableCell(fitted, caution, fitted if run.tempered else "")])
     starts = _starts(columns)
     heads = [Head("run"), Head("seed", "", True, starts=True)]
     heads += [_head(column, start) for column, start in zip(columns, starts, strict=True)]
     heads.append(Head("T fitted on", starts=True))
     return ScoreTable(caption, heads, rows, [("", 2), *_groups(columns), ("", 1)])
-
-
-def _fitted(run: Scored) -> TableCell:
-    if run.tempered is None:
-        return TableCell("–")
-    return TableCell(run.tempered.fitted, run.tempered.caution, run.tempered.fitted)
 
 
 def results_csv(tasks: Sequence[tuple[JudgedTask, Sequence[ScoredVariant]]]) -> str:

@@ -130,13 +130,9 @@ def html_page(template: str, values: Mapping[str, Any]) -> str:
         style=Markup(_text("report.css")),
         figures=Markup(data.replace("<", "\\u003c")),
         scripts=scripts,
-        hashes=[_digest(f"\n{script}\n") for script in scripts],
+        # What the page's Content-Security-Policy knows its own scripts by.
+        hashes=[base64.b64encode(hashlib.sha256(f"\n{one}\n".encode()).digest()).decode() for one in scripts],
     )
-
-
-def _digest(script: str) -> str:
-    """What the page's Content-Security-Policy knows a script of its own by."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def _text(name: str) -> str:

@@ -14,7 +14,7 @@ from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, che
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.models.long_texts import Windows, settle_windows
-from logitmix_hf.models.pretrained import Pretrained, find_pretrained, load_config
+from logitmix_hf.models.pretrained import find_pretrained, load_config
 from logitmix_hf.models.tokenizer import check_length, grow_embeddings, load_tokenizer
 from logitmix_hf.models.unwrap import unwrap
 from logitmix_hf.models.windows import WindowCollator, answer_windows, check_splits
@@ -109,7 +109,9 @@ class TextJob(Job):
         if self.training.do_train:
             check_single(self._config, f"--model {self.model.model}")
         load.check_depth(self._config, self.mix.filled().site if self.mix.mixes else None)
-        self._tokenizer = load_tokenizer(self._tokenizer_source, self._config, grow=self.training.do_train)
+        other = self.model.tokenizer
+        source = self._source if other is None else find_pretrained(other, token=self._source.token)
+        self._tokenizer = load_tokenizer(source, self._config, grow=self.training.do_train)
         check_length(self.data.max_length, self._config, self.model.model)
         self._windows = self._read_windows()
         if self._windows is not None:
@@ -238,11 +240,6 @@ class TextJob(Job):
             need_test=self.training.do_predict or self.data.test_file is not None,
             calibration_file=self.run.calibration_file,
         )
-
-    @property
-    def _tokenizer_source(self) -> Pretrained:
-        other = self.model.tokenizer
-        return self._source if other is None else find_pretrained(other, token=self._source.token)
 
 
 def known_of(split: Any) -> dict[str, np.ndarray]:

@@ -57,8 +57,7 @@ class TextDataSettings:
 
     def __post_init__(self) -> None:
         check_choice("on_bad_row", self.on_bad_row, ON_BAD_ROW)
-        if self.long_texts is not None:
-            check_choice("long_texts", self.long_texts, LONG_TEXTS)
+        check_choice("long_texts", self.long_texts, (*LONG_TEXTS, None))
         if self.window_overlap is not None:
             if self.long_texts != "windows":
                 raise UserError(
@@ -116,12 +115,9 @@ class AdapterSettings:
 
     def __post_init__(self) -> None:
         for name, said, high in (("lora_members", "--members", 100), ("lora_r", "lora_r", 4096)):
-            if getattr(self, name) is not None:
-                check_number(said, getattr(self, name), low=1, high=high)
-        if self.lora_alpha is not None:
-            check_number("lora_alpha", self.lora_alpha, low=0, open_low=True)
-        if self.lora_dropout is not None:
-            check_number("lora_dropout", self.lora_dropout, low=0, high=0.99)
+            check_number(said, getattr(self, name), low=1, high=high, optional=True)
+        check_number("lora_alpha", self.lora_alpha, low=0, open_low=True, optional=True)
+        check_number("lora_dropout", self.lora_dropout, low=0, high=0.99, optional=True)
         if self.count:
             return
         for name in ("lora_r", "lora_alpha", "lora_dropout", "lora_targets"):

@@ -30,10 +30,9 @@ from logitmix_hf.training.vision.images_beside import (
     with_ood_images,
     with_shifted_images,
 )
-from logitmix_hf.training.vision.last_batch import avoid_single_image
 from logitmix_hf.training.vision.preview import draw_preview
 from logitmix_hf.training.vision.settings import ImageDataSettings, ImageModelSettings, VisionTrainSettings
-from logitmix_hf.training.vision.trainer import ImageTrainer
+from logitmix_hf.training.vision.trainer import ImageTrainer, avoid_single_image
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, TellEpoch, check_image_data, load_image_data
 from logitmix_hf.vision.data.augmix import check_augmix
 from logitmix_hf.vision.data.facts import image_facts, image_lines

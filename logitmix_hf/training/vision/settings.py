@@ -67,8 +67,7 @@ class ImageDataSettings:
         if self.augmix is not None:
             pick(FORMS, self.augmix, "form of AugMix")
         check_number("max_pixels", self.max_pixels, low=1)
-        if self.memory_limit is not None:
-            check_number("memory_limit", self.memory_limit, low=0)
+        check_number("memory_limit", self.memory_limit, low=0, optional=True)
         if self.crop is not None:
             pick(CROPS, self.crop, "crop")
         if self.padding_mode is not None:
@@ -95,8 +94,7 @@ class ImageModelSettings:
     def __post_init__(self) -> None:
         if self.stem is not None:
             pick(STEMS, self.stem, "stem")
-        if self.dropout is not None:
-            check_number("dropout", self.dropout, low=0, high=1)
+        check_number("dropout", self.dropout, low=0, high=1, optional=True)
 
 
 @dataclass

@@ -53,10 +53,5 @@ def image_lines(data: ImageData, facts: Mapping[str, Any]) -> list[str]:
 def _digests(split: Split) -> list[bytes] | None:
     if not isinstance(split, MemorySplit):
         return None
-    return [hashlib.blake2b(one.numpy(), digest_size=16).digest() for one in _rows(split)]
-
-
-def _rows(split: MemorySplit) -> Any:
-    """Each image's own pixels, without a copy of all."""
-    for row in split._at.tolist():
-        yield split._pixels[row].to("cpu", torch.uint8)
+    rows: Any = (split._pixels[row].to("cpu", torch.uint8) for row in split._at.tolist())  # without a copy of all
+    return [hashlib.blake2b(one.numpy(), digest_size=16).digest() for one in rows]

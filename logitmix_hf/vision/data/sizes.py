@@ -43,8 +43,7 @@ def choose_shape(scan: Scan | None, named: Named | None, image_size: int | None,
         UserError: for a size below 4, channels other than 1 and 3, and small images of many sizes without a size asked
             for.
     """
-    if image_size is not None:
-        check_number("image_size", image_size, low=4)
+    check_number("image_size", image_size, low=4, optional=True)
     if channels not in (None, 1, 3):
         raise UserError(f"channels must be 1 (grey) or 3 (colour), got {channels!r}.")
     if channels is None:

@@ -107,7 +107,11 @@ def open_source(request: ImageRequest) -> ImageSource:
     """
     dataset, needs = request.dataset, request.needs
     if dataset == "digits":
-        return _digits(needs) if request.labelled else _without_labels(_digits(needs))
+        source = _digits(needs)
+        if request.labelled:
+            return source
+        bare = {name: replace(split, labels=None) for name, split in source.validation.items()}
+        return replace(source, label_names=(), validation=bare)
     if dataset not in NAMED and is_folder(dataset):
         folder = expanded(dataset)
         if holds_class_folders(folder):
@@ -138,11 +142,6 @@ def _images_alone(folder: Path) -> ImageSource:
     return ImageSource(
         "folder", word, word, (), None, {"validation": split}, note=note, notes=found.notes, called=called
     )
-
-
-def _without_labels(source: ImageSource) -> ImageSource:
-    validation = {name: replace(split, labels=None) for name, split in source.validation.items()}
-    return replace(source, label_names=(), validation=validation)
 
 
 def _class_folders(folder: Path, needs: Needs) -> ImageSource:

@@ -42,8 +42,7 @@ class MemberLoss(nn.Module):
         super().__init__()
         if root is not None:
             check_root(root)
-        if problem_type is not None:
-            check_choice("problem_type", problem_type, PROBLEMS)
+        check_choice("problem_type", problem_type, (*PROBLEMS, None))
         check_number("label_smoothing", label_smoothing, low=0, high=1)
         self.root, self.problem_type, self.label_smoothing = root, problem_type, label_smoothing
         weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
-from logitmix_hf.targets import MULTI, REGRESSION
+from logitmix_hf.targets import mean_loss
 from logitmix_hf.vision.network_table import NETWORKS, STEMS, NamedNetwork, read_name
 from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
@@ -154,7 +153,7 @@ class ConvNetForImageClassification(PreTrainedModel):
         if self.config.members > 1 and self.config.heads != 1:
             several = logits.reshape(len(logits), self.config.members, -1)
             logits = ensemble(several, self.config.ensemble_average, self.config.problem_type)
-        loss = None if labels is None else self._loss(logits, labels)
+        loss = None if labels is None else mean_loss(logits, labels, self.config.problem_type)
         hidden = maps if wanted else None
         if not (self.config.return_dict if return_dict is None else return_dict):
             return tuple(value for value in (loss, logits, hidden, several) if value is not None)
@@ -168,13 +167,6 @@ class ConvNetForImageClassification(PreTrainedModel):
         return self._gradient_checkpointing_func(
             stage.__call__, maps, context_fn=lambda: (nullcontext(), _statistics_at_rest(stage))
         )
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if self.config.problem_type == MULTI:
-            return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
-        if self.config.problem_type == REGRESSION:
-            return F.mse_loss(logits, labels.to(logits.dtype).reshape(logits.shape))
-        return F.cross_entropy(logits, labels)
 
 
 @contextmanager

@@ -62,7 +62,8 @@ def reference_names(model: ConvNetForImageClassification) -> dict[str, str]:
         starts = [0]
         for stage in model.stages:
             starts.append(starts[-1] + len(stage))  # type: ignore[arg-type]
-        return {_vgg_name(key, starts): key for key in keys}
+        numbered = re.compile(r"stages\.(\d+)\.(\d+)\.")
+        return {numbered.sub(lambda at: f"features.{starts[int(at[1])] + int(at[2])}.", key): key for key in keys}
     family = "resnet" if name in ("resnet18", "resnet50") else "resnext" if name == "resnext50" else name
     if family not in _RULES:
         raise UserError(
@@ -78,12 +79,6 @@ def _renamed(key: str, rules: tuple[tuple[str, str], ...]) -> str:
             start = re.sub(r"#(?:\+(\d))?", lambda found: str(int(next(numbers)) + int(found[1] or 0)), theirs)  # noqa: B023
             return start + key[match.end() :]
     raise AssertionError(key)  # every part of a network has a rule
-
-
-def _vgg_name(key: str, starts: list[int]) -> str:
-    if match := re.match(r"stages\.(\d+)\.(\d+)\.", key):
-        return f"features.{starts[int(match[1])] + int(match[2])}.{key[match.end() :]}"
-    return key
 
 
 def load_reference_weights(
