@@ -17,7 +17,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from drawing import quick_runs  # noqa: F401
-from tinyfixtures import few_rows_fit, files, tiny_model  # noqa: F401  the fixtures of every folder
+from tinyfixtures import files, tiny_model  # noqa: F401  the fixtures of every folder
 
 LONG = {
     "commands",

@@ -21,9 +21,6 @@ LOWEST, HIGHEST = 0.01, 100.0
 FEW = 50
 """Rows below which a temperature is told with a warning and its interval."""
 
-STAYS = FEW
-"""Rows below which T stays at 1 unless its interval leaves 1 out."""
-
 WIDE = 4.0
 """What the ends of a temperature's interval may differ by, as a factor, before it is told with a warning."""
 
@@ -40,8 +37,7 @@ class Temperature:
     nll_after:  the same at T; never above nll_before.
     bound:      "" or, where the best T lies at or beyond the end of the range, "lower" or "upper". At the lower end
                 ``value`` stays 1: rows that are all right want every answer to be certain, which no model is. At the
-                upper end it is 100: where logits say nothing of the labels, even odds are the honest answer. Empty
-                where T stays at 1 because rows are few.
+                upper end it is 100: where logits say nothing of the labels, even odds are the honest answer.
     rows:       how many it was fitted on.
     low, high:  the 95 % interval of T by the likelihood ratio, within the range: the temperatures under which these
                 rows are not much less likely than under the best. low <= T <= high, but for a T that stays 1.
@@ -75,13 +71,10 @@ class Temperature:
             }[self.bound]
             return f"The temperature {value}: on the {self.rows} rows that it is fitted on {why}; fit it on more rows."
         if self.rows < FEW:
-            ends = f"{LEVEL:.0%} interval is {self.low:.3g} to {self.high:.3g}"
-            told = (
-                f"stays at 1: of only {self.rows} rows its {ends}, which holds 1"
-                if self.value == 1
-                else f"{self.value:.3g} was fitted on only {self.rows} rows: its {ends}"
+            return (
+                f"The temperature {self.value:.3g} was fitted on only {self.rows} rows: its {LEVEL:.0%} interval is"
+                f" {self.low:.3g} to {self.high:.3g}; give at least {FEW}, better several hundred."
             )
-            return f"The temperature {told}; give at least {FEW}, better several hundred."
         if self.high > WIDE * self.low:
             return (
                 f"The temperature {self.value:.3g} is hardly known: of {self.rows} rows its {LEVEL:.0%} interval is"
@@ -95,8 +88,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
 
     Guo et al. (2017, arXiv:1706.04599). The likelihood is convex in 1/T, so its slope in 1/T never falls: the one place
     where it vanishes is bracketed in log T and found to the last digits in float64. T = 1 is kept unless another value
-    is better, where the likelihood still rises at 0.01, and where fewer than 50 rows leave it within the interval of T:
-    the best T of so few makes fresh rows worse too often (the measurement is in docs/LOG.md).
+    is better, and where the likelihood still rises at 0.01.
 
     Args:
         logits: (N, C); (N,) or (N, 1) for a binary model with one output.
@@ -134,12 +126,10 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> Temperature:
     log_t, bound = tried[best]
     limit = losses[best] + float(chi2.ppf(LEVEL, 1)) / (2 * len(z))
     ends = [end if loss(end) <= limit else _root(lambda at: loss(at) - limit, log_t, end) for end in (low, high)]
-    rows = len(np.asarray(labels))
-    unsure = rows < STAYS and ends[0] <= 0 <= ends[1]
-    if bound == "lower" or unsure:
-        log_t, best, bound = 0.0, 0, "lower" if bound == "lower" else ""
+    if bound == "lower":
+        log_t, best = tried[0][0], 0
     value, first, last = (_value(at) for at in (log_t, *ends))
-    return Temperature(value, losses[0], losses[best], bound, rows, first, last)
+    return Temperature(value, losses[0], losses[best], bound, len(np.asarray(labels)), first, last)
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

@@ -29,8 +29,6 @@ from logitmix_hf.models.folding import unfold
 from logitmix_hf.serving.classifier import load_classifier
 from logitmix_hf.steps import build_step
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

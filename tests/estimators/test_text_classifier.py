@@ -23,8 +23,6 @@ from logitmix_hf import TextClassifier, UserError
 from logitmix_hf.cli import main as logitmix
 from logitmix_hf.estimators.base import _read_labels
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 FAST = {"max_steps": 6, "learning_rate": 3e-3, "max_length": 16, "use_cpu": True, "report_to": "none"}
 TABLE = rows(48, 0).to_pandas()
 TEXTS, LABELS = TABLE["text"], TABLE["stars"]

@@ -38,12 +38,3 @@ def files(tmp_path_factory) -> Path:
             table = table.select(["text"])
         pa.csv.write_csv(table, folder / f"{name}.csv")
     return folder
-
-
-@pytest.fixture(scope="module")
-def few_rows_fit():
-    """Runs of a dozen rows fold the temperature that these fit best, whatever its interval: where it goes is tested on
-    them. That they would keep it at 1 has tests of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("logitmix_hf.evaluation.temperature.STAYS", 0)
-        yield

@@ -60,12 +60,6 @@ def test_without_a_best_temperature_the_card_claims_none():
     assert "after" not in text
 
 
-def test_a_temperature_that_few_rows_leave_at_1_is_told_with_its_interval():
-    told = {"rows": 12, "split": "rows of train", "bound": "", "interval": [0.4, 3.0]}
-    text = section(card({**RESULTS, "temperature": 1.0, "calibration": told}), "Temperature")
-    assert "not calibrated**: 1 lies within its 95 % interval (0.4 to 3), too wide to divide by on rows of" in text
-
-
 def test_a_direction_is_claimed_only_where_the_interval_leaves_out_1():
     told = {**RESULTS, "temperature": 0.05, "calibration": {**RESULTS["calibration"], "interval": [0.01, 100]}}
     text = section(card(told), "Temperature")

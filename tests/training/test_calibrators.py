@@ -22,8 +22,6 @@ from logitmix_hf.reporting.comparison.runs import read_run
 from logitmix_hf.reporting.comparison.temperature import temper
 from logitmix_hf.serving import load_classifier
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 
 @pytest.fixture(scope="module")
 def vector_run(tiny_model, files, tmp_path_factory) -> Path:

@@ -17,8 +17,6 @@ from logitmix_hf.evaluation import Predictions, bin_confidences, ece
 from logitmix_hf.evaluation.corruption import CorruptionTable, Outcome
 from logitmix_hf.vision.data.corruptions import NAMES
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):

@@ -19,8 +19,6 @@ from logitmix_hf.evaluation import Predictions
 from logitmix_hf.evaluation.thresholds import fit_thresholds
 from logitmix_hf.serving import load_classifier
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 
 @pytest.fixture
 def run(decided) -> Path:

@@ -20,8 +20,6 @@ from logitmix_hf.commands.vision import main as vision
 from logitmix_hf.evaluation import Predictions
 from logitmix_hf.serving.classifier import load_classifier
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 STRANGE = ["meal meal meal", "is was is", "a the a", "not not very film"]
 
 

@@ -19,8 +19,6 @@ from logitmix_hf.evaluation import Predictions
 from logitmix_hf.serving.classifier import load_classifier
 from logitmix_hf.training.shift import read_shifts
 
-pytestmark = pytest.mark.usefixtures("few_rows_fit")
-
 OTHER = [("a good film", "up"), ("the bad meal", "down"), ("very poor", "down")]
 
 
