@@ -112,6 +112,7 @@ class FlagParser(argparse.ArgumentParser):
             known |= {alias for field in fields for alias in field.metadata.get("aliases", ())}
             raise UserError(f"There is no flag --{name}.{nearest(f'--{name}', known)} See `{self.prog} --help`.")
         given = vars(namespace)
+        self._check_not_blank(given)
         made = []
         for kind in self.kinds:
             names = [field.name for field in dataclasses.fields(kind) if field.init and field.name in given]
@@ -119,9 +120,19 @@ class FlagParser(argparse.ArgumentParser):
                 made.append(kind(**{name: given[name] for name in names}))
             except UserError:
                 raise
-            except (ValueError, TypeError, ImportError) as problem:
+            except (ValueError, TypeError, ImportError, OSError) as problem:
                 raise UserError(" ".join(str(problem).split())) from problem
         return made
+
+    def _check_not_blank(self, given: dict[str, Any]) -> None:
+        """Require every text to say something: an empty path would be the folder that one stands in."""
+        for action in self._actions:
+            value = given.get(action.dest)
+            texts = value if isinstance(value, list) else [value]
+            blank = [text for text in texts if isinstance(text, str) and not text.strip()]
+            if blank and value not in (action.default, action.const):
+                name = f"--{action.dest}" if action.option_strings else str(action.metavar)
+                raise UserError(f"{name} is empty (a variable that is not set?): give it a value, or leave it out.")
 
 
 def _parser_of(kind: Any, modality: str, without: Collection[str]) -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
         UserError: without a model, or for one that is no classifier.
     """
     name = _value(argv, "model", "model_name_or_path")
-    if name is None or {"-h", "--help"} & set(argv):
+    if name is None or not name.strip() or {"-h", "--help"} & set(argv):
         FlagParser(_kinds(TEXT), TEXT, without=OF_TRAINING, prog=prog, description=__doc__).parse(
             argv
         )  # --help ends here
@@ -56,7 +56,12 @@ def parse(argv: Sequence[str], prog: str = "logitmix calibrate") -> Untrained:
 
     found = find_classifier(name, _value(argv, "model_revision") or "main", _value(argv, "hub_token"))
     parser = FlagParser(_kinds(found.modality), found.modality, without=OF_TRAINING, prog=prog, description=__doc__)
-    data, network, run, training = parser.parse([*argv, "--do_train", "false"])
+    parser.set_defaults(do_train=False)
+    data, network, run, training = parser.parse(argv)
+    if training.do_train:
+        raise UserError(
+            "logitmix calibrate trains nothing: leave --do_train out, or train by `logitmix glue` or `vision`."
+        )
     if run.calibration is None:
         run = replace(run, protocol="halves")
     if found.modality == TEXT and _value(argv, "max_length", "max_seq_length") is None:
@@ -84,7 +89,7 @@ def _value(argv: Sequence[str], *names: str) -> str | None:
     for index, word in enumerate(argv):
         name, equals, value = word.partition("=")
         if name.removeprefix("--").replace("-", "_") in names and name.startswith("--"):
-            found = value if equals else next(iter(argv[index + 1 : index + 2]), None)
+            found = value if equals else next((word for word in argv[index + 1 : index + 2] if word[:2] != "--"), None)
     return found
 
 

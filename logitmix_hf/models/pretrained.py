@@ -69,6 +69,8 @@ def find_pretrained(name: str, revision: str = "main", token: str | None = None,
                 f"--model {name!r} is a folder without config.json: it holds no model of transformers.{here}"
             )
         return Pretrained(name, str(path), **words)  # type: ignore[arg-type]
+    if path.is_file():
+        raise UserError(f"--model {name!r} is a file; give the folder of a model, a Hub id (org/name), or builtin.")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise UserError(
             f"--model {name!r} is no folder; give the folder of a model, a Hub id (org/name), or builtin.{_beside(path)}"

@@ -85,7 +85,8 @@ class TextRequest(DataRequest):
             raise UserError(f"--dataset_name builtin needs a --task: {', '.join(builtin_tasks())}.")
         elif not self.files and not self.dataset_name and self.dataset_config is None:
             raise UserError(
-                "No data was given: take a GLUE task (--task rte), your own file (--train_file data.csv), or any data"
+                "No data was given: take a GLUE task (--task rte), your own file (--train_file data.csv, or --validation_file"
+                " to judge a model on), or any data"
                 " set of the Hub (--dataset_name ORG/NAME)."
             )
 

@@ -161,6 +161,11 @@ def fit(facts: Mapping[str, Any], rows: Predictions, calibrator: str = TEMPERATU
     by_halves = facts["protocol"] == "halves"
     chosen = fit_calibrator(rows.logits, rows.labels, calibrator, halves=by_halves, seed=facts["seed"])
     lines = list(chosen.notes)
+    if rows.labels.ndim == 1 and len(np.unique(rows.labels)) == 1:
+        lines.append(
+            f"All {len(rows)} rows that the calibration is fitted on ({facts['split']}) are of one class: they say nothing of"
+            " the others. Give rows of every class."
+        )
     if chosen.nll:
         one, other = (chosen.nll[name] for name in (TEMPERATURE, VECTOR))
         lines.append(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
 import torch
+from accelerate.utils import DynamoBackend
+from torch.utils.checkpoint import checkpoint
 from transformers import Trainer, get_scheduler
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 from transformers.utils.import_utils import is_liger_kernel_available
@@ -24,12 +27,24 @@ def check_library_flags(training: Any) -> None:
     refused = {
         "batch_eval_metrics": "scores would see a batch at a time, but calibration is of all rows",
         "prediction_loss_only": "predictions would be thrown away, and they are what is judged",
+        "eval_do_concat_batches": "scores are of all rows, and batches that are not joined are none",
         "label_names": "labels are called labels here; name the column of the data by --label_column",
     }
     for name, why in refused.items():
-        if getattr(training, name):
+        if bool(getattr(training, name)) is not (name == "eval_do_concat_batches"):  # the one that is on
             raise UserError(f"--{name} cannot be used here: {why}. Leave it out.")
     _check_reports(training)
+    for name in training.gradient_checkpointing_kwargs or {}:
+        pick(dict.fromkeys(signature(checkpoint).parameters), name, "argument of gradient checkpointing")
+    if training.torch_compile:
+        pick(
+            {one.value.lower(): one for one in DynamoBackend},
+            str(training.torch_compile_backend).lower(),
+            "torch_compile_backend",
+        )
+        from torch._inductor import list_mode_options  # takes seconds
+
+        pick(list_mode_options(), training.torch_compile_mode or "default", "torch_compile_mode")
     if training.use_liger_kernel and not is_liger_kernel_available():
         raise UserError("--use_liger_kernel true needs a package that is not installed: pip install liger-kernel.")
     _check_optimizer(training)
@@ -46,13 +61,16 @@ def _check_optimizer(training: Any) -> None:
         raise UserError(f"--optim {optim} cannot be used here: {one_line(problem)}") from problem
     number = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     try:
-        get_scheduler(
+        schedule_of_ten = get_scheduler(
             training.lr_scheduler_type,
             number,
             num_warmup_steps=1,
             num_training_steps=10,
             scheduler_specific_kwargs=training.lr_scheduler_kwargs or {},
         )
+        for _ in range(9):
+            number.step()
+            schedule_of_ten.step()
     except Exception as problem:  # of whatever class: what a schedule lacks is told by its own function
         raise UserError(
             f"--lr_scheduler_type {schedule} cannot be used with --lr_scheduler_kwargs"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,19 +37,23 @@ def read_fsdp(given: Any) -> Any:
     return given
 
 
-def check_configurations(deepspeed: Any, fsdp_config: Any) -> None:
-    """Require DeepSpeed where it is asked for, and files of settings that can be read.
+def check_configurations(training: Any, files: Sequence[str]) -> None:
+    """Require DeepSpeed where it is asked for, and the settings that flags name as a file to be readable.
+
+    Args:
+        training: ``TrainingArguments``. files: names of those flags.
 
     Raises:
         UserError: naming the flag, what is wrong, and what to install.
     """
     by_launcher = _says_true("ACCELERATE_USE_DEEPSPEED")
-    if (deepspeed or by_launcher) and not is_deepspeed_available():
-        asked = "--deepspeed" if deepspeed else "accelerate launch --use_deepspeed"
+    if (training.deepspeed or by_launcher) and not is_deepspeed_available():
+        asked = "--deepspeed" if training.deepspeed else "accelerate launch --use_deepspeed"
         raise UserError(
             f"{asked} needs a package that is not installed: pip install 'logitmix_hf[deepspeed]', or leave it out."
         )
-    for flag, given in (("deepspeed", deepspeed), ("fsdp_config", fsdp_config)):
+    for flag in files:
+        given = getattr(training, flag)
         if isinstance(given, str) and not given.lstrip().startswith("{"):
             _check_file(flag, given)
 

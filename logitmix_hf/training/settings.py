@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,19 @@ from logitmix_hf.process import is_main_process
 from logitmix_hf.trainer.resolved import by_score
 from logitmix_hf.trainer.weight_average import check_not_the_best
 from logitmix_hf.training.parallel_flags import check_configurations, read_fsdp
+
+RANGES: dict[str, dict[str, Any]] = {
+    "per_device_train_batch_size per_device_eval_batch_size gradient_accumulation_steps": {"low": 1},
+    "eval_accumulation_steps ddp_timeout dataloader_prefetch_factor": {"low": 1},
+    "learning_rate save_steps eval_steps": {"low": 0, "open_low": True},
+    "warmup_steps weight_decay max_grad_norm logging_steps eval_delay adam_epsilon neftune_noise_alpha": {"low": 0},
+    "adam_beta1 adam_beta2 ema": {"low": 0, "high": 0.999999},
+    "num_train_epochs": {"low": 0, "high": 1e6, "open_low": True},
+    "label_smoothing_factor": {"low": 0, "high": 1},
+    "seed data_seed": {"low": 0, "high": 2**32 - 1},  # NumPy's generators take no more
+    "dataloader_num_workers": {"low": 0, "high": 1024},
+}
+"""What transformers takes as it is, and would fall over in the middle of a run, or train another way than was meant."""
 
 
 @dataclass
@@ -48,24 +60,22 @@ class TrainSettings(TrainingArguments):
     )
 
     def __post_init__(self) -> None:
-        for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-            check_number(name, getattr(self, name), low=1)
-        check_number("learning_rate", self.learning_rate, low=0, open_low=True)
-        check_number("num_train_epochs", self.num_train_epochs, low=0, high=1e6, open_low=True)
-        for name in ("seed", "data_seed"):
+        for name, limits in [(name, limits) for names, limits in RANGES.items() for name in names.split()]:
             if getattr(self, name) is not None:
-                check_number(name, getattr(self, name), low=0, high=2**32 - 1)  # NumPy's generators take no more
-        if self.label_smoothing_factor:
-            check_number("label_smoothing_factor", self.label_smoothing_factor, low=0, high=1)
-        check_number("ema", self.ema, low=0, high=1)
+                check_number(name, getattr(self, name), **limits)
+        if self.max_steps == 0 or self.max_steps < -1:
+            raise UserError(
+                f"max_steps must be a number at least 1, or -1 for --num_train_epochs, got {self.max_steps}."
+            )
+        for name in ("lr_scheduler_kwargs", "gradient_checkpointing_kwargs"):
+            if isinstance(text := getattr(self, name), str) and not text.lstrip().startswith("{"):
+                raise UserError(f"{name} must be a JSON object such as '{{\"num_cycles\": 2}}', got {text!r}.")
         if self.ema:
             check_not_the_best(self)
-        if not math.isfinite(self.weight_decay):
-            raise UserError(f"weight_decay must be a finite number, got {self.weight_decay}.")
         self._check_best()
         self._mean_the_cpu()
         self.fsdp = read_fsdp(self.fsdp)
-        check_configurations(self.deepspeed, self.fsdp_config)
+        check_configurations(self, ("deepspeed", "fsdp_config", "accelerator_config"))
         if not self.do_eval:  # stock turns it on again where `eval_strategy` says when
             if self.load_best_model_at_end:
                 raise UserError(

@@ -135,7 +135,7 @@ def test_a_data_set_of_one_split_is_judged_whatever_the_split_is_called(foreign,
     assert capfd.readouterr().err.count("The split train is judged, for want of another") == 1
 
 
-def test_rows_of_one_class_are_enough_where_nothing_is_learnt(foreign, tmp_path):
+def test_rows_of_one_class_are_enough_where_nothing_is_learnt(foreign, tmp_path, capfd):
     table = rows(80, 4)
     pa.csv.write_csv(table.filter(pa.compute.field("stars") == "up"), tmp_path / "up.csv")
     words = ("--model", foreign, "--eval_file", tmp_path / "up.csv", "--label_column", "stars")
@@ -143,6 +143,7 @@ def test_rows_of_one_class_are_enough_where_nothing_is_learnt(foreign, tmp_path)
     judged = saved(tmp_path / "out", "validation")
     assert judged.label_names == ("Up!", "DOWN")
     assert set(judged.labels.tolist()) == {0}  # type: ignore[union-attr]
+    assert "All 46 rows that the calibration is fitted on" in capfd.readouterr().err
 
 
 def test_train_is_not_prepared_where_nothing_is_trained(foreign, rated, tmp_path):
@@ -178,7 +179,11 @@ def test_mistakes(foreign, tiny_model, rated, tmp_path, capfd):
         (("--model", tiny_model, *data), "no classifier"),
         (("--model", "./missing", *data), "no folder"),
         (data, "needs a --model"),
-        (("--model", foreign, "--output_dir", tmp_path / "out"), "No data was given"),
+        (("--model", "", *data), "--model is empty"),
+        ((*data, "--model", "--save"), "expected one argument"),
+        (("--model", Path(foreign) / "config.json", *data), "is a file; give the folder"),
+        (("--model", foreign, "--do_train", *data), "trains nothing"),
+        (("--model", foreign, "--output_dir", tmp_path / "out"), "or --validation_file to judge a model on"),
         (
             ("--model", foreign, "--task", "stsb", "--dataset_name", "builtin", "--output_dir", tmp_path / "out"),
             "regression",
