@@ -19,7 +19,7 @@ class StudyTableSettings:
     """Which study, and what is to be told of it."""
 
     study: str | None = word("STUDY", "its file, its folder, or the name of one that comes with the package")
-    output_dir: str | None = option(None, f"folder of {', '.join(FILES)}; default report in the study's own folder")
+    output_dir: str = option("report", f"folder of {', '.join(FILES)}; one of another study is left alone")
     allow_missing: bool = option(False, "tell of the runs that are done, though others are not")
     strict_versions: bool = option(False, "refuse runs of several versions of a library, of which else a warning tells")
     draws: int = option(DRAWS, "of seeds and rows behind each interval")
@@ -39,8 +39,7 @@ def main(argv: Sequence[str]) -> int:
     from logitmix_hf.studies.tables import search_table
 
     settings = FlagParser([StudyTableSettings], prog="logitmix study table", description=__doc__).parse(argv)[0]
-    study = read_study(settings.study)
-    folder = study.folder / "report" if settings.output_dir is None else Path(settings.output_dir)
+    study, folder = read_study(settings.study), Path(settings.output_dir)
     searches = searches_of(study)
     source = Path(str(study.file.source))
     own = source.with_suffix(".paper.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,11 @@ def write_table(
     """
     check_library()
     check_target(folder, FILES)
+    if (other := _study_of(folder)) not in ("", study.name):
+        raise UserError(
+            f"The output folder {str(folder)!r} holds the table of the study {other!r}; it is left alone. Give another"
+            " --output_dir."
+        )
     published = None if paper is None else tables.read_paper(paper)
     asked = [str(metric) for metric in study.compare.get("metrics") or [HEADLINE, "eval_nll", "eval_ece"]]
     quick = {HEADLINE, NLL_REFINED, *(name for problem in (SINGLE, MULTI, REGRESSION) for name in score_names(problem))}
@@ -117,6 +123,15 @@ def write_table(
     for name, text in files.items():
         write_atomic(folder / name, scrub(text).encode("utf-8"))
     return shown
+
+
+def _study_of(folder: Path) -> str:
+    """Whose table lies in a folder; "" where none does."""
+    try:
+        with (folder / "table.csv").open(encoding="utf-8", newline="") as lines:
+            return next(csv.DictReader(lines), {}).get("study", "")
+    except FileNotFoundError:
+        return ""
 
 
 def _part(scores: StudyScores, verdicts: Verdicts, metric: str, paper: tables.Paper | None, number: int) -> Part:

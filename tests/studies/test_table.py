@@ -8,6 +8,7 @@ import itertools
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -262,8 +263,8 @@ def test_six_tasks_are_tested_over_tasks_and_five_are_not(tmp_path):
     assert float(a["p"]) == pytest.approx(2 / 2**6)  # all six one way
     assert [row for row in tests if (row["test"], row["metric"]) == ("Iman-Davenport", "headline")]
     five = study_of("five", [cell for cell in study.cells if cell.labels["task"] != tasks[0]], study.compare)
-    table(five, tmp_path / "out", draws=100)
-    assert {row["test"] for row in read(tmp_path / "out" / "tests.csv")} == {"sign flip"}
+    table(five, tmp_path / "five", draws=100)
+    assert {row["test"] for row in read(tmp_path / "five" / "tests.csv")} == {"sign flip"}
 
 
 def test_other_axes_are_rows_and_each_meets_its_own_baseline(tmp_path):
@@ -358,3 +359,13 @@ def test_the_latex_compiles(tmp_path):
 
 def test_all_files_are_written_and_nothing_else(whole):
     assert sorted(path.name for path in whole[1].iterdir()) == sorted(FILES)
+
+
+def test_the_table_of_another_study_is_left_alone(tmp_path):
+    one = write_study(tmp_path / "one", {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2))
+    table(one, tmp_path / "report")
+    table(one, tmp_path / "report")
+    kept = {path: path.read_bytes() for path in (tmp_path / "report").iterdir()}
+    with pytest.raises(UserError, match=f"holds the table of the study '{one.name}'; it is left alone"):
+        table(replace(one, name="two"), tmp_path / "report")
+    assert kept == {path: path.read_bytes() for path in kept}
