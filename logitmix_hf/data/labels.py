@@ -155,6 +155,11 @@ def read_labels(
         labels = _several(where, values[first], declared, known, learns)
     else:
         labels = _one(where, kind, values[first], declared, known, learns)
+        if -1 in values[first] and {0, 1} <= set(values[first]):
+            count = f"{values[first].count(-1)} of {len(values[first])} rows"
+            notes.append(
+                f"{where} holds -1 in {count}, taken as a class; where it means no label, leave these rows out."
+            )
     encoded = {key: labels.encode(splits[key][0].where, some) for key, some in values.items()}
     return replace(labels, notes=tuple(notes)), encoded
 

@@ -198,6 +198,7 @@ def test_names_that_differ_by_what_has_no_width_are_one(end):
         (["1,500", "2,500.25"], "numbers such as '1,500'"),
         (["a", "b", "a|b"], "joined to ('a|b')"),
         (["a", "b", "b; a"], "joined to ('b; a')"),
+        (["0", "1", "-1"], "-1 in 1 of 3 rows, taken as a class; where it means no label"),
     ],
 )
 def test_names_that_are_hardly_meant_as_such_are_told(written, told):
@@ -207,7 +208,13 @@ def test_names_that_are_hardly_meant_as_such_are_told(written, told):
 
 
 def test_plain_names_are_told_nothing_of():
-    for names in (["none", "some"], ["1", "2", "5"], ["and/or", "and", "not"], ["2020-01-01", "2021-01-01"]):
+    for names in (
+        ["none", "some"],
+        ["1", "2", "5"],
+        ["-1", "1"],
+        ["and/or", "and", "not"],
+        ["2020-01-01", "2021-01-01"],
+    ):
         assert not read(cells(names))[0].notes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,7 +70,9 @@ def check_image_data(request: ImageRequest) -> None:
             none.
     """
     if request.dataset not in NAMED:
-        folder = is_folder(request.dataset, if_file="give the folder that it lies in", example="uoft-cs/cifar100")
+        packed = request.dataset.lower().endswith((".zip", ".tar", ".tgz", ".gz", ".rar", ".7z"))
+        do = "unpack it, and give the folder" if packed else "give the folder that it lies in"
+        folder = is_folder(request.dataset, if_file=do, example="uoft-cs/cifar100")
         if not folder and "/" not in request.dataset and nearest(request.dataset, NAMED):
             raise unknown(request.dataset)
         if not folder or not holds_class_folders(expanded(request.dataset)):
@@ -153,7 +156,7 @@ def _class_folders(folder: Path, needs: Needs) -> ImageSource:
     ]
     held = judged_splits(str(folder), usable) if needs.judged else validation_splits(found)
     first = found["train" if needs.train else held[0]]
-    names = tuple(sorted({str(name) for name in first.classes}))
+    names = tuple(sorted({str(name) for name in first.classes}, key=_in_order))
     if len(names) == 1 and not needs.judged:
         raise UserError(f"{folder} has a single class folder, {names[0]!r}; there is nothing to learn.")
     number = {name: index for index, name in enumerate(names)}
@@ -175,6 +178,11 @@ def _class_folders(folder: Path, needs: Needs) -> ImageSource:
     return ImageSource("folder", word, word, names, train, validation, test, note=note, notes=notes, called=called)
 
 
+def _in_order(name: str) -> tuple[float, str]:
+    """Names by their letters; those that are numbers by their value, before them, as the labels of a table are."""
+    return (int(name) if name.isascii() and name.isdigit() else math.inf, name)
+
+
 def _keys(judged: Sequence[str]) -> list[str]:
     """What the predictions of judged splits are called: a single one "validation", but for the test split."""
     return ["validation"] if len(judged) == 1 and judged[0] != "test" else list(judged)
@@ -188,6 +196,10 @@ def _data_set(request: ImageRequest) -> ImageSource:
     try:
         found = load_dataset_dict(place, request.dataset_config, GO_ON_IMAGES)
     except UserError as error:
+        if folder and (packed := sorted(one.name for one in expanded(dataset).rglob("*.zip"))):
+            raise UserError(
+                f"{error} It holds archives ({listed(packed, 3)}): unpack them, a folder a class."
+            ) from error
         if folder or named:
             raise
         raise unknown(dataset, str(error)) from error

@@ -72,7 +72,7 @@ PLAIN = {"method": "vanilla"}
         ({"padding": 8, "padding_mode": "reflect"}, ["Reflecting 8 pixels", "more than 8"]),
         ({"crop": "middle"}, ["'middle'", "none, pad, resized"]),
         ({"flip": 3}, ["flip", "3"]),
-        ({"ema": 2}, ["ema", "2", "at most 1"]),
+        ({"ema": 2}, ["ema", "2", "at most 0.99"]),
         ({"ema": 0.9, "load_best_model_at_end": "true"}, ["--ema", "--load_best_model_at_end"]),
         ({"lr_milestones": [0.6, 0.3]}, ["--lr_milestones", "0.6 0.3", "rise"]),
         ({"lr_milestones": 60}, ["--lr_milestones", "60", "shares"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -40,6 +41,22 @@ def test_one_level(tmp_path, load):
             assert split.labels[position] == {1: 0, 2: 1, 0: 2}[number]
             expected = noise(8, 8, seed=1000 * number + row)
             np.testing.assert_array_equal(split.pixels[position].permute(1, 2, 0), expected)
+
+
+def test_names_that_are_numbers_are_in_the_order_of_their_values(tmp_path, load):
+    """As the same labels are in a table; among other names numbers come first."""
+    assert load(class_folders(tmp_path / "n", dict.fromkeys(["10", "2", "1"], 4))).label_names == ("1", "2", "10")
+    mixed = class_folders(tmp_path / "m", dict.fromkeys(["10", "2", "b", "-1", "a10", "a2"], 4))
+    assert load(mixed).label_names == ("2", "10", "-1", "a10", "a2", "b")
+
+
+def test_archives_of_class_folders_are_to_be_unpacked(tmp_path, load):
+    root = class_folders(tmp_path / "pets", {"ant": 3, "cat": 3})
+    shutil.make_archive(str(tmp_path / "packed" / "train"), "zip", root)
+    with pytest.raises(UserError, match=r"archives \('train.zip'\): unpack them, a folder a class"):
+        load(tmp_path / "packed")
+    with pytest.raises(UserError, match=r"train.zip' is a file; unpack it"):
+        load(tmp_path / "packed" / "train.zip")
 
 
 def test_splits_below_it(tmp_path, load):
