@@ -110,12 +110,16 @@ class StudyScores:
 
 
 def read_scores(
-    study: Study, bins: int = 15, full: bool = False, say: Callable[[str], None] = lambda _: None
+    study: Study,
+    bins: int = 15,
+    full: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    allow_missing: bool = True,
 ) -> StudyScores:
     """Read and judge every run of a study. full: with the scores that take longer, which ``review`` gives.
 
     Raises:
-        UserError: no run is done, or no method has the name of the baseline.
+        UserError: no run is done, one is missing that may not be, or no method has the name of the baseline.
     """
     live = study.live
     axes = {
@@ -139,6 +143,13 @@ def read_scores(
     drawn = _drawn_by_seed(read)
     if not read:
         raise UserError(f"No run of the study {study.name!r} is done yet, so there is nothing to tell.")
+    gone = [f"{_words(cell)} ({why.removeprefix(f'{MISSING}: ')})" for cell, why in absent if why.startswith(MISSING)]
+    if gone and not allow_missing:
+        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+        raise UserError(
+            f"{len(gone)} run{'s' if len(gone) > 1 else ''} of the study {study.name!r} not done: "
+            f"{'; '.join(gone[:3])}{more}. `logitmix study run` finishes them; --allow_missing tells of the others."
+        )
     for number, (cell, run) in enumerate(read, start=1):
         say(f"judging {number} of {len(read)}: {cell.folder.name}")
         for prefix, (split, predictions) in run.splits.items():
@@ -158,6 +169,13 @@ def read_scores(
             if name == str(cell.labels.get("task", name)):
                 task.absent.setdefault(method_of(cell), {})[cell.labels.get("seed")] = reason
     return StudyScores(tasks, list(axes), None if baseline is None else str(baseline), axes, _versions(read))
+
+
+def _words(cell: Cell) -> str:
+    seed = cell.labels.get("seed")
+    return " ".join(
+        [*map(str, (cell.labels.get("task", ""), method_of(cell))), "" if seed is None else f"seed {seed}"]
+    ).strip()
 
 
 def drawn(

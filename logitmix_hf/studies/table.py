@@ -80,14 +80,7 @@ def write_table(
     asked = [str(metric) for metric in study.compare.get("metrics") or [HEADLINE, "eval_nll", "eval_ece"]]
     quick = {HEADLINE, NLL_REFINED, *(name for problem in (SINGLE, MULTI, REGRESSION) for name in score_names(problem))}
     full = any(metric.removeprefix("eval_").removesuffix(AFTER) not in quick for metric in asked)
-    scores = read_scores(study, bins, full, say)
-    left_out = tables.missing(scores)
-    if left_out and not allow_missing:
-        more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-        raise UserError(
-            f"{several(len(left_out), 'run')} of the study {study.name!r} not done: "
-            f"{'; '.join(left_out[:3])}{more}. `logitmix study run` finishes them; --allow_missing tells of the others."
-        )
+    scores = read_scores(study, bins, full, say, allow_missing)
     if scores.versions and strict_versions:
         raise UserError(f"{_versions(scores)} Train them again, or leave out --strict_versions.")
     metrics = metrics_of(scores, asked)
@@ -107,7 +100,7 @@ def write_table(
         "cells": tables.cells_table(scores),
         "search": search,
         "cost": tables.cost_table(scores),
-        "left_out": left_out,
+        "left_out": tables.missing(scores),
         "reading": _reading(scores, verdicts, draws, bins),
     }
     shown = [part.table for part in parts]

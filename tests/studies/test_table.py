@@ -177,8 +177,10 @@ def test_the_baseline_after_temperature_stands_beside_what_was_trained(whole):
 def test_a_method_that_lacks_a_run_has_no_mean_and_no_rank_and_the_others_are_ranked_without_it(tmp_path):
     study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.7, "b": 0.9})
     shutil.rmtree(tmp_path / "rte-b-s2")
+    said: list[str] = []
     with pytest.raises(UserError, match=r"1 run of the study 'toy' not done: rte b seed 2 .*--allow_missing"):
-        table(study, tmp_path / "out")
+        table(study, tmp_path / "out", say=said.append)
+    assert not said  # before any run is judged
     assert not (tmp_path / "out").exists()
     found = table(study, tmp_path / "out", allow_missing=True)[0]
     row = cells(found, "b")
