@@ -24,12 +24,17 @@ class StudyTableSettings:
     strict_versions: bool = option(False, "refuse runs of several versions of a library, of which else a warning tells")
     draws: int = option(DRAWS, "of seeds and rows behind each interval")
     bins: int = option(15, "of ECE, the same for every run")
+    rope: float | None = option(
+        None, "points of the first metric (0.5: .005) up to which methods are alike: adds the Bayesian signed-rank test"
+    )
 
     def __post_init__(self) -> None:
         if self.study is None:
             raise UserError("logitmix study table needs a study: logitmix study table table3.yaml.")
         check_number("--draws", self.draws, low=100, high=1_000_000)
         check_number("--bins", self.bins, low=1, high=10_000)
+        if self.rope is not None:
+            check_number("--rope", self.rope, low=0, high=100)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
         search=search_table(searches, study.file),
         draws=settings.draws,
         bins=settings.bins,
+        rope=None if settings.rope is None else settings.rope / 100,
         say=say,
     )
     say("", *search_lines(searches, study.file), out=True)

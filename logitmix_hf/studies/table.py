@@ -53,6 +53,7 @@ def write_table(
     search: ScoreTable | None = None,
     draws: int = DRAWS,
     bins: int = 15,
+    rope: float | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> list[ScoreTable]:
     """Judge a study and write its files, each whole or not at all; returns the tables of its metrics.
@@ -65,6 +66,7 @@ def write_table(
         paper: a file of published numbers, see ``tables.read_paper``; it may be absent.
         search: of ``tables.search_table``.
         draws: of seeds and rows behind each interval. bins: of ECE.
+        rope: differences of the first metric up to this size count as none, in a Bayesian test; None: there is no such test.
 
     Raises:
         UserError: as said above, or the folder holds what is not ours, or nothing can be read.
@@ -89,7 +91,7 @@ def write_table(
     if lacking := [name for name in asked if name not in metrics]:
         say(f"No run has {', '.join(lacking)}, which compare names: left out.")
     say(f"{draws:,} draws of seeds and rows")
-    verdicts = judge(scores, metrics, draws, bins)
+    verdicts = judge(scores, metrics, draws, bins, rope=rope)
     parts = [_part(scores, verdicts, metric, published, number) for number, metric in enumerate(metrics)]
     values = {
         "title": f"{study.name}: {several(len(scores.methods), 'method')} on {several(len(scores.tasks), 'task')}",

@@ -124,6 +124,11 @@ def _notes(scores: StudyScores, verdicts: Verdicts, metric: str) -> Iterable[str
             f"{method} against {scores.baseline_of(method)} over {len(overall.tasks)} tasks: Wilcoxon's p = {p:.4f}, "
             f"after Holm {overall.adjusted[method]:.4f}."
         )
+    for method, each in overall.bayes.items():
+        yield (
+            f"{method} against {scores.baseline_of(method)}, Bayesian signed rank: ahead on another task with probability"
+            f" {each.a:.3f}, alike {each.alike:.3f}, behind {each.b:.3f}."
+        )
 
 
 def cells_table(scores: StudyScores) -> ScoreTable:
@@ -271,6 +276,10 @@ def tests_csv(verdicts: Verdicts) -> str:
         for method, p in overall.p.items():
             own = ["Wilcoxon", "all", metric, method, "", "", "", "", "", _full(p), _full(overall.adjusted[method])]
             lines.append([*own, *blank, exploratory, "", ""])
+        for method, each in overall.bayes.items():
+            for state, share in vars(each).items():
+                own = [f"Bayesian signed rank: {state}", "all", metric, method, *[""] * 7]
+                lines.append([*own, *blank, exploratory, "", _full(share)])
     return csv_table(head, lines)
 
 

@@ -13,6 +13,8 @@ from logitmix_hf.evaluation.intervals import CENTRED, INFLATED
 from logitmix_hf.evaluation.over_tasks import (
     FEWEST_TASKS,
     Friedman,
+    SignedRank,
+    bayesian_signed_rank,
     borda,
     holm,
     iman_davenport,
@@ -61,6 +63,7 @@ class Overall:
         mean, rank, points: by method; only of those that lack nothing.
         friedman: None of fewer than six tasks or three methods.
         p: of Wilcoxon's test against the baseline, by method, then corrected by Holm.
+        bayes: of the Bayesian signed-rank test against it, by method, where it was asked for.
     """
 
     tasks: list[str]
@@ -70,6 +73,7 @@ class Overall:
     friedman: Friedman | None = None
     p: dict[str, float] = field(default_factory=dict)
     adjusted: dict[str, float] = field(default_factory=dict)
+    bayes: dict[str, SignedRank] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +100,16 @@ def metrics_of(scores: StudyScores, asked: Sequence[str]) -> list[str]:
     return [m for m in dict.fromkeys(found) if m == "headline" or m.removeprefix("eval_") in known]
 
 
-def judge(scores: StudyScores, metrics: Sequence[str], draws: int = DRAWS, bins: int = 15, seed: int = 0) -> Verdicts:
-    """All tests of a study. metrics: as ``metrics_of`` gives them."""
+def judge(
+    scores: StudyScores,
+    metrics: Sequence[str],
+    draws: int = DRAWS,
+    bins: int = 15,
+    seed: int = 0,
+    rope: float | None = None,
+) -> Verdicts:
+    """All tests of a study. metrics: as ``metrics_of`` gives them; rope: of the first one, in its unit, up to which methods
+    are alike; None: no Bayesian test."""
     findings: dict[str, list[Finding]] = {metric: [] for metric in metrics}
     for task in scores.tasks:
         keys = {metric: task.key(metric) for metric in metrics}
@@ -113,7 +125,8 @@ def judge(scores: StudyScores, metrics: Sequence[str], draws: int = DRAWS, bins:
         findings[first] = [replace(f, adjusted=p) for f, p in zip(findings[first], adjusted, strict=True)]
         for metric in metrics[1:]:
             findings[metric] = [replace(f, exploratory=True) for f in findings[metric]]
-    return Verdicts(list(metrics), findings, {metric: _overall(scores, metric) for metric in metrics})
+    overall = {metric: _overall(scores, metric, rope if metric == metrics[0] else None) for metric in metrics}
+    return Verdicts(list(metrics), findings, overall)
 
 
 def _of_task(scores: StudyScores, task: StudyTask, metric: str, key: str, of_rows: dict, seed: int) -> list[Finding]:
@@ -134,7 +147,7 @@ def _of_task(scores: StudyScores, task: StudyTask, metric: str, key: str, of_row
     return found
 
 
-def _overall(scores: StudyScores, metric: str) -> Overall:
+def _overall(scores: StudyScores, metric: str, rope: float | None) -> Overall:
     """Ranks of the methods that lack no cell, over the tasks that have this metric and whose data did not change."""
     tasks = [t for t in scores.tasks if any(t.values(method, metric) for method in scores.methods)]
     if any(t.changed for t in scores.tasks):
@@ -156,4 +169,7 @@ def _overall(scores: StudyScores, metric: str) -> Overall:
     p = {m: wilcoxon_p(signed[:, whole.index(m)], signed[:, whole.index(base)]) for m, base in against.items()}
     made.p.update(p)
     made.adjusted.update(zip(p, holm(list(p.values())), strict=True))
+    if rope is not None:
+        columns = dict(zip(whole, signed.T, strict=True))
+        made.bayes.update({m: bayesian_signed_rank(columns[m], columns[base], rope) for m, base in against.items()})
     return replace(made, friedman=iman_davenport(signed))

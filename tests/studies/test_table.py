@@ -259,8 +259,11 @@ def test_several_versions_are_a_warning_or_a_mistake(tmp_path):
 def test_six_tasks_are_tested_over_tasks_and_five_are_not(tmp_path):
     tasks = [f"t{'x' * n}" for n in range(6)]
     study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9, "b": 0.7}, tasks, (1, 2), rows=80)
-    table(study, tmp_path / "out", draws=100)
+    table(study, tmp_path / "out", draws=100, rope=0.005)
     tests = read(tmp_path / "out" / "tests.csv")
+    bayes = {r["test"].split()[-1]: float(r["statistic"]) for r in tests if "Bayes" in r["test"] and r["method"] == "a"}
+    assert sum(bayes.values()) == pytest.approx(1)
+    assert bayes["a"] > 0.99  # six of six tasks, .3 ahead
     (a,) = [row for row in tests if (row["test"], row["metric"], row["method"]) == ("Wilcoxon", "headline", "a")]
     assert float(a["p"]) == pytest.approx(2 / 2**6)  # all six one way
     assert [row for row in tests if (row["test"], row["metric"]) == ("Iman-Davenport", "headline")]
