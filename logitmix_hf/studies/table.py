@@ -108,6 +108,8 @@ def write_table(
     shown = [part.table for part in parts]
     for line in values["warnings"]:
         say(line)
+    if rope is not None and not verdicts.overall[metrics[0]].bayes:
+        say("--rope: no test over tasks, which takes six of them and a baseline beside another method that lack no run.")
     files = {
         "study.html": html_page("study.html", values),
         "table.md": markdown_page("study.md", values),
