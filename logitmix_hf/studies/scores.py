@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from logitmix_hf.evaluation.refinement import NLL_REFINED, refined, refinement
 from logitmix_hf.evaluation.resampled_scores import drawn_scores
 from logitmix_hf.reporting.comparison.grouping import same_rows
 from logitmix_hf.reporting.comparison.runs import ComparedRun, read_run
-from logitmix_hf.reporting.comparison.scores import AFTER
+from logitmix_hf.reporting.comparison.scores import AFTER, CORRUPTED_KEY
 from logitmix_hf.reporting.comparison.temperature import Tempered, temper
+from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.studies.manifest import Cell, Study, check_baseline
 
 DIVERGED, MISSING = "diverged", "missing"
@@ -159,7 +160,10 @@ def read_scores(
             of_name = by_task.setdefault(name, {})
             task = of_name.setdefault(rows, StudyTask(name, split, run.metrics[0]))
             method, seed = method_of(cell), cell.labels.get("seed", run.seed)
-            task.runs.setdefault(method, {})[seed] = _scored(cell, run, predictions, bins, full)
+            judged = _scored(cell, run, predictions, bins, full)
+            task.runs.setdefault(method, {})[seed] = replace(
+                judged, values={**judged.values, **corrupted_scores(run, prefix)}
+            )
     for name in dict.fromkeys(str(cell.labels["task"]) for cell in live if "task" in cell.labels):
         by_task.setdefault(name, {("", "", ""): StudyTask(name, "", "")})
     tasks = [task for found in by_task.values() for task in _named(found)]
@@ -262,6 +266,15 @@ def _scored(cell: Cell, run: ComparedRun, predictions: Predictions, bins: int, f
 
 def _review(predictions: Predictions, metrics: Sequence[str], bins: int, full: bool) -> dict[str, float]:
     return (review if full else evaluate_predictions)(predictions, metrics, bins)
+
+
+def corrupted_scores(run: ComparedRun, prefix: str) -> dict[str, float]:
+    """What the run found on corrupted images, of which it kept no rows: told with its first split, and not tested."""
+    if prefix != next(iter(run.splits)):
+        return {}
+    return {
+        key: value for key, value in run.results.items() if CORRUPTED_KEY.fullmatch(key) and finite(value) is not None
+    }
 
 
 def known_scores(task: StudyTask) -> set[str]:

@@ -109,7 +109,9 @@ def write_table(
     for line in values["warnings"]:
         say(line)
     if rope is not None and not verdicts.overall[metrics[0]].bayes:
-        say("--rope: no test over tasks, which takes six of them and a baseline beside another method that lack no run.")
+        say(
+            "--rope: no test over tasks, which takes six of them and a baseline beside another method that lack no run."
+        )
     files = {
         "study.html": html_page("study.html", values),
         "table.md": markdown_page("study.md", values),

@@ -137,7 +137,7 @@ def _of_task(scores: StudyScores, task: StudyTask, metric: str, key: str, of_row
             continue
         own, other = task.values(method, metric), task.values(baseline, metric)
         seeds = [each for each in own if each in other]
-        if not seeds:
+        if not seeds or key not in of_rows[method][seeds[0]]:  # a score whose rows were not kept has no draws
             continue
         a, b = (seed_scores(task, name, seeds, key, of_rows).signed(sign) for name in (method, baseline))
         raised = key.removesuffix(AFTER) in INFLATED | CENTRED

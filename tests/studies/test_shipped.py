@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from logitmix_hf.commands.study_check import read
@@ -26,6 +28,7 @@ RUNS = {
     "mixmo1": 2 * 13 * 3,
     "mixmo2": 7 * 3,
     "mixmo3": 5 * 3,
+    "mixmo4": 8 * 3,
     "mixmo5": 3 * 7 * 3,
     "mixmo6": 6,
 }
@@ -41,6 +44,9 @@ def test_all_are_here_and_begin_with_their_price():
 def test_it_is_read_and_names_its_runs(name, tmp_path, monkeypatch):
     """With a model that needs no Hub in place of BERT, and without the GPU of its runs."""
     monkeypatch.chdir(tmp_path)
+    Path("CIFAR-100-C").mkdir()
+    np.save("CIFAR-100-C/fog.npy", np.zeros((5, 32, 32, 3), np.uint8))
+    np.save("CIFAR-100-C/labels.npy", np.zeros(5, int))
     seen: set[str] = set()
     monkeypatch.setattr(
         resolve, "_answers", lambda file, runs, *_: [read(file.command, r.words, True, seen) for r in runs]
@@ -58,7 +64,7 @@ def test_it_is_read_and_names_its_runs(name, tmp_path, monkeypatch):
         told = read_paper(SHIPPED / f"{name}.paper.csv")
         assert {(method, task.split(" · ")[0]) for task, method, _ in told} <= rows
         assert all(
-            0 < mean < 1.0 or metric == "nll_at_t" or metric == "oe" for (_, _, metric), (mean, _) in told.items()
+            0 < mean < 1.0 or metric.endswith(("nll_at_t", "_nll", "oe")) for (_, _, metric), (mean, _) in told.items()
         )
 
 
@@ -67,6 +73,10 @@ def test_the_papers_numbers_are_those_of_its_tables():
     assert read_paper(SHIPPED / "table2.paper.csv")["cifar100", "logitmix, model resnet50", "ece"] == (0.014, None)
     assert read_paper(SHIPPED / "table5.paper.csv")["cifar100", "without cls, alpha 4", "accuracy"] == (0.8021, None)
     assert read_paper(SHIPPED / "mixmo1.paper.csv")["cifar10", "cut+cutmix-b4", "nll_at_t"] == (0.079, None)
+    assert read_paper(SHIPPED / "mixmo4.paper.csv")["cifar100", "cut-b4+augmix", "corrupted_all19_accuracy"] == (
+        0.711,
+        None,
+    )
     assert read_paper(SHIPPED / "mixmo6.paper.csv")["cifar100", "cut_mixmo", "nll_at_t"] == (0.524, 0.005)
     assert read_paper(SHIPPED / "mixmo5.paper.csv")["tiny-imagenet", "cut-b4, model preactresnet18-3", "accuracy"] == (
         0.7024,

@@ -327,6 +327,18 @@ def test_the_papers_mnli_is_the_mismatched_split_of_the_task(tmp_path):
     assert "paper" not in own["mnli · validation_matched"].small
 
 
+def test_scores_of_corrupted_images_are_told_and_not_tested(tmp_path):
+    """Of them a run keeps no rows."""
+    study = write_study(tmp_path, {"vanilla": 0.6, "a": 0.9}, ["rte"], (1, 2), metrics=["corrupted_all19_accuracy"])
+    for cell in study.cells:
+        value = 0.5 + 0.1 * cell.labels["seed"] + 0.05 * (cell.labels["method"] == "a")
+        change_json(cell.folder / "eval_results.json", corrupted_all19_accuracy=value)
+    (found,) = table(study, tmp_path / "out")
+    assert cells(found, "a")["rte"].text == "0.7000"
+    assert cells(found, "a")["rank"].text == "1.00"
+    assert read(tmp_path / "out" / "tests.csv") == []
+
+
 def test_cost_is_told_by_device(tmp_path):
     study = write_study(tmp_path, {"vanilla": 0.6}, ["rte"], (1, 2))
     change_json(
