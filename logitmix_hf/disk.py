@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from logitmix_hf.errors import UserError
+from logitmix_hf.errors import UserError, listed
 
 
 @contextlib.contextmanager
@@ -43,9 +44,14 @@ def expanded(name: str | os.PathLike[str]) -> Path:
     """The path with its ``~`` as somebody's home.
 
     Raises:
-        UserError: nobody is called so, and a folder of that very name is not there.
+        UserError: nobody is called so, and a folder of that very name is not there; no file system takes such a name.
     """
     path = Path(os.path.expanduser(name))
+    try:
+        os.lstat(path)
+    except OSError as problem:  # what asks whether it is there raises this one too
+        if problem.errno == errno.ENAMETOOLONG:
+            raise UserError(f"{listed([name])} is no path: its name is too long for a file or folder.") from None
     if str(path).startswith("~") and not os.path.lexists(path):
         raise UserError(
             f"{str(name)!r} begins with the home of a user whom this machine does not know: give the whole path."

@@ -30,7 +30,7 @@ class TextDemoSettings:
 
     def __post_init__(self) -> None:
         pick(dict.fromkeys(TASKS_SHOWN), self.task, "demo task")
-        check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
+        check_number("num_train_epochs", self.num_train_epochs, low=0, high=1000, open_low=True)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -37,7 +37,7 @@ class ImageDemoSettings:
     max_train_samples: int | None = option(None, "fewer training rows, for a quicker look")
 
     def __post_init__(self) -> None:
-        check_number("num_train_epochs", self.num_train_epochs, low=0, open_low=True)
+        check_number("num_train_epochs", self.num_train_epochs, low=0, high=1000, open_low=True)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -25,6 +25,11 @@ def nothing_is_left(folder: RunFolder, job: Job) -> bool:
         UserError: naming what differs from how the run began, or what its last checkpoint lacks.
     """
     record, training = read_record(folder), job.training
+    if not asked_arguments(record):
+        raise UserError(
+            f"--resume compares the arguments with those that the run began with, and {str(folder.path / 'run.json')!r} holds"
+            " none: train again by --overwrite, or give another --output_dir."
+        )
     check_same_arguments(asked_arguments(record), job.arguments())
     began, now = record["environment"].get("processes"), training.world_size
     if began not in (None, now) and training.do_train:

@@ -96,6 +96,8 @@ class Job(ABC):
             "need_test": self.training.do_predict,
             "calibration_share": self.run.calibration_split,
         }
+        if not self.training.do_eval and named["validation_share"] == kind.validation_share:
+            named["validation_share"] = 0.0  # nobody would look at the rows held out
         return kind(**{**named, **of_run, **own})
 
     def tell(self, lines: Sequence[str], out: bool = False) -> None:

@@ -47,6 +47,27 @@ def test_one_line_and_2(command, name, model, files, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "flag", ["model", "train_file", "dataset_name", "dataset", "calibration_file", "recipe", "input"]
+)
+def test_a_name_that_is_read_too(flag, model, files, tmp_path, capsys):
+    if flag == "dataset":
+        argv = ["vision", *image_flags(tmp_path / "out", dataset="x" * 5000)]
+    elif flag == "input":
+        argv = ["predict", "--model", model, "--input", "x" * 5000, "--output", tmp_path / "out"]
+    else:
+        where = {"train_file": None, "validation_file": None, "label_column": None} if flag == "dataset_name" else {}
+        argv = [
+            "glue",
+            *flags(**{"model": model, "files": files, "output": tmp_path / "out", **where, flag: "x" * 5000}),
+        ]
+    assert main([str(word) for word in argv]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert len(error) < 1200
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("command", ["vision", "export"])
 def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(command, model, tmp_path, capsys):
     argv = {"vision": ["vision", *image_flags("PLACE")], "export": ["export", model, "--output", "PLACE"]}[command]

@@ -44,6 +44,18 @@ def last_of(folder: Path) -> Path:
     return max(folder.glob("checkpoint-*"), key=lambda path: int(path.name.partition("-")[2]))
 
 
+def test_a_record_without_arguments(stopped, folder, capfd):
+    """What cannot be compared may be another run."""
+    record = json.loads((folder / "run.json").read_text())
+    for kept in ({}, {"arguments": {}, "status": "interrupted"}, {"arguments": None}):
+        (folder / "run.json").write_text(
+            json.dumps({**{key: record[key] for key in record if key != "arguments"}, **kept})
+        )
+        told = going_on(stopped, folder, capfd)
+        assert "run.json' holds none" in told
+        assert "--overwrite" in told
+
+
 @pytest.mark.parametrize(
     "name", ["optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json", "model.safetensors", "config.json"]
 )

@@ -233,8 +233,10 @@ def test_a_test_split_is_judged_without_validation(tiny_model, files, tmp_path, 
 
 
 def test_a_run_that_judges_nothing_says_where_it_lies(tiny_model, files, tmp_path, capfd):
-    changes = {"max_steps": 1, "do_eval": "false", "save_strategy": "no", "report_to": "none"}
+    """And trains on every row: nobody would look at a share that is held out."""
+    changes = {"max_steps": 1, "do_eval": "false", "save_strategy": "no", "report_to": "none", "validation_file": None}
     assert glue(flags(tiny_model, files, tmp_path / "out", **changes)) == 0
+    assert read(tmp_path / "out" / "run.json")["data"]["train_rows"] == 48
     assert capfd.readouterr().out.splitlines()[-1] == f"folder: {tmp_path / 'out'}"
     assert not (tmp_path / "out" / "eval_results.json").exists()
     assert "eval_loss" not in (tmp_path / "out" / "trainer_state.json").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -104,7 +105,7 @@ def check_file(path: str | Path, labelled: bool = True) -> None:
     Raises:
         UserError: as there.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # of a name that no file system takes too
         raise UserError(f"{str(path)!r} is a folder; give one file, or the folder as --dataset_name.")
     if open_rows(path, again=True).kind == LINES and labelled:
         raise UserError(f"{str(path)!r} is a file of lines without labels: give .csv, .tsv, .json, .jsonl or .parquet.")

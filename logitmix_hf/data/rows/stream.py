@@ -7,6 +7,7 @@ import codecs
 import gzip
 import io
 import lzma
+import os
 import stat
 import sys
 import threading
@@ -83,9 +84,9 @@ def check_exists(path: Path) -> None:
     Raises:
         UserError: naming the nearest name beside it.
     """
-    if not path.exists():
-        siblings = [sibling.name for sibling in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise UserError(f"There is no file {str(path)!r}.{nearest(path.name, siblings)}")
+    if not os.path.exists(path):  # False, too, for a name that no file system takes
+        siblings = os.listdir(path.parent) if os.path.isdir(path.parent) else []
+        raise UserError(f"There is no file {str(path)!r:.1000}.{nearest(path.name, siblings)}")
 
 
 def _open(path: Path, again: bool) -> Any:
