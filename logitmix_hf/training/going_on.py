@@ -24,8 +24,8 @@ def nothing_is_left(folder: RunFolder, job: Job) -> bool:
     Raises:
         UserError: naming what differs from how the run began, or what its last checkpoint lacks.
     """
-    record, training = read_record(folder), job.training
-    if not asked_arguments(record):
+    record, training, last = read_record(folder), job.training, get_last_checkpoint(str(folder.path))
+    if last and not asked_arguments(record):
         raise UserError(
             f"--resume compares the arguments with those that the run began with, and {str(folder.path / 'run.json')!r} holds"
             " none: train again by --overwrite, or give another --output_dir."
@@ -37,7 +37,6 @@ def nothing_is_left(folder: RunFolder, job: Job) -> bool:
             f"--resume needs as many processes as the run began with, {began}, and there are {now} now: a step would"
             f" train on other rows. Start {began}, or another run with another --output_dir."
         )
-    last = get_last_checkpoint(str(folder.path))
     if last:
         check_checkpoint(last)
     elif training.do_train and record.get("status") == "done":
