@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from visionrun import flags, pictures, read
 
 from logitmix_hf.cli import main
 from logitmix_hf.commands.vision import main as vision
+from logitmix_hf.data.roles import JudgedSplit
+from logitmix_hf.errors import UserError
 from logitmix_hf.evaluation import Predictions, bin_confidences, ece
 from logitmix_hf.evaluation.corruption import CorruptionTable, Outcome
+from logitmix_hf.training.vision.corrupted import clean_split
 from logitmix_hf.vision.data.corruptions import NAMES
 
 
@@ -106,6 +111,17 @@ def test_made_ones_are_named_as_such_kept_and_the_same_again(own, tmp_path, capf
     rows = list(csv.DictReader(io.StringIO((page / "results.csv").read_text())))
     told = [row["corrupted_fog_accuracy"] for row in rows if row["corrupted_fog_accuracy"]]
     assert [float(value) for value in told] == [pytest.approx(ends[0]["corrupted_fog_accuracy"])] * 2
+
+
+def test_what_is_corrupted_is_the_datas_own_and_never_a_shift():
+    shift = JudgedSplit("shift_shop", "shift_shop", "shop (shop)", test=True)
+    held = JudgedSplit("validation", "eval", "held out of train")
+    test = JudgedSplit("test", "test", "test", test=True)
+    for tested, chosen in (((shift,), held), ((shift, test), test), ((test, shift), test)):
+        data = cast(Any, SimpleNamespace(tested=tested, judged=(held,)))
+        assert clean_split(data, None) == (chosen.name, chosen.source)
+    with pytest.raises(UserError, match="needs judged images"):
+        clean_split(cast(Any, SimpleNamespace(tested=(shift,), judged=())), None)
 
 
 def test_without_a_cache_the_same_bytes(own, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
+from logitmix_hf.training.shift import PREFIX as SHIFTED
 from logitmix_hf.vision.data import ImageData
 from logitmix_hf.vision.data.cache import default_folder
 from logitmix_hf.vision.data.corruptions import SEVERITIES, choose
@@ -55,12 +56,13 @@ def check_corrupted(place: str | None, names: str | None) -> None:
 
 
 def clean_split(data: ImageData, need_official: str | None) -> tuple[str, str]:
-    """Name and source of the split whose images are corrupted: the labelled test split, else the first that is judged.
+    """Name and source of the split whose images are corrupted: the labelled test split, else the first that is judged; none of
+    a ``--shift``.
 
     Raises:
         UserError: where there is none; for the official files, where it is no test split.
     """
-    candidates = [*data.tested, *data.judged]
+    candidates = [split for split in (*data.tested, *data.judged) if not split.name.startswith(SHIFTED)]
     tests = [split for split in candidates if split.source == "test" or split.name == "test"]
     if need_official is not None and not tests:
         raise UserError(

@@ -107,7 +107,7 @@ class VisionJob(Job):
         for name, place in read_oods(self.run.ood).items():
             with of_flag(f"--ood {name}={place}"):
                 check_image_data(ImageRequest(dataset=place, labelled=False))
-            if place not in NAMED and same_images(place, self.data.dataset):
+            if same_images(place, self.data.dataset):
                 raise UserError(
                     f"--ood {name}={place} is the data itself, whose images are of its classes: give others."
                 )

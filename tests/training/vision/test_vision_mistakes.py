@@ -165,6 +165,7 @@ def test_what_would_spoil_the_data_or_the_machine(photos, tmp_path, capfd, monke
     ends_in_one_line(flags(out, dataset=photos, image_size=100_000, **cache), capfd, *words)
     words = ["--ood odd=", "is the data itself"]
     ends_in_one_line(flags(out, dataset=photos, ood=f"odd={photos.parent}/./pets"), capfd, *words)
+    ends_in_one_line(flags(out, dataset="digits", ood="odd=digits"), capfd, "--ood odd=digits is the data itself")
     for flag in ("dataset", "cache_dir", "model"):
         nobody = {"dataset": photos, flag: "~nobody-at-all/pets"}
         ends_in_one_line(flags(out, **nobody), capfd, "'~nobody-at-all/pets'", "home", "whole path")
