@@ -255,11 +255,14 @@ def _doubtful(where: str, values: list[Any]) -> list[str]:
         )
     for sign in "|;,+/":
         split = {name: [part.strip() for part in name.split(sign)] for name in found if sign in name}
-        joined = [name for name, parts in split.items() if all(part in found for part in parts)]
+        again = Counter(part for parts in split.values() for part in set(parts)) if sign in "|;" else {}
+        joined = [
+            name for name, parts in split.items() if all(part in found or again.get(part, 0) > 1 for part in parts)
+        ]
         if joined:
             notes.append(
-                f"{where} holds labels that others are joined to ({listed(joined, 3)}), each taken as a class of its own;"
-                ' several labels a row are written as a list: ["a", "b"].'
+                f"{where} holds labels that look joined of others by {sign!r} ({listed(joined, 3)}), each taken as a class"
+                ' of its own; several labels a row are written as a list: ["a", "b"].'
             )
     return notes
 

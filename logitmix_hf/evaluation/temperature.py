@@ -188,7 +188,8 @@ class HalfTemperatures:
     def warning(self) -> str:
         """That of one half; a bound before few rows."""
         at_bound_first = sorted((self.first, self.second), key=lambda found: not found.bound)
-        return next((found.warning for found in at_bound_first if found.warning), "")
+        told = next((found.warning for found in at_bound_first if found.warning), "")
+        return told and f"By halves, one for the other (the model gets their mean, {self.value:.3g}): t{told[1:]}"
 
 
 def second_half(rows: int, seed: int = 31) -> np.ndarray:

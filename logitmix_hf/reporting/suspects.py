@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from logitmix_hf.errors import listed
 from logitmix_hf.evaluation import SINGLE, Predictions
 from logitmix_hf.evaluation.suspects import find_suspects
 from logitmix_hf.reporting.folder import RunFolder
@@ -35,6 +36,8 @@ def write_suspects(
     names = dict.fromkeys(column for columns in (texts or {}).values() for column in columns)
     by = ""
     judged = {name: p for name, p in splits.items() if p.problem == SINGLE and p.labels is not None and len(p)}
+    blind = [name for name, p in judged.items() if len(set(p.predictions.tolist())) == 1 < len(p)]
+    judged = {name: p for name, p in judged.items() if name not in blind}
     for name, p in judged.items():
         probabilities, answers = p.probabilities, p.predictions
         called, columns = p.class_names, (texts or {}).get(name, {})
@@ -47,7 +50,8 @@ def write_suspects(
             found.append((float(own), values))
     if not found:
         (folder.path / FILE).unlink(missing_ok=True)
-        return ""
+        told = f"No {FILE}: the model answers all rows of {listed(blind, quote=False)} alike, so it doubts no label."
+        return told if blind else ""
     found.sort(key=lambda one: one[0])
     head = ["split", "idx", "label", "answer", "probability_of_label", "probability_of_answer", *names]
     folder.write_text(FILE, csv_table(head, [values for _, values in found[:MOST]]))

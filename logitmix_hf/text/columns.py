@@ -16,16 +16,33 @@ LABEL_COLUMNS = ("label", "labels")
 _OWN = ("labels", "idx", "posterior")  # names that the made splits use themselves
 
 
-def find_label_column(split: Columns, asked: str | None) -> str:
+def find_label_column(split: Columns, asked: str | None, texts: tuple[str, ...] | None = None) -> str:
     """The column asked for, else "label", else "labels".
 
     Raises:
-        UserError: when there is none, naming the columns that exist.
+        UserError: when there is none, naming the columns that exist, and those beside ``texts`` that may be meant.
     """
-    if asked is not None:
-        return split.require(asked, "label_column")
-    found = [name for name in LABEL_COLUMNS if name in split.names]
-    return found[0] if found else split.require(LABEL_COLUMNS[0], "label_column")
+    wanted = LABEL_COLUMNS if asked is None else (asked,)
+    if found := [name for name in wanted if name in split.names]:
+        return found[0]
+    try:
+        return split.require(wanted[0], "label_column")
+    except UserError as mistake:
+        raise UserError(f"{mistake}{_proposed(split, asked, texts or ())}") from None
+
+
+def _proposed(split: Columns, asked: str | None, texts: tuple[str, ...]) -> str:
+    """Which columns may hold the labels, in a sentence: those asked for by commas, else those whose values repeat."""
+    parts = [] if asked is None else [part.strip() for part in asked.split(",")]
+    if asked is None:
+        beside = [name for name in split.table.column_names if name not in (*texts, "idx")]
+        flat = [name for name in beside if not pa.types.is_nested(split.table.schema.field(name).type)]
+        parts = [name for name in flat if 2 * len(split.table.column(name).unique()) <= len(split)]
+    if len(parts) == 1 and asked is None:
+        return f" Did you mean --label_column {parts[0]}?"
+    if len(parts) > 1 and all(part in split.names for part in parts):
+        return f" Several labels a row are one column of lists, as [1, 0, 1]; here may be meant {listed(parts, 5)}."
+    return ""
 
 
 def find_text_columns(split: Columns, asked: tuple[str, ...] | None, label: str | None) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ def _read(
         source.validation | ({} if source.calibration is None else {"calibration": source.calibration}) | source.test
     )
     first = next(iter(splits.values()))
-    label = "label" if source.task else find_label_column(first, request.label_column)
+    label = "label" if source.task else find_label_column(first, request.label_column, request.text_columns)
     columns = source.task.columns if source.task else find_text_columns(first, request.text_columns, label)
     regression = True if source.task is not None and source.task.regression else request.regression
     numbers, left_out, notes = {}, dict[str, list[LeftOut]](), list[str]()

@@ -15,7 +15,7 @@ from logitmix_hf.ensembles import join_models
 from logitmix_hf.ensembles.joining import adapter_folder, over_their_network
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION, Predictions, evaluate_predictions, fit_halves
-from logitmix_hf.evaluation.members import member_scores
+from logitmix_hf.evaluation.members import member_scores, members_of
 from logitmix_hf.evaluation.pooling import difference, disagreement, gains, pool, without
 from logitmix_hf.evaluation.scaling import NONE, TEMPERATURE, fitted_scaling
 from logitmix_hf.models.folding import fold, forget, recorded, scaling_left
@@ -155,8 +155,9 @@ def _rows_apart(
 
 
 def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
-    """What the members are to each other on the first split: gains with their intervals, disagreement, d_re, and the NLL
-    (of a regression the mean square) without each of them; under ``splits`` the same of every further split, by its name."""
+    """What the members are to each other on the first split: gains with their intervals, disagreement, d_re, and by how much
+    the NLL (of a regression the mean square) is another without each of them, and of each alone; under ``splits`` the same
+    of every further split, by its name."""
     (_, main), *rest = joined.splits.values()
     further = {name: told_of(joined, pooled, resamples) for name, pooled in rest}
     return {**told_of(joined, main, resamples), **({"splits": further} if further else {})}
@@ -165,6 +166,7 @@ def told(joined: Joined, resamples: int = 1000) -> dict[str, Any]:
 def told_of(joined: Joined, pooled: Predictions, resamples: int) -> dict[str, Any]:
     """The same of one split, by what all say of it together."""
     found, together = gains(pooled, resamples), _loss(pooled)
+    alone = {name: _loss(one) - together for name, one in zip(joined.names, members_of(pooled), strict=True)}
     return {
         "gain": {
             name: {"value": gain.value} | ({"interval": [gain.low, gain.high]} if resamples else {})
@@ -175,6 +177,7 @@ def told_of(joined: Joined, pooled: Predictions, resamples: int) -> dict[str, An
         "without": {
             name: _loss(without(pooled, number, joined.average)) - together for number, name in enumerate(joined.names)
         },
+        "alone": alone,
     }
 
 
@@ -214,6 +217,9 @@ def lines_of(joined: Joined, facts: Mapping[str, Any], where: str) -> list[str]:
     least = min(facts["without"], key=facts["without"].__getitem__)
     advice = f"{least} could go" if facts["without"][least] <= 0 else "none could go without a loss"
     made.append(f"{loss} without one: {changes}: {advice}")
+    best = min(facts["alone"], key=facts["alone"].__getitem__)
+    if facts["alone"][best] <= 0:
+        made.append(f"{best} alone does no worse than all together: {loss} {facts['alone'][best]:+.4f}")
     return [where + line for line in made]
 
 

@@ -289,7 +289,8 @@ def finish(folder: RunFolder, job: Job, data: TaskData[Any], began: float, targe
         by_class, silent = class_lines(told, data.metrics, job.run.bins)
         say("", *by_class, *[""] * bool(by_class), *results_table(rows).split("\n"), out=True)
         wheres = {source: f"{source}: " if len(judged) > 1 else "" for source in told}
-        of_members = [wheres[source] + line for source, p in told.items() for line in told_of_members(p) if line]
+        apart = {} if job.member_names else told  # what joined members are to each other was told before
+        of_members = [wheres[source] + line for source, p in apart.items() for line in told_of_members(p) if line]
         judged = [split for split in judged if not split.name.startswith(PREFIX)]
         own = {split.name: told[split.source] for split in judged if split.source in told}
         suspects = write_suspects(folder, own, _texts_of(data, own))

@@ -137,7 +137,8 @@ def test_runs_of_one_name_in_different_folders_are_told_apart(runs, tmp_path, ca
     assert main(["ensemble", *map(str, copies), "--output_dir", str(folder)]) == 0
     out = capsys.readouterr().out
     assert all(f"{place}/run" in out for place in "abc")
-    assert len(json.loads((folder / "ensemble.json").read_text())["without"]) == 3
+    facts = json.loads((folder / "ensemble.json").read_text())
+    assert len(facts["without"]) == len(facts["alone"]) == 3
 
 
 def test_no_path_of_the_machine_is_in_what_an_ensemble_tells_of_its_members(joined, runs):

@@ -30,6 +30,12 @@ def test_rows_of_all_splits_with_their_texts(tmp_path):
     assert FILE not in PUBLIC_FILES
 
 
+def test_a_model_of_one_answer_doubts_no_label(tmp_path):
+    folder, splits = RunFolder(tmp_path), {"validation": sure([1, 1, 1], [0, 1, 0])}
+    assert write_suspects(folder, splits).startswith("No suspects.csv: the model answers all rows of validation alike")
+    assert not (tmp_path / FILE).exists()
+
+
 def test_where_nothing_is_suspect_an_old_file_goes(tmp_path):
     folder = RunFolder(tmp_path)
     (tmp_path / FILE).write_text("old")

@@ -196,9 +196,10 @@ def test_names_that_differ_by_what_has_no_width_are_one(end):
         (["1,5", "2,5"], "numbers such as '1,5'"),
         (["10 %", "20 %"], "numbers such as '10 %'"),
         (["1,500", "2,500.25"], "numbers such as '1,500'"),
-        (["a", "b", "a|b"], "joined to ('a|b')"),
-        (["a", "b", "b; a"], "joined to ('b; a')"),
         (["0", "1", "-1"], "-1 in 1 of 3 rows, taken as a class; where it means no label"),
+        (["a", "b", "a|b"], "joined of others by '|' ('a|b')"),
+        (["a", "b", "b; a"], "joined of others by ';' ('b; a')"),
+        (["a;x", "b;x", "a", "b;a"], "joined of others by ';' ('a;x', 'b;x', 'b;a')"),
     ],
 )
 def test_names_that_are_hardly_meant_as_such_are_told(written, told):
