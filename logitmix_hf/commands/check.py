@@ -99,7 +99,7 @@ def _images(settings: CheckSettings) -> tuple[dict[str, Any], list[str]]:
 
     data = load_image_data(_request(ImageRequest, settings))
     facts = image_facts(data)
-    return facts, [*_rows(facts), *image_lines(data, facts)]
+    return facts, [*_rows(facts), *data.notes, *image_lines(data, facts)]
 
 
 def _rows(facts: dict[str, Any]) -> list[str]:

@@ -211,7 +211,7 @@ def _complete(split: Columns, column: str) -> list[Any]:
     if missing:
         raise UserError(
             f"{split.where}: {len(missing)} of {len(values)} rows have no label in column {column!r}"
-            f" ({row_numbers(missing)}); fill them or leave these rows out."
+            f" ({row_numbers(missing)}); fill them or leave these rows out (--on_bad_row skip)."
         )
     return values
 

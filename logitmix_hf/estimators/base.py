@@ -29,7 +29,7 @@ EstimatorT = TypeVar("EstimatorT", bound="RunEstimator")
 
 _BY_DATA = (
     *("task", "dataset", "dataset_name", "dataset_config", "train_file", "validation_file", "test_file"),
-    *("text_columns", "image_column", "label_column", "regression"),
+    *("text_columns", "image_column", "label_column", "regression", "on_bad_row"),
 )
 """Flags that say which rows are meant: here ``fit`` is given them."""
 _BY_FIT = ("do_train", "do_eval", "do_predict", "resume", "resume_from_checkpoint", "config")

@@ -109,7 +109,7 @@ def texts(split: Columns, columns: tuple[str, ...]) -> dict[str, Any]:
             hint = ' (an empty text is written "")' if split.cells else ""
             raise UserError(
                 f"{split.where}: {len(missing)} of {len(split)} rows have no text in column {name!r}"
-                f" ({row_numbers(missing)}); fill them{hint} or leave these rows out."
+                f" ({row_numbers(missing)}); fill them{hint} or leave these rows out (--on_bad_row skip)."
             )
         made[name] = pc.cast(column, pa.string()) if pa.types.is_dictionary(column.type) else column
     return made

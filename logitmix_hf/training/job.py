@@ -105,6 +105,11 @@ class Job(ABC):
         if lines and self.training.process_index == 0:
             say(*lines, out=out)
 
+    def tell_of_rows(self, lines: Sequence[str]) -> None:
+        """What was read, in the first line, and what is odd about it: Python's ``fit`` says the second alone."""
+        self.tell(lines[:1], out=True)
+        self.tell(lines[1:])
+
     @property
     def label(self) -> str:
         """The method as the last table calls it."""

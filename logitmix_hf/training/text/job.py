@@ -152,7 +152,7 @@ class TextJob(Job):
         made = self.tokens(given, tokenizer, data.columns)
         long = {name: count for name, (_, count) in made.items()}
         facts = text_facts(data, long, self.data.max_length, windows)
-        self.tell(overview(data, sum(long.values()), self.data.max_length, facts, windows))
+        self.tell_of_rows(overview(data, sum(long.values()), self.data.max_length, facts, windows))
         return Loaded(
             data=data,
             splits={name: split for name, (split, _) in made.items()},

@@ -135,7 +135,8 @@ class VisionJob(Job):
                 data = with_images_apart(data, self.run.calibration_file, request)
         data = self._as_the_model_sees(self.with_beside(data, request))
         facts = image_facts(data)
-        self.tell(image_lines(data, facts))
+        self.tell(data.notes)
+        self.tell_of_rows(image_lines(data, facts))
         corrupted = None
         if self.data.corrupted is not None:
             judged = data if self.training.do_eval else replace(data, judged=())

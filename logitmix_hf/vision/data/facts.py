@@ -43,11 +43,11 @@ def image_facts(data: ImageData) -> dict[str, Any]:
 
 
 def image_lines(data: ImageData, facts: Mapping[str, Any]) -> list[str]:
-    """What is said before training: notes of reading, classes and splits in a line, and what is odd in ``facts``."""
+    """What is said before training: classes and splits in a line, and what is odd in ``facts``."""
     first = next(iter(data.splits.values()))
     counts = label_summary(first.labels, data.label_names, data.problem)
     odd = " · ".join(fact_lines(facts))
-    return [*data.notes, " · ".join([counts, *split_counts(data)]), *([odd] if odd else [])]
+    return [" · ".join([counts, *split_counts(data)]), *([odd] if odd else [])]
 
 
 def _digests(split: Split) -> list[bytes] | None:
