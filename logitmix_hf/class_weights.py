@@ -41,14 +41,11 @@ def read_class_weights(asked: Any) -> ClassWeights | None:
         if any(isinstance(word, str) and "=" in word for word in words):
             found = _by_name([str(word) for word in words])
         else:
-            found = [_number(part) for word in words for part in _parts(word)]
+            parts = [word.split(",") if isinstance(word, str) else [word] for word in words]
+            found = [_number(part) for some in parts for part in some if str(part).strip()]
     for name, value in found.items() if isinstance(found, dict) else enumerate(found):
         check_number("class_weights" if isinstance(name, int) else f"class_weights of {name!r}", value, low=0)
     return found
-
-
-def _parts(word: Any) -> list[Any]:
-    return [part for part in word.split(",") if part.strip()] if isinstance(word, str) else [word]
 
 
 def _by_name(words: Sequence[str]) -> dict[str, float]:

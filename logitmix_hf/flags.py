@@ -57,9 +57,10 @@ def repeated(group: str | None, help: str | dict[str, str]) -> Any:
     return dataclasses.field(default=None, metadata={"help": help, "group": group, "aliases": [], "action": "extend"})
 
 
-def word(name: str, help: str) -> Any:
-    """A dataclass field that is no flag: the word of the command line that the usage calls by this name; None without."""
-    return dataclasses.field(default=None, metadata={"help": help, "word": name})
+def word(name: str, help: str, needs: str = "", example: str = "") -> Any:
+    """A dataclass field that is no flag: the word of the command line that the usage calls by this name; None without, where
+    nothing is said to be needed."""
+    return dataclasses.field(default=None, metadata={"help": help, "word": name, "needs": (needs, example)})
 
 
 def words(name: str, help: str) -> Any:
@@ -113,6 +114,10 @@ class FlagParser(argparse.ArgumentParser):
             raise UserError(f"There is no flag --{name}.{nearest(f'--{name}', known)} See `{self.prog} --help`.")
         given = vars(namespace)
         self._check_not_blank(given)
+        for field in fields:
+            needs, example = field.metadata.get("needs", ("", ""))
+            if needs and given[field.name] is None:
+                raise UserError(f"{self.prog} needs {needs}: {self.prog} {example}.")
         made = []
         for kind in self.kinds:
             names = [field.name for field in dataclasses.fields(kind) if field.init and field.name in given]

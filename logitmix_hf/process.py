@@ -53,7 +53,8 @@ def guarded(command: Callable[[], int | None]) -> int:
     """
     speak_once()
     try:
-        with _terminated_in_order():
+        free = signal.getsignal(signal.SIGTERM) == signal.SIG_DFL  # nobody has other plans for it
+        with handling(_terminate, *[signal.SIGTERM] * free):
             code = command() or 0
         _leave_group()
         return code
@@ -132,16 +133,15 @@ def _leave_group() -> None:
 
 
 @contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """SIGTERM raises SystemExit, unless somebody has other plans for it. (Only a main thread can have any.)"""
-    mine = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    if mine:
-        signal.signal(signal.SIGTERM, _terminate)
+def handling(handler: Callable[[int, Any], Any], *signals: int) -> Iterator[None]:
+    """Within: these signals are the handler's. Only a main thread can have any: in another nothing changes."""
+    mine = signals if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, handler) for number in mine}
     try:
         yield
     finally:
-        if mine:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, previous in before.items():
+            signal.signal(number, previous)
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -34,7 +34,7 @@ def scrub(text: str, secrets: Iterable[str | None] = ()) -> str:
     return _TOKEN_SHAPES.sub(HIDDEN, text)
 
 
-def command_line(argv: Sequence[str], secrets: Iterable[str | None] = ()) -> str:
+def command_line(argv: Sequence[str]) -> str:
     """The command as one could paste it into a shell, the values of secret flags (``--hub_token …``) hidden."""
     words: list[str] = []
     hide_next = False
@@ -47,4 +47,4 @@ def command_line(argv: Sequence[str], secrets: Iterable[str | None] = ()) -> str
         else:
             words.append(shlex.quote(word))
         hide_next = word.startswith("--") and not equals and is_secret_key(word[2:])
-    return scrub(" ".join(words), secrets)
+    return scrub(" ".join(words))

@@ -37,8 +37,3 @@ class Draws:
     def other(self, items: Sequence[T], than: T) -> T:
         """One of the items that are not ``than``."""
         return self.choose([item for item in items if item != than])
-
-    def shuffled(self, items: Sequence[T]) -> list[T]:
-        """The items in a random order."""
-        pool = list(items)
-        return [pool.pop(int(self.uniform() * len(pool))) for _ in range(len(pool))]

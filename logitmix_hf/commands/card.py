@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.commands.finished import RUN, finished_run
 from logitmix_hf.errors import say
 from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.reporting.benchmark import write_eval_results
@@ -19,7 +19,7 @@ from logitmix_hf.reporting.card import write_card
 class CardSettings:
     """Whose card is written, and how."""
 
-    run: str | None = word("RUN", RUN_HELP)
+    run: str = word(*RUN)
     overwrite: bool = option(False, "replace the card whole, with what you wrote into it")
     eval_results: bool = option(
         False, "write .eval_results/*.yaml too, which leaderboards of the Hub's benchmark data sets read"
@@ -29,7 +29,7 @@ class CardSettings:
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     settings = FlagParser([CardSettings], prog="logitmix card", description=__doc__).parse(argv)[0]
-    folder = finished_run(settings.run, "card")
+    folder = finished_run(settings.run)
     with folder.writing():
         if settings.eval_results:
             write_eval_results(folder)

@@ -20,7 +20,9 @@ FORMATS = {
 class ExportSettings:
     """What is exported, and where to."""
 
-    model: str | None = word("MODEL", "the folder of a run, a Hub id, or a local folder")
+    model: str = word(
+        "MODEL", "the folder of a run, a Hub id, or a local folder", "a model first", "runs/NAME, a Hub id or a folder"
+    )
     format: str = flag("export", "onnx", "; ".join(f"{name}: {idea}" for name, idea in FORMATS.items()))
     output: str | None = flag("export", None, "the folder to write; default RUN/FORMAT, or FORMAT-NAME for a Hub model")
     opset: int | None = flag("export", None, "version of ONNX's operators; default what torch thinks best")
@@ -39,8 +41,6 @@ class ExportSettings:
     hub_token: str | None = flag("model", None, "token; default the one you logged in with")
 
     def __post_init__(self) -> None:
-        if self.model is None:
-            raise UserError("logitmix export needs a model first: logitmix export runs/NAME, a Hub id or a folder.")
         check_choice("format", self.format, tuple(FORMATS))
         check_choice("dtype", self.dtype, ("fp32", "fp16", "int8"))
         if self.format == "plain" and (self.dtype != "fp32" or self.rows is not None):
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     from logitmix_hf.serving.export import FILE, export_onnx
 
     made = export_onnx(
-        str(settings.model),
+        settings.model,
         settings.output,
         settings.opset,
         dtype=settings.dtype,
@@ -103,7 +103,7 @@ def _export_plain(settings: ExportSettings) -> int:
     from logitmix_hf.serving.plain import export_plain
 
     made = export_plain(
-        str(settings.model),
+        settings.model,
         settings.output,
         overwrite=settings.overwrite,
         revision=settings.model_revision,

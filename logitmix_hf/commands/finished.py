@@ -5,17 +5,16 @@ from __future__ import annotations
 from logitmix_hf.errors import UserError
 from logitmix_hf.reporting.folder import RECORD, RunFolder
 
-RUN_HELP = "the folder of a finished run"
+RUN = ("RUN", "the folder of a finished run", "the folder of a run first", "runs/NAME")
+"""What the usage says of the word (:func:`logitmix_hf.flags.word`)."""
 
 
-def finished_run(path: str | None, command: str) -> RunFolder:
+def finished_run(path: str) -> RunFolder:
     """The finished run in this folder.
 
     Raises:
-        UserError: no folder was named, there is no run, or one that is not finished.
+        UserError: there is no run, or one that is not finished.
     """
-    if path is None:
-        raise UserError(f"logitmix {command} needs the folder of a run first: logitmix {command} runs/NAME.")
     folder = RunFolder(path)
     if not folder.holds_run():
         raise UserError(f"{path!r} is not the folder of a run: it has no run.json of ours.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.commands.finished import RUN, finished_run
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.flags import FlagParser, word
 
@@ -14,13 +14,13 @@ from logitmix_hf.flags import FlagParser, word
 class InspectSettings:
     """Whose filters are looked at."""
 
-    run: str | None = word("RUN", RUN_HELP)
+    run: str = word(*RUN)
 
 
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     settings = FlagParser([InspectSettings], prog="logitmix inspect", description=__doc__).parse(argv)[0]
-    folder = finished_run(settings.run, "inspect")
+    folder = finished_run(settings.run)
     # Here, and not at the top: torch takes seconds, and a misspelt flag needs none of it.
     from logitmix_hf.modality import TEXT
     from logitmix_hf.models.filters import THRESHOLDS, filters_of

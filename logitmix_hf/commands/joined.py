@@ -25,12 +25,12 @@ from logitmix_hf.text.data import TextData
 from logitmix_hf.training.calibration import SPLIT
 from logitmix_hf.training.ensemble import Joined, join_classifiers, lines, lines_of, of_images, told, told_of
 from logitmix_hf.training.job import Job
-from logitmix_hf.training.loaded import Loaded
+from logitmix_hf.training.loaded import Loaded, known_of
 from logitmix_hf.training.ood import check_ood_flags
 from logitmix_hf.training.run_settings import RunSettings
 from logitmix_hf.training.settings import TrainSettings
 from logitmix_hf.training.shift import PREFIX, read_shifts
-from logitmix_hf.training.text.job import TextJob, known_of
+from logitmix_hf.training.text.job import TextJob
 from logitmix_hf.training.text.settings import TextDataSettings, TextModelSettings
 from logitmix_hf.training.vision.corrupted import corrupted_images, record_of
 from logitmix_hf.training.vision.job import VisionJob
@@ -228,7 +228,7 @@ class JoinedImages(JoinedJob, VisionJob):
             splits=data.splits,
             processor=processor,
             collator=data.collator(beside=() if corrupted is None else corrupted.splits.values()),
-            known={name: {"idx": split.idx} for name, split in data.splits.items()},
+            known={name: known_of(split) for name, split in data.splits.items()},
             corrupted={} if corrupted is None else corrupted.splits,
             data_record={"corrupted": record_of(corrupted)},
         )

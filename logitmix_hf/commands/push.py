@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from logitmix_hf.commands.finished import RUN_HELP, finished_run
+from logitmix_hf.commands.finished import RUN, finished_run
 from logitmix_hf.errors import say
 from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.reporting import hub
@@ -17,7 +17,7 @@ from logitmix_hf.training.push import push
 class PushSettings:
     """Which run goes where."""
 
-    run: str | None = word("RUN", RUN_HELP)
+    run: str = word(*RUN)
     hub_model_id: str | None = option(None, "user/name; default the folder's name, yours")
     hub_token: str | None = option(None, "token; default the one you logged in with")
     hub_private_repo: bool | None = option(None, "make a new repository private")
@@ -30,7 +30,7 @@ class PushSettings:
 def main(argv: Sequence[str]) -> int:
     """The command; returns its exit code."""
     settings = FlagParser([PushSettings], prog="logitmix push", description=__doc__).parse(argv)[0]
-    folder = finished_run(settings.run, "push")
+    folder = finished_run(settings.run)
     options = hub.HubOptions.from_arguments(settings)
     hub.check_model(folder)
     name = options.repo_id or folder.path.resolve().name

@@ -16,7 +16,7 @@ from logitmix_hf.serving.host import DTYPES
 class ServeSettings:
     """What is served, where, and within which limits."""
 
-    run: str | None = word("RUN", "folder of a run, Hub id, or local folder")
+    run: str = word("RUN", "folder of a run, Hub id, or local folder", "a model", "runs/NAME, a Hub id or a folder")
     model_revision: str = flag("model", "main", "branch, tag or commit of a Hub model")
     hub_token: str | None = flag("model", None, "token; default the one you logged in with")
     device: str | None = flag("model", None, "cpu, cuda, cuda:1, mps …; default an accelerator where there is one")
@@ -41,8 +41,6 @@ class ServeSettings:
         for name in ("batch_size", "max_rows", "max_body", "max_waiting", "max_pixels"):
             check_number(name, getattr(self, name), low=1, optional=True)
         check_number("max_length", self.max_length, low=4, optional=True)
-        if self.run is None:
-            raise UserError("logitmix serve needs a model: logitmix serve runs/NAME, a Hub id or a folder.")
         for package in ("fastapi", "uvicorn", *(("gradio",) if self.ui else ())):
             if importlib.util.find_spec(package) is None:
                 raise UserError(f'logitmix serve needs {package}: pip install "logitmix_hf[serve]".')
@@ -61,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         from logitmix_hf.serving.host import bars_for_people
         from logitmix_hf.serving.server import Limits, make_app
 
-        found = find_classifier(str(settings.run), settings.model_revision, settings.hub_token)
+        found = find_classifier(settings.run, settings.model_revision, settings.hub_token)
         with bars_for_people():
             classifier = found.load(settings.device, settings.dtype, settings.max_length)
         classifier = replace(classifier, max_pixels=settings.max_pixels)

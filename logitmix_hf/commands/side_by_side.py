@@ -7,7 +7,7 @@ from pathlib import Path
 
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import Predictions
-from logitmix_hf.reporting.folder import RunFolder
+from logitmix_hf.reporting.folder import RunFolder, record_of
 from logitmix_hf.reporting.plots import compare_reliability
 from logitmix_hf.reporting.record import asked_arguments, check_same_arguments
 from logitmix_hf.reporting.results import INTERVALS
@@ -54,10 +54,11 @@ def train_side_by_side(jobs: Mapping[str, Job], picture: Path, title: str, note:
 
 def _is_there(folder: RunFolder, job: Job) -> bool:
     """Whether the folder holds this very run, done."""
-    if not folder.holds_run() or folder.read_json("run.json").get("status") != "done":
+    record = record_of(folder.path)
+    if record is None or record.get("status") != "done":
         return False
     try:
-        check_same_arguments(asked_arguments(folder.read_json("run.json")), job.arguments())
+        check_same_arguments(asked_arguments(record), job.arguments())
     except UserError:
         return False  # another demo was here: train anew
     say(f"{folder.path} holds this run already; delete it to train again.", out=True)

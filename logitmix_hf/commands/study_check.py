@@ -24,7 +24,6 @@ from logitmix_hf.training.prepare import prepared_lines
 from logitmix_hf.training.run import check_flags
 
 PARSERS: dict[str, Callable[[Sequence[str]], Job]] = {"glue": glue.parse, "vision": vision.parse}
-NEEDS_GPU = ("bf16", "fp16", "tf32", "bf16_full_eval", "fp16_full_eval")
 
 
 def main(asked: str, told: str) -> None:

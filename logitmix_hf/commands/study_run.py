@@ -26,7 +26,9 @@ from logitmix_hf.studies.state import RUNNING, WAITING, states_of
 class StudyRunSettings:
     """Which study, where its runs go, and which of them."""
 
-    study: str | None = word("STUDY", "a YAML file, or the name of a study that comes with the package")
+    study: str = word(
+        "STUDY", "a YAML file, or the name of a study that comes with the package", "a study", "table3.yaml"
+    )
     engine: Literal["local", "ray", "slurm"] = option(
         "local", "local: this machine; ray: a Ray cluster; slurm: a queue, by submitit"
     )
@@ -41,8 +43,6 @@ class StudyRunSettings:
     dry_run: bool = option(False, "check everything, list the runs, and start nothing")
 
     def __post_init__(self) -> None:
-        if self.study is None:
-            raise UserError("logitmix study run needs a study: logitmix study run table3.yaml.")
         check_number("--max_parallel", self.max_parallel, low=1, optional=True)
 
 
@@ -54,7 +54,7 @@ def parse(argv: Sequence[str]) -> StudyRunSettings:
 def main(argv: Sequence[str]) -> int:
     """The part; returns its exit code."""
     settings = parse(argv)
-    study = study_named(str(settings.study), elsewhere=settings.engine != "local")
+    study = study_named(settings.study, elsewhere=settings.engine != "local")
     cells = chosen(study, settings.only or ())
     make_engine = engine_of(settings, study)
     if study.file.search:
@@ -74,14 +74,14 @@ def main(argv: Sequence[str]) -> int:
         trials = replace(study, file=replace(study.file, keep=["predictions"]))
         search = SearchDriver(trials, searches, engine_of(settings, trials), **how)
         code, pause = search.run(), search.pause
-        study = study_named(str(settings.study), elsewhere=settings.engine != "local")
+        study = study_named(settings.study, elsewhere=settings.engine != "local")
         cells = chosen(study, settings.only or ())
         make_engine = engine_of(settings, study)
     ready = [cell for cell in cells if cell.words]
     if not code and not pause and ready:
         driver = Driver(study, ready, make_engine, **how)
         code, pause = driver.run(), driver.pause
-    return _told(study, cells, str(settings.study), pause, code)
+    return _told(study, cells, settings.study, pause, code)
 
 
 def _prepare(study: Study, cells: Sequence[Cell], elsewhere: bool) -> int:
@@ -165,7 +165,7 @@ def _told(study: Study, cells: Sequence[Cell], asked: str, pause: str, code: int
     say(f"{done} of {len(cells)} runs of {study.name} are done ({study.folder}).", out=True)
     if done == len(cells):
         say(f"side by side: logitmix study table {asked}", out=True)
-        return code if code else 0
+        return code
     if code:
         say("interrupted: what ran has saved itself; the same command goes on.")
         return code

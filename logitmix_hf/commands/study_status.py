@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from logitmix_hf.errors import UserError, say
+from logitmix_hf.errors import say
 from logitmix_hf.flags import FlagParser, word
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.manifest import read_study
@@ -19,11 +19,9 @@ from logitmix_hf.studies.state import RUNNING, WAITING, states_of
 class StudyStatusSettings:
     """Which study."""
 
-    study: str | None = word("STUDY", "its file, its folder, or the name of one that comes with the package")
-
-    def __post_init__(self) -> None:
-        if self.study is None:
-            raise UserError("logitmix study status needs a study: logitmix study status table3.yaml.")
+    study: str = word(
+        "STUDY", "its file, its folder, or the name of one that comes with the package", "a study", "table3.yaml"
+    )
 
 
 def main(argv: Sequence[str]) -> int:

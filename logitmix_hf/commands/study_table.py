@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from logitmix_hf.errors import UserError, check_number, say
+from logitmix_hf.errors import check_number, say
 from logitmix_hf.flags import FlagParser, option, word
 from logitmix_hf.reporting.comparison.tables import ScoreTable, TableCell
 from logitmix_hf.studies.table import FILES, write_table
@@ -18,7 +18,9 @@ from logitmix_hf.tables import aligned_table
 class StudyTableSettings:
     """Which study, and what is to be told of it."""
 
-    study: str | None = word("STUDY", "its file, its folder, or the name of one that comes with the package")
+    study: str = word(
+        "STUDY", "its file, its folder, or the name of one that comes with the package", "a study", "table3.yaml"
+    )
     output_dir: str = option("report", f"folder of {', '.join(FILES)}; one of another study is left alone")
     allow_missing: bool = option(False, "tell of the runs that are done, though others are not")
     strict_versions: bool = option(False, "refuse runs of several versions of a library, of which else a warning tells")
@@ -29,8 +31,6 @@ class StudyTableSettings:
     )
 
     def __post_init__(self) -> None:
-        if self.study is None:
-            raise UserError("logitmix study table needs a study: logitmix study table table3.yaml.")
         check_number("--draws", self.draws, low=100, high=1_000_000)
         check_number("--bins", self.bins, low=1, high=10_000)
         if self.rope is not None:

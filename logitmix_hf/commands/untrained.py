@@ -15,17 +15,18 @@ from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.evaluation import REGRESSION
 from logitmix_hf.serving.classifier import FoundClassifier
-from logitmix_hf.text.data import TextData, TextRequest
+from logitmix_hf.text.data import TextRequest
 from logitmix_hf.training.job import Job
 from logitmix_hf.training.loaded import Loaded
 from logitmix_hf.training.text.job import TextJob
 from logitmix_hf.training.vision.job import VisionJob
-from logitmix_hf.vision.data import ImageData, ImageRequest
+from logitmix_hf.vision.data import ImageRequest
 
 
 class Untrained(Job):
     """What calibrating text and image classifiers has in common."""
 
+    compares = True
     found: FoundClassifier
     names: tuple[str, ...] = ()  # what a model that names its classes LABEL_0 … calls them from now on
 
@@ -48,10 +49,6 @@ class Untrained(Job):
             loaded.model.config.label2id = {name: number for number, name in enumerate(self.names)}
         return loaded
 
-    @property
-    def compares(self) -> bool:
-        return True
-
     def check_model(self, token: str | None) -> None:
         if self.found.problem == REGRESSION:
             raise UserError(
@@ -60,7 +57,7 @@ class Untrained(Job):
             )
         super().check_model(token)  # type: ignore[safe-super]  # that of text or images
 
-    def matched(self, data: Any) -> Any:
+    def aligned(self, data: Any) -> Any:
         """The data with the labels of the model."""
         if data.problem != self.found.problem:
             raise UserError(
@@ -110,9 +107,6 @@ def _spoken(problem: str) -> str:
 class CalibrateText(Untrained, TextJob):
     """A text classifier."""
 
-    def aligned(self, data: TextData) -> TextData:
-        return self.matched(data)
-
     @property
     def request(self) -> TextRequest:
         own = super().request
@@ -122,9 +116,6 @@ class CalibrateText(Untrained, TextJob):
 
 class CalibrateImages(Untrained, VisionJob):
     """An image classifier."""
-
-    def aligned(self, data: ImageData) -> ImageData:
-        return self.matched(data)
 
     def load(self) -> Loaded:
         loaded = super().load()

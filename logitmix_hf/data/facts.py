@@ -33,13 +33,11 @@ class SplitRows:
     more: Mapping[str, Any] | None = None
 
 
-def data_facts(
-    splits: Mapping[str, SplitRows], names: Sequence[str], problem: str, train: str = "train", **more: Any
-) -> dict[str, Any]:
+def data_facts(splits: Mapping[str, SplitRows], names: Sequence[str], problem: str, **more: Any) -> dict[str, Any]:
     """Everything that is counted, as JSON can hold it.
 
     Args:
-        splits: by name, in their order; ``train`` among them where something is trained.
+        splits: by name, in their order; "train" among them where something is trained.
         names: of the classes.
         problem: the word of ``config.problem_type``.
         more: further facts of the whole.
@@ -50,10 +48,10 @@ def data_facts(
         leak), ``contradicting`` (rows whose like in the same split has another label); ``classes_of_one_row`` of train;
         ``labels_alike``, groups of names that differ by case, spaces or punctuation alone; and ``more``.
     """
-    known = set(splits[train].rows or ()) if train in splits else set()
-    found = {key: _split_facts(rows, names, problem, known if key != train else None) for key, rows in splits.items()}
-    first = splits.get(train) or next(iter(splits.values()))
-    lonely = _of_one_row(first.labels, names, problem)
+    known = set(splits["train"].rows or ()) if "train" in splits else set()
+    found = {key: _split_facts(rows, names, problem, known if key != "train" else None) for key, rows in splits.items()}
+    classes = found["train" if "train" in found else next(iter(found))].get("classes", {})
+    lonely = [str(name) for name, count in classes.items() if count == 1]
     return {
         "problem": problem,
         "splits": found,
@@ -90,12 +88,6 @@ def _counts(labels: np.ndarray, names: Sequence[str], problem: str) -> np.ndarra
     return np.bincount(labels.astype(np.int64), minlength=len(names))
 
 
-def _of_one_row(labels: np.ndarray | None, names: Sequence[str], problem: str) -> list[str]:
-    if labels is None or problem == REGRESSION or not len(labels):
-        return []
-    return [str(names[k]) for k in np.flatnonzero(_counts(labels, names, problem) == 1).tolist()]
-
-
 def _contradicting(rows: Sequence[Hashable], labels: np.ndarray) -> int:
     """How many rows have a like with another label."""
     said: dict[Hashable, Any] = {}
@@ -123,17 +115,17 @@ def alike(names: Sequence[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def fact_lines(facts: Mapping[str, Any], train: str = "train") -> list[str]:
+def fact_lines(facts: Mapping[str, Any]) -> list[str]:
     """What is odd about the data, in short phrases; none where nothing is."""
     found = []
     empty = sum(split.get("empty_texts", 0) for split in facts["splits"].values())
     if empty:
         found.append(f"{empty:,} empty text{'s' if empty > 1 else ''}")
-    unseen = [name for name, count in facts["splits"].get(train, {}).get("classes", {}).items() if not count]
+    unseen = [name for name, count in facts["splits"].get("train", {}).get("classes", {}).items() if not count]
     if unseen:
         found.append(f"no row of train is {listed(unseen, 5)}, which so cannot be learned")
     for name, split in facts["splits"].items():
-        if name == train and split.get("repeated"):
+        if name == "train" and split.get("repeated"):
             said = "repeats" if split["repeated"] == 1 else "repeat"
             found.append(f"{split['repeated']:,} of the {split['rows']:,} rows of {name} {said} another")
         if split.get("contradicting"):

@@ -53,7 +53,11 @@ class Labels:
         if self.problem == REGRESSION:
             return [float(value) for value in values]
         if self.one_hot:
-            _require_length(where, values, len(self.names))
+            fits = [isinstance(row, list) and len(row) == len(self.names) and set(row) <= {0, 1} for row in values]
+            if bad := [row for row, good in enumerate(fits) if not good]:
+                raise UserError(
+                    f"{where}: 0/1 lists must have {len(self.names)} entries of 0 or 1, unlike {row_numbers(bad)}."
+                )
             return [[float(one) for one in value] for value in values]
         index = self.index or {}
         rows = [value if self.problem == MULTI else [value] for value in values]
@@ -75,9 +79,9 @@ class Labels:
         return [[float(number in one) for number in range(len(self.names))] for one in chosen]
 
 
-def row_numbers(numbers: Sequence[int], most: int = 5) -> str:
+def row_numbers(numbers: Sequence[int]) -> str:
     """``rows 1, 4, 7 …``: row numbers of a message count from 1 and leave the header out."""
-    listed_rows = ", ".join(str(number + 1) for number in numbers[:most]) + (" …" if len(numbers) > most else "")
+    listed_rows = ", ".join(str(number + 1) for number in numbers[:5]) + (" …" if len(numbers) > 5 else "")
     return f"row{'s' if len(numbers) > 1 else ''} {listed_rows}"
 
 
@@ -154,8 +158,11 @@ def read_labels(
     elif kind == "list":
         labels = _several(where, values[first], declared, known, learns)
     else:
-        labels = _one(where, kind, values[first], declared, known, learns)
-        if -1 in values[first] and {0, 1} <= set(values[first]):
+        present = set(values[first])
+        if learns and len(present) == 1:
+            raise UserError(f"{where} has a single class, {next(iter(present))!r}; there is nothing to learn.")
+        labels = Labels(SINGLE, *_order(where, kind, present, declared, known))
+        if -1 in present and {0, 1} <= present:
             count = f"{values[first].count(-1)} of {len(values[first])} rows"
             notes.append(
                 f"{where} holds -1 in {count}, taken as a class; where it means no label, leave these rows out."
@@ -319,15 +326,6 @@ def _real_classes(values: Mapping[str, list[Any]]) -> tuple[str, dict[str, list[
     return "name", {key: [str(float(value)) for value in some] for key, some in values.items()}
 
 
-def _one(
-    where: str, kind: str, values: Sequence[Any], declared: Sequence[str], known: Sequence[str], learns: bool
-) -> Labels:
-    present = set(values)
-    if learns and len(present) == 1:
-        raise UserError(f"{where} has a single class, {next(iter(present))!r}; there is nothing to learn.")
-    return Labels(SINGLE, *_order(where, kind, present, declared, known))
-
-
 def _order(
     where: str, kind: str, present: set[Any], declared: Sequence[str], known: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[Hashable, int]]:
@@ -365,9 +363,3 @@ def _several(
     if learns and len(present) == 1:
         raise UserError(f"{where} has a single label, {flat[0]!r}; there is nothing to learn.")
     return Labels(MULTI, *_order(where, kinds.pop(), present, declared, known))
-
-
-def _require_length(where: str, rows: Sequence[Any], length: int) -> None:
-    bad = [i for i, row in enumerate(rows) if not isinstance(row, list) or len(row) != length or not set(row) <= {0, 1}]
-    if bad:
-        raise UserError(f"{where}: 0/1 lists must have {length} entries of 0 or 1, unlike {row_numbers(bad)}.")

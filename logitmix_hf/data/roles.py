@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from logitmix_hf.errors import UserError, listed
@@ -48,6 +48,24 @@ def judged_splits(name: str, found: Collection[str]) -> list[str]:
         f"{name} has no split to judge a model on, such as validation or test; it has {listed(list(found))}: give rows"
         " that it was not trained on."
     )
+
+
+def find_judged(name: str, found: Collection[str], needs: Needs) -> dict[str, str]:
+    """The splits to judge on, by the names of their predictions files: of a single one "validation", but for the test split.
+
+    Raises:
+        UserError: as :func:`judged_splits`, and where train or test is needed and not there.
+    """
+    for split, needed, what in (("train", needs.train, ""), ("test", needs.test, " for --do_predict")):
+        if needed and split not in found:
+            raise UserError(f"{name} has no split {split!r}{what}; it has {listed(list(found))}.")
+    usable = [split for split in found if not (needs.train and split == "train")]
+    return by_file(judged_splits(name, usable) if needs.judged else validation_splits(found))
+
+
+def by_file(judged: Sequence[str]) -> dict[str, str]:
+    """Judged splits by the names of their predictions files."""
+    return {"validation": judged[0]} if len(judged) == 1 and judged[0] != "test" else {one: one for one in judged}
 
 
 HELD_OUT = "held out of train"

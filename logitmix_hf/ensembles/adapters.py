@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import PreTrainedModel
 from logitmix_hf.ensembles.config import EnsembleConfig
 from logitmix_hf.ensembles.lora import FOLDER, adapted, adapter_of, may_mix, member_name, switched, use
 from logitmix_hf.ensembles.lora import save_adapter as save_one
-from logitmix_hf.ensembles.model import LogitmixEnsembleForSequenceClassification
+from logitmix_hf.ensembles.model import LogitmixEnsembleForSequenceClassification, taken
 from logitmix_hf.models.heads import find_heads
 from logitmix_hf.models.unwrap import logits_of
 
@@ -120,10 +119,10 @@ class LogitmixAdaptersForSequenceClassification(LogitmixEnsembleForSequenceClass
         if self._alone is None:
             return super().forward(input_ids, attention_mask, token_type_ids, labels, return_dict)
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids, **others}
-        return self.network(**self._known(inputs))
+        return self.network(**taken(self.classifier, inputs))
 
     def _each(self, inputs: dict[str, Any]) -> Tensor:
-        inputs = self._known(inputs)
+        inputs = taken(self.classifier, inputs)
         # All in one pass in evaluation alone, as peft has it. A graph is made of several: in one, the rows of each member
         # would be a constant.
         apart = self.training or not self.in_one_pass or self.count == 1 or torch.compiler.is_compiling()
@@ -138,11 +137,6 @@ class LogitmixAdaptersForSequenceClassification(LogitmixEnsembleForSequenceClass
             use(self._switched, member_name(number))
             each.append(logits_of(self.network(**inputs)).float())
         return torch.stack(each, 1)
-
-    def _known(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        """What was given of the inputs that the network takes."""
-        names = inspect.signature(self.classifier.forward).parameters
-        return {name: value for name, value in inputs.items() if value is not None and name in names}
 
     def save_adapter(self, number: int, folder: Path) -> None:
         """Write one member as ``PeftModel.from_pretrained`` reads it over the same network."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,7 +75,7 @@ class _Ensemble(PreTrainedModel):
     def _each(self, inputs: dict[str, Any]) -> Tensor:
         """(B, N, C) what every member says."""
         said = [
-            logits_of(member(**_taken(member, self._seen(inputs, number)))).float()
+            logits_of(member(**taken(member, self._seen(inputs, number)))).float()
             for number, member in enumerate(self.members)
         ]
         return torch.stack(said, 1)
@@ -106,8 +106,7 @@ class LogitmixEnsembleForSequenceClassification(_Ensemble):
     ) -> Any:
         """See :class:`_Ensemble`; ``input_ids``, ``attention_mask``, ``token_type_ids`` are (B, L)."""
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        given = {name: value for name, value in inputs.items() if value is not None}
-        return super().forward(labels=labels, return_dict=return_dict, **given)
+        return super().forward(labels=labels, return_dict=return_dict, **inputs)
 
 
 class LogitmixEnsembleForImageClassification(_Ensemble):
@@ -163,6 +162,7 @@ def join_models(models: Sequence[PreTrainedModel], average: str = "logits") -> _
     return made.eval()
 
 
-def _taken(member: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
+def taken(member: nn.Module, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given of the inputs that a classifier takes."""
     names = inspect.signature(member.forward).parameters
-    return {name: value for name, value in inputs.items() if name in names}
+    return {name: value for name, value in inputs.items() if value is not None and name in names}

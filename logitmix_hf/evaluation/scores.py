@@ -26,10 +26,13 @@ from logitmix_hf.evaluation.predictions import MULTI, PROBLEMS, REGRESSION, SING
 Metric = Callable[[np.ndarray, np.ndarray], float]  # (predictions, labels) -> score
 
 
-def _accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import accuracy_score
+def _of_scikit_learn(name: str) -> Metric:
+    def score(predictions: np.ndarray, labels: np.ndarray) -> float:
+        from sklearn import metrics
 
-    return accuracy_score(labels, predictions)
+        return getattr(metrics, name)(labels, predictions)
+
+    return score
 
 
 def _top5_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -52,12 +55,6 @@ def _f1(average: str) -> Metric:
     return score
 
 
-def _matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn.metrics import matthews_corrcoef
-
-    return matthews_corrcoef(labels, predictions)
-
-
 def _correlation(name: str) -> Metric:
     def score(predictions: np.ndarray, labels: np.ndarray) -> float:
         from scipy import stats
@@ -73,39 +70,31 @@ def _mse(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean((predictions - labels) ** 2))
 
 
-def _rmse(predictions: np.ndarray, labels: np.ndarray) -> float:
-    return math.sqrt(_mse(predictions, labels))
-
-
 def _r2(predictions: np.ndarray, labels: np.ndarray) -> float:
     from sklearn.metrics import r2_score
 
     return math.nan if np.ptp(labels) == 0 else r2_score(labels, predictions)  # of a constant nothing can be explained
 
 
-def _mae(predictions: np.ndarray, labels: np.ndarray) -> float:
-    return float(np.mean(np.abs(predictions - labels)))
-
-
 METRICS: dict[str, dict[str, Metric]] = {
     SINGLE: {
-        "accuracy": _accuracy,
+        "accuracy": _of_scikit_learn("accuracy_score"),
         "f1": _f1("binary"),
         "f1_macro": _f1("macro"),
         "f1_micro": _f1("micro"),
-        "matthews_correlation": _matthews,
+        "matthews_correlation": _of_scikit_learn("matthews_corrcoef"),
     },
     MULTI: {
         "f1_micro": _f1("micro"),
         "f1_macro": _f1("macro"),
-        "subset_accuracy": _accuracy,  # a row counts when all of its labels are right
+        "subset_accuracy": _of_scikit_learn("accuracy_score"),  # a row counts when all of its labels are right
     },
     REGRESSION: {
         "pearson": _correlation("pearsonr"),
         "spearmanr": _correlation("spearmanr"),
         "r2": _r2,
-        "rmse": _rmse,
-        "mae": _mae,
+        "rmse": lambda predictions, labels: math.sqrt(_mse(predictions, labels)),
+        "mae": lambda predictions, labels: float(np.mean(np.abs(predictions - labels))),
         "mse": _mse,
     },
 }

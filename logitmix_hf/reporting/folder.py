@@ -58,6 +58,15 @@ OUTPUT, ERRORS = "output.log", "errors.log"
 """What a study writes beside a run, before the run begins: a line a start and an end, and what the command said."""
 
 
+def record_of(folder: Path) -> dict[str, Any] | None:
+    """``run.json`` of a folder, None where no run of this package wrote one that can be read."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
+
+
 class SaveFailed(RuntimeError):
     """The model could not be saved; the last good one in the folder is untouched."""
 
@@ -77,11 +86,7 @@ class RunFolder:
 
     def holds_run(self) -> bool:
         """Whether a run of this package wrote here."""
-        try:
-            record = json.loads((self.path / RECORD).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            return False
-        return isinstance(record, dict) and record.get("format") == FORMAT
+        return record_of(self.path) is not None
 
     def check(self, *, overwrite: bool = False, resume: bool = False) -> None:
         """Everything that ``claim`` would refuse, without writing anything.

@@ -37,7 +37,10 @@ def mixtures_plot(blocks: Sequence[Mixtures], path: str | Path) -> Path:
     from matplotlib.figure import Figure
 
     columns = max(len(block.originals) for block in blocks)
-    parts = [_rows(block) for block in blocks]
+    parts = []
+    for block in blocks:
+        rows = [("image", block.originals, False), ("partner", block.partners, False), ("mixture", block.mixed, False)]
+        parts.append(rows if block.masks is None else [*rows, ("mask: bright,\nthe image", block.masks, True)])
     cell, label = 0.95, 1.1
     heights = [len(rows) * cell + 0.75 for rows in parts]
     figure = Figure(figsize=(label + columns * cell + 0.1, sum(heights)), dpi=150, facecolor="white")
@@ -71,8 +74,3 @@ def mixtures_plot(blocks: Sequence[Mixtures], path: str | Path) -> Path:
     canvas.print_png(picture)
     write_atomic(Path(path), picture.getvalue())
     return Path(path)
-
-
-def _rows(block: Mixtures) -> list[tuple[str, np.ndarray, bool]]:
-    rows = [("image", block.originals, False), ("partner", block.partners, False), ("mixture", block.mixed, False)]
-    return rows if block.masks is None else [*rows, ("mask: bright,\nthe image", block.masks, True)]

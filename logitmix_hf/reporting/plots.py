@@ -127,8 +127,8 @@ def _draw_reliability(axes: Axes, b: Bins, true_rate: np.ndarray | None) -> None
             np.abs(b.gap)[some],
             width[some],
             lower[some],
-            facecolor=(*_rgb(colour), 0.25),
-            edgecolor=(*_rgb(colour), 0.8),
+            facecolor=(colour, 0.25),
+            edgecolor=(colour, 0.8),
             hatch=hatch,
             lw=0,
         )
@@ -177,17 +177,11 @@ def _legend(with_truth: bool) -> dict[str, Any]:
         "accuracy in the bin": Line2D([], [], color=BLUE, lw=4),
         "its 95 % interval": Line2D([], [], color=BLUE, lw=1.4),
         "perfect": Line2D([], [], color=INK, ls="--", lw=1.6),
-        "over-confident": Patch(facecolor=(*_rgb(over), 0.25), edgecolor=over, hatch=over_hatch, lw=0),
-        "under-confident": Patch(facecolor=(*_rgb(under), 0.25), edgecolor=under, hatch=under_hatch, lw=0),
+        "over-confident": Patch(facecolor=(over, 0.25), edgecolor=over, hatch=over_hatch, lw=0),
+        "under-confident": Patch(facecolor=(under, 0.25), edgecolor=under, hatch=under_hatch, lw=0),
         "mean confidence": Line2D([], [], color=VERMILION, lw=2.4),
         "accuracy of all": Line2D([], [], color=BLUE, lw=2.4, ls=(0, (3, 1.5))),
     }
     if with_truth:
         entries["true probability"] = Line2D([], [], color=INK, marker="D", mfc=ORANGE, ms=7, ls="")
     return entries
-
-
-def _rgb(colour: str) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
-    return to_rgb(colour)

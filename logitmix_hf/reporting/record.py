@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from importlib import metadata
@@ -190,13 +190,11 @@ def peak_memory() -> dict[str, float | None]:
     return {"process_mb": process, "device_mb": device}
 
 
-def check_same_arguments(
-    old: Mapping[str, Any], new: Mapping[str, Any], may_differ: Collection[str] = MAY_DIFFER
-) -> None:
+def check_same_arguments(old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     """Require that a run goes on with the arguments it began with.
 
     ``old`` is what :func:`asked_arguments` finds in ``run.json``, ``new`` the arguments now; only names that both have are
-    compared (a newer library may have added one), and names that match a pattern of ``may_differ`` are not.
+    compared (a newer library may have added one), and names that match a pattern of :data:`MAY_DIFFER` are not.
 
     Raises:
         UserError: naming each argument that differs with both values.
@@ -205,7 +203,7 @@ def check_same_arguments(
     differing = [
         f"--{name} was {_value_text(before[name])}, is now {_value_text(after[name])}"
         for name in sorted(before.keys() & after.keys())
-        if before[name] != after[name] and not any(fnmatchcase(name, pattern) for pattern in may_differ)
+        if before[name] != after[name] and not any(fnmatchcase(name, pattern) for pattern in MAY_DIFFER)
     ]
     if differing:
         raise UserError(

@@ -34,7 +34,7 @@ from logitmix_hf.models.long_texts import Windows
 from logitmix_hf.models.pretrained import Pretrained, explained, find_pretrained, load_config, load_weights
 from logitmix_hf.models.tokenizer import UNLIMITED, check_length, encode, load_tokenizer, usual_length
 from logitmix_hf.models.windows import WindowCollator, Windowed, check_splits, encode_windows
-from logitmix_hf.reporting.folder import RECORD, RunFolder
+from logitmix_hf.reporting.folder import record_of
 from logitmix_hf.serving.host import DTYPES, usable_device
 
 _WHAT = {TEXT: "a text classifier", IMAGE: "an image classifier"}
@@ -185,7 +185,7 @@ def find_classifier(name: str, revision: str = "main", token: str | None = None)
     """What can be known of a classifier at the price of its configuration; see :func:`load_classifier`."""
     source = find_pretrained(name, revision, token, what="a classifier", go_on="give a local folder by --model")
     config = load_config(source)
-    modality, record = _modality(name, config), _record(Path(source.path))
+    modality, record = _modality(name, config), record_of(Path(source.path)) or {}
     columns = record.get("data", {}).get("columns") or () if modality == TEXT else ()
     problem = _problem(name, config)
     names = [] if problem == REGRESSION else [str(config.id2label.get(k, k)) for k in range(config.num_labels)]
@@ -243,11 +243,6 @@ def _modality(name: str, config: Any) -> str:
             " (…ForSequenceClassification or …ForImageClassification)."
         )
     return fitting[0]
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    run = RunFolder(folder)
-    return run.read_json(RECORD) if run.holds_run() else {}
 
 
 def _image_processor(source: Pretrained) -> Any:

@@ -16,12 +16,13 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from logitmix_hf.errors import UserError, one_line
 from logitmix_hf.lock import LOCK, check_free, writing
-from logitmix_hf.reporting.folder import ATTEMPTS, ERRORS, MODEL_FILES, OUTPUT, RECORD
+from logitmix_hf.reporting.folder import ATTEMPTS, ERRORS, MODEL_FILES, OUTPUT, RECORD, record_of
 from logitmix_hf.reporting.record import now
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.child import child_environment
@@ -118,7 +119,7 @@ class Attempt:
     def _finish(self, code: int) -> None:
         folder = self.cell.folder
         line = ends.last_line(folder)
-        kind = ends.outcome_kind(code, ends.record_of(folder), line, stopped=self.stopped)
+        kind = ends.outcome_kind(code, record_of(folder), line, stopped=self.stopped)
         if kind == ends.DONE:
             line = ""
         seconds = round(time.monotonic() - self._began, 1)
@@ -131,7 +132,7 @@ class Attempt:
 
     def _end(self, outcome: Ending) -> None:
         self._held.close()
-        self.outcome = Ending(**{**vars(outcome), "host": outcome.host or socket.gethostname()})
+        self.outcome = replace(outcome, host=outcome.host or socket.gethostname())
 
     def stop(self) -> None:
         """Let it save a checkpoint and end; a second time, at once."""
@@ -179,7 +180,7 @@ def is_running(cell: Cell) -> bool:
 
 def decide(folder: Path) -> str:
     """``done``, ``resume``, ``overwrite`` or ``start``. What holds no run that can be read is moved to ``.broken-N``."""
-    record = ends.record_of(folder)
+    record = record_of(folder)
     if record is not None:
         if record.get("status") == "done":
             return "done"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shutil
 import signal
-import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 
 from logitmix_hf.errors import say
 from logitmix_hf.lock import writing
+from logitmix_hf.process import handling
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.attempt import write_event
 from logitmix_hf.studies.engines.engine import Engine
@@ -104,7 +102,8 @@ class Driver:
             UserError: another driver holds the study.
         """
         self.study.folder.mkdir(parents=True, exist_ok=True)
-        with writing(self.study.folder, steal=self.steal), self._noting_signals():
+        noting = handling(lambda number, frame: self.signals.append(number), signal.SIGINT, signal.SIGTERM)
+        with writing(self.study.folder, steal=self.steal), noting:
             write_manifest(self.study)
             self._queue.extend(self._todo())
             if self._left():
@@ -192,20 +191,3 @@ class Driver:
             return f"[{self._ended}/{self.total}] done: {cell.name}{seconds}"
         at = f" at step {outcome.step}" if outcome.step else ""
         return f"{outcome.kind}: {cell.name}{at}{seconds}{': ' + outcome.line if outcome.line else ''}"
-
-    @contextmanager
-    def _noting_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM are noted here and met in the loop."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            self.signals.append(number)
-
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -174,6 +174,10 @@ def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
     search = _search(values.get("search"), [*given, *(("override", flags) for _, flags in override)])
     if not grid and not cases and not search:
         raise UserError("there is nothing to run: give a grid: of axes, or cases: of flags.")
+    resources, retries = _mapping(values.get("resources"), "resources"), values.get("retries", 2)
+    _known(resources, [each.name for each in fields(Resources) if each.name != "processes"], "key of resources:")
+    if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        raise UserError(f"retries: must be a whole number, 0 or more, got {_short(retries)}.")
     return StudyFile(
         study=name,
         command=command,
@@ -182,10 +186,10 @@ def _checked(values: dict[Any, Any], text: str, source: str) -> StudyFile:
         cases=cases,
         exclude=[_flags(each, "exclude", several=True) for each in _list(values.get("exclude"), "exclude")],
         override=override,
-        resources=_resources(values.get("resources"), launch.processes),
+        resources=Resources(**resources, processes=launch.processes),
         launch=launch,
         slurm=_mapping(values.get("slurm"), "slurm"),
-        retries=_retries(values.get("retries", 2)),
+        retries=retries,
         compare=_compare(values.get("compare")),
         keep=_keep(values.get("keep", ["predictions", "card"])),
         search=search,
@@ -253,18 +257,6 @@ def _override(value: Any) -> tuple[Flags, Flags]:
     if "when" not in entry or "set" not in entry:
         raise UserError(f"override: needs `when:` and `set:`, got {_short(value)}.")
     return _flags(entry["when"], "override: when", several=True), _flags(entry["set"], "override: set")
-
-
-def _resources(value: Any, processes: int) -> Resources:
-    entry = _mapping(value, "resources")
-    _known(entry, [each.name for each in fields(Resources) if each.name != "processes"], "key of resources:")
-    return Resources(**entry, processes=processes)
-
-
-def _retries(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UserError(f"retries: must be a whole number, 0 or more, got {_short(value)}.")
-    return value
 
 
 def _compare(value: Any) -> dict[str, Any]:

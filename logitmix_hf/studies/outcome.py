@@ -11,7 +11,7 @@ from typing import Any
 
 from logitmix_hf.errors import printable
 from logitmix_hf.redact import scrub
-from logitmix_hf.reporting.folder import ATTEMPTS, ERRORS, FORMAT, RECORD
+from logitmix_hf.reporting.folder import ATTEMPTS, ERRORS
 
 DONE, PUSH, BUSY = "done", "push failed", "busy"
 PREEMPTED, KILLED, STOPPED, LOST = "preempted", "killed", "stopped", "lost"
@@ -40,15 +40,6 @@ class Ending:
     host: str = ""
     seconds: float = 0.0
     step: int = 0
-
-
-def record_of(folder: Path) -> dict[str, Any] | None:
-    """``run.json``; None where there is none, or none that can be read."""
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return record if isinstance(record, dict) and record.get("format") == FORMAT else None
 
 
 def last_step(folder: Path) -> int:

@@ -72,7 +72,10 @@ def resolved_study(file: StudyFile, *, elsewhere: bool = False, checker: Sequenc
         found = searches[groups[name_of(run.labels)].key] if groups else None
         if found is None or found.chosen is not None:
             run = run if found is None else Asked({**run.flags, **(found.chosen or {})}, run.labels)
-            key = _key(file, run)
+            try:
+                key = words_key(_command(file), with_recipe(run.words))
+            except UserError as mistake:
+                raise UserError(_of_run(str(mistake), file, run)) from None
             runs.append((run, key, None))
             questions |= {} if key in known else {key: run}
         else:
@@ -124,13 +127,6 @@ def _command(file: StudyFile) -> str:
     """Several processes make larger batches: it is another run."""
     count = file.launch.processes
     return file.command if count == 1 else f"{file.command} in {count} processes"
-
-
-def _key(file: StudyFile, run: Asked) -> str:
-    try:
-        return words_key(_command(file), with_recipe(run.words))
-    except UserError as mistake:
-        raise UserError(_of_run(str(mistake), file, run)) from None
 
 
 def _cell(home: Path, run: Asked, key: str, answer: Answer, folder: str | None) -> Cell:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from logitmix_hf.reporting.comparison.scores import AFTER, CORRUPTED_KEY
 from logitmix_hf.reporting.comparison.temperature import Tempered, temper
 from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.studies.manifest import Cell, Study, check_baseline
+from logitmix_hf.studies.outcome import read_attempts
 
 DIVERGED, MISSING = "diverged", "missing"
 HEADLINE = "headline"
@@ -241,12 +241,7 @@ def _run_or_reason(folder: Path) -> ComparedRun | str:
 
 def why_absent(folder: Path, problem: BaseException) -> str:
     """``diverged``, or ``missing: `` and the reason."""
-    try:
-        lines = (folder / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-        ends = [json.loads(line) for line in lines if '"end"' in line]
-    except (OSError, ValueError, RecursionError):
-        ends = []
-    last = ends[-1] if ends and isinstance(ends[-1], dict) else {}
+    last = next((one for one in reversed(read_attempts(folder)) if one["event"] == "end"), {})
     if last.get("kind") == DIVERGED or "TrainingDiverged" in str(last.get("line", "")):
         return DIVERGED
     return f"{MISSING}: {one_line(problem) if isinstance(problem, UserError) else type(problem).__name__}"

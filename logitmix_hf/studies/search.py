@@ -10,6 +10,7 @@ from pathlib import Path
 from logitmix_hf.config_file import with_config
 from logitmix_hf.evaluation.directions import better
 from logitmix_hf.flag_words import flag_words
+from logitmix_hf.reporting.folder import record_of
 from logitmix_hf.reporting.results import RESULTS
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.cells import Asked, asked_runs
@@ -211,7 +212,7 @@ def objective_of(folder: Path, asked: str) -> tuple[str, float | None]:
     """The key and the value of the objective of a finished run. asked: a score, ``headline``, or nothing for the default."""
     try:
         scores = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        first = str(((ends.record_of(folder) or {}).get("data") or {}).get("metrics", [""])[0])
+        first = str(((record_of(folder) or {}).get("data") or {}).get("metrics", [""])[0])
     except (OSError, ValueError, TypeError, LookupError):
         return asked or DEFAULT, None
     key = asked or (DEFAULT if DEFAULT in scores else HEADLINE)

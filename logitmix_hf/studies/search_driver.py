@@ -70,7 +70,7 @@ class SearchDriver(Driver):
                     self.cells = [*self.cells, cell]
         write_manifest(self.study)
         todo = super()._todo()
-        self._ended = self._count() - len(todo)
+        self._ended = sum(len(study.get_trials(deepcopy=False)) for study in self._studies.values()) - len(todo)
         return todo
 
     def _storage(self, path: Path) -> Any:
@@ -91,9 +91,6 @@ class SearchDriver(Driver):
         """What a trial drew; values that the journal has not are drawn now."""
         drawn = {name: space.drawn(trial, name) for name, space in self.study.file.search.items()}
         return trial_cell(self.study, group, trial.number, drawn)
-
-    def _count(self) -> int:
-        return sum(len(study.get_trials(deepcopy=False)) for study in self._studies.values())
 
     def _short(self) -> list[str]:
         """Searches that lack trials, the one that lacks most first."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from logitmix_hf.reporting.folder import record_of
 from logitmix_hf.studies import outcome as ends
 from logitmix_hf.studies.attempt import is_running
 from logitmix_hf.studies.manifest import Cell, Study
@@ -29,7 +30,7 @@ class State:
 
 def state_of(cell: Cell, retries: int) -> State:
     """The state of one run."""
-    record = ends.record_of(cell.folder)
+    record = record_of(cell.folder)
     lines = ends.read_attempts(cell.folder)
     last = next((each for each in reversed(lines) if each["event"] == "end"), {})
     if record is not None and record.get("status") == ends.DONE:

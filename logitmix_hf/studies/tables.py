@@ -38,9 +38,7 @@ def heading(metric: str, tasks: Iterable[StudyTask]) -> str:
     return f"{', '.join(dict.fromkeys(names))}{after}"
 
 
-def score_table(
-    scores: StudyScores, verdicts: Verdicts, metric: str, paper: Paper | None = None, derived: bool = True
-) -> ScoreTable:
+def score_table(scores: StudyScores, verdicts: Verdicts, metric: str, paper: Paper | None = None) -> ScoreTable:
     """Methods × tasks: mean ± deviation over seeds; then the mean over tasks, mean rank and Borda's points."""
     overall = verdicts.overall[metric]
     tasks = [task for task in scores.tasks if task.name in overall.tasks or not task.runs]
@@ -54,7 +52,7 @@ def score_table(
         cells += [_cell(task, method, metric, verdicts.of(metric, task.name, method), paper) for task in tasks]
         rows.append([*cells, *_overall_cells(overall, method)])
         after = f"{metric}{AFTER}"
-        if derived and after in verdicts.overall and method in baselines:
+        if after in verdicts.overall and method in baselines:
             cells = [TableCell(f"{method} + T", "after temperature", method)]
             cells += [_cell(task, method, after, None, None) for task in tasks]
             mean = verdicts.overall[after].mean.get(method, math.nan)
@@ -150,7 +148,10 @@ def cost_table(scores: StudyScores) -> ScoreTable:
     rows = []
     for (method, device), runs in found.items():
         records = [run.run.record for run in runs.values()]
-        hours = [_hours(record) for record in records]
+        processes = [finite((record.get("environment") or {}).get("processes")) or 1 for record in records]
+        seconds = [
+            (finite(record.get("seconds")) or 0.0) * count for record, count in zip(records, processes, strict=True)
+        ]
         memory = [size for record in records if (size := _memory(record)) is not None]
         pace = [each for record in records if (each := finite(record.get("examples_per_second"))) is not None]
         burnt = [read_emissions(run.run.path / EMISSIONS) for run in runs.values()]
@@ -160,7 +161,7 @@ def cost_table(scores: StudyScores) -> ScoreTable:
                 TableCell(method, value=method),
                 TableCell(device, value=device),
                 TableCell(str(len(runs)), value=str(len(runs))),
-                _plain(math.fsum(hours), ".2f"),
+                _plain(math.fsum(seconds) / 3600, ".2f"),
                 _plain(max(memory, default=math.nan), ",.0f"),
                 _plain(float(np.mean(pace)) if pace else math.nan, ",.1f"),
                 _plain(math.fsum(kwh) if len(kwh) == len(burnt) else math.nan, ".3f"),
@@ -204,11 +205,6 @@ def search_table(searches: Sequence[Found], file: StudyFile) -> ScoreTable | Non
 
 def _plain(value: float, form: str = ".4f") -> TableCell:
     return TableCell(format(value, form), value=repr(value)) if math.isfinite(value) else TableCell("–")
-
-
-def _hours(record: Mapping[str, Any]) -> float:
-    processes = finite((record.get("environment") or {}).get("processes")) or 1
-    return (finite(record.get("seconds")) or 0.0) / 3600 * processes
 
 
 def _memory(record: Mapping[str, Any]) -> float | None:

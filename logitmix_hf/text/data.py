@@ -17,7 +17,6 @@ from logitmix_hf.data.roles import HELD_OUT, name_judged, name_tested
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.data.split import hold_out_rows, keep_rows
 from logitmix_hf.data.task_data import TaskData
-from logitmix_hf.errors import UserError, listed
 from logitmix_hf.evaluation.predictions import MULTI, REGRESSION, SINGLE
 from logitmix_hf.evaluation.scores import DEFAULT_METRICS
 from logitmix_hf.text.columns import find_label_column, find_text_columns, texts
@@ -43,21 +42,6 @@ class TextData(TaskData[Dataset]):
     """
 
     columns: tuple[str, ...]
-
-    def renumbered(self, label_names: Sequence[str]) -> TextData:
-        """The same data with its classes in another order, for a model that numbers them so already.
-
-        Raises:
-            UserError: when these are not the names that the data has.
-        """
-        names = tuple(map(str, label_names))
-        if names == self.label_names:
-            return self
-        if sorted(names) != sorted(self.label_names):
-            raise UserError(
-                f"The data's labels are {listed(self.label_names, quote=False)}, the model's are {listed(names, quote=False)}."
-            )
-        return self.relabelled(names, [names.index(name) for name in self.label_names])
 
     def relabelled(self, label_names: Sequence[str], numbers: Sequence[int]) -> TextData:
         """The same data with its class k as number ``numbers[k]`` of ``label_names``, of which there may be more."""

@@ -57,7 +57,9 @@ def text_facts(
     """
     splits = {}
     for name, split in data.splits.items():
-        texts = [_plain(split.data.column(column)) for column in data.columns]
+        columns = [split.data.column(column).to_pylist() for column in data.columns]
+        # Without what two texts that say the same may differ in.
+        texts = [[" ".join(text.split()).casefold() for text in column] for column in columns]
         more: dict[str, int] = {"empty_texts": sum(column.count("") for column in texts)}
         if cut is not None:
             more["cut" if windows is None else "in_windows"] = cut.get(name, 0)
@@ -76,11 +78,6 @@ def text_facts(
         left_out=left_out_facts(data.left_out),
         notes=list(data.notes),
     )
-
-
-def _plain(column: Any) -> list[str]:
-    """Texts without what two that say the same may differ in."""
-    return [" ".join(text.split()).casefold() for text in column.to_pylist()]
 
 
 def _labels(split: Any, problem: str) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from logitmix_hf.data.hub import is_folder, load_dataset_dict
-from logitmix_hf.data.roles import Needs, judged_splits, split_note, validation_splits
+from logitmix_hf.data.roles import Needs, find_judged, split_note
 from logitmix_hf.data.rows import Columns, check_file, columns_of, read_columns
 from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, listed
@@ -113,19 +113,13 @@ def _from_files(files: Mapping[str, str | Path], needs: Needs, skips: bool) -> T
 
 def _from_data_set(name: str, config: str | None, needs: Needs) -> TextSource:
     found = load_splits(name, config)
-    for split, needed, what in (("train", needs.train, ""), ("test", needs.test, " for --do_predict")):
-        if needed and split not in found:
-            raise UserError(f"{name} has no split {split!r}{what}; it has {listed(list(found))}.")
-    usable = [split for split in found if not (needs.train and split == "train")]
-    judged = judged_splits(name, usable) if needs.judged else validation_splits(found)
+    called = find_judged(name, found, needs)
     kind, origin = _origin(name)
-    usual = len(judged) == 1 and judged[0] != "test"
-    called = {"validation" if usual else split: split for split in judged}
     validation = {key: found[split] for key, split in called.items()}
     train = found["train"] if needs.train else None
     test = {"test": found["test"]} if needs.test and "test" not in validation else {}
     word = config or origin.rpartition("/")[2]
-    note = split_note(judged)
+    note = split_note(called.values())
     return TextSource(kind, word, origin, train, validation, test, note=note, called=called)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import threading
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FrameType
@@ -20,7 +19,7 @@ from transformers.trainer_utils import rotate_checkpoints
 
 from logitmix_hf.disk import sync_folder, sync_tree
 from logitmix_hf.errors import UserError, say
-from logitmix_hf.process import is_main_process
+from logitmix_hf.process import handling, is_main_process
 from logitmix_hf.trainer.best_model import BestModel
 
 # Below the output folder; not a name that a search for checkpoints finds.
@@ -168,17 +167,14 @@ class SaveOnSignal(TrainerCallback):
     def __init__(self) -> None:
         self.received: int | None = None
         self._training = False
-        self._previous: dict[int, Any] = {}
+        self._handling = handling(self._on_signal, signal.SIGTERM, signal.SIGINT)
 
     def __enter__(self) -> SaveOnSignal:
-        mine = threading.current_thread() is threading.main_thread()
-        for number in (signal.SIGTERM, signal.SIGINT) if mine else ():
-            self._previous[number] = signal.signal(number, self._on_signal)
+        self._handling.__enter__()
         return self
 
     def __exit__(self, *problem: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+        self._handling.__exit__(None, None, None)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         again, self.received = self.received is not None, number

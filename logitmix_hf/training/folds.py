@@ -21,7 +21,7 @@ from logitmix_hf.evaluation.predictions import SINGLE, Predictions
 from logitmix_hf.process import is_main_process
 from logitmix_hf.reporting.folder import RunFolder
 from logitmix_hf.reporting.results import read_results
-from logitmix_hf.training.loaded import Loaded
+from logitmix_hf.training.loaded import Loaded, known_of
 from logitmix_hf.training.run_settings import RunSettings
 
 OUT_OF_FOLD = "out_of_fold"
@@ -106,7 +106,7 @@ class Fold:
             calibration=None,
             validation_note=f"fold {self.number} of {self.count} of train ({len(part)} rows), seed {seed}",
         )
-        known = {VALIDATION: _known(raw[VALIDATION])}
+        known = {VALIDATION: known_of(raw[VALIDATION])}
         collator: Any = loaded.collator
         if hasattr(collator, "splits"):  # that of images fetches rows from its splits
             collator = replace(collator, splits=splits)
@@ -156,9 +156,3 @@ def joined(parts: Sequence[Predictions]) -> Predictions:
 
 def _some(split: Any, rows: np.ndarray, name: str) -> Any:
     return split.some(rows, name) if hasattr(split, "some") else split.select(rows)
-
-
-def _known(split: Any) -> dict[str, np.ndarray]:
-    if hasattr(split, "idx"):
-        return {"idx": split.idx}
-    return {name: np.asarray(split[name]) for name in split.column_names if name in ("idx", "posterior")}

@@ -35,6 +35,8 @@ class Job(ABC):
 
     modality: ClassVar[str]
     trainer_class: ClassVar[type[MixTrainer]] = MixTrainer
+    compares: ClassVar[bool] = False
+    """Whether the last table sets every way of calibrating beside the others."""
 
     data: Any
     model: Any
@@ -134,11 +136,6 @@ class Job(ABC):
     def saves(self) -> bool:
         """Whether the model is written into the run folder at the end."""
         return self.training.do_train
-
-    @property
-    def compares(self) -> bool:
-        """Whether the last table sets every way of calibrating beside the others."""
-        return False
 
     def arguments(self) -> dict[str, Any]:
         """All of them by flag, as they were asked for: with defaults, and with what the method implies."""

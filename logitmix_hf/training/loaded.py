@@ -52,3 +52,10 @@ class Loaded:
     def rows(self, name: str) -> int:
         """How many rows a split has."""
         return len(self.given[name] if name in self.given else self.splits[name])
+
+
+def known_of(split: Any) -> dict[str, np.ndarray]:
+    """What a raw split says of its rows beside their inputs and labels."""
+    if hasattr(split, "idx"):
+        return {"idx": split.idx}
+    return {name: np.asarray(split[name]) for name in split.column_names if name in ("idx", "posterior")}

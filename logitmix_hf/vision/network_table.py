@@ -45,8 +45,8 @@ class Network:
         return wanted if wanted in self.source else list(self.source)[-1]
 
 
-def _both(cifar: str = _WEIAICUNZAI, tiny: str = f"{_TORCHVISION}, without its first pooling") -> dict[str, str]:
-    return {"cifar": cifar, "tiny": tiny, "imagenet": _TORCHVISION}
+def _both(tiny: str = f"{_TORCHVISION}, without its first pooling") -> dict[str, str]:
+    return {"cifar": _WEIAICUNZAI, "tiny": tiny, "imagenet": _TORCHVISION}
 
 
 _RESIDUAL = {"cifar": 3, "tiny": 4, "imagenet": 5}

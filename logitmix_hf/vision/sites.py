@@ -102,10 +102,12 @@ def find_sites(model: nn.Module) -> ImageSites:
     config = getattr(base, "config", None)
     kinds = Counter(type(module).__name__ for module in base.modules() if module is not base)
     class_names = ", ".join(f"{name} x{count}" if count > 1 else name for name, count in kinds.most_common(12))
+    first = next((module.in_channels for module in base.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = getattr(config, "num_channels", None)
     return ImageSites(
         stages=stages,
         heads=heads,
-        channels=_channels(base, config),
+        channels=channels if isinstance(channels, int) else first,
         name=str(getattr(config, "architecture", None) or type(base).__name__),
         modules=class_names,
     )
@@ -176,10 +178,3 @@ def _holds(module: nn.Module, inside_head: set[int]) -> bool:
 
 def _size(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _channels(model: nn.Module, config: Any) -> int | None:
-    named = getattr(config, "num_channels", None)
-    if isinstance(named, int):
-        return named
-    return next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), None)

@@ -56,9 +56,6 @@ OPEN_QUOTE = "a cell begins with a quotation mark that nothing closes; read as i
 SWALLOWED = "a quoted cell holds whole lines as it seems (is a quotation mark left open before them?)"
 
 
-# --- plain lines ----------------------------------------------------------------------------------------------------
-
-
 # --- CSV and TSV ----------------------------------------------------------------------------------------------------
 
 

@@ -96,7 +96,9 @@ def find_runs(paths: Iterable[str | os.PathLike[str]]) -> FoundRuns:
         try:
             found.runs.append(read_run(path))
         except (UserError, OSError, ValueError, LookupError, TypeError, AttributeError) as problem:
-            reason = one_line(problem) if isinstance(problem, (UserError, OSError)) else _damaged(problem)
+            reason = f"no {problem}" if isinstance(problem, KeyError) else one_line(problem)
+            if not isinstance(problem, (UserError, OSError)):
+                reason = f"its files are damaged ({type(problem).__name__}: {reason})"
             found.skipped.append((str(path), reason))
     if not found.runs:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in found.skipped[:3])
@@ -163,8 +165,3 @@ def _agree(run: ComparedRun, prefix: str, split: str, predictions: Predictions) 
             f"{name} gives {prefix}_{metric} {recorded:.4f}, but predictions/{split}.parquet gives "
             f"{value:.4f}: one of them is of another run"
         )
-
-
-def _damaged(problem: BaseException) -> str:
-    what = f"no {problem}" if isinstance(problem, KeyError) else one_line(problem)
-    return f"its files are damaged ({type(problem).__name__}: {what})"

@@ -80,7 +80,7 @@ def section(number: int, task: JudgedTask, methods: Sequence[ScoredVariant], jud
         f"task-{number}",
         task.title,
         _facts(task, methods),
-        _warnings(task, methods),
+        _warnings(task),
         methods_table(f"{task.title}: methods", methods, columns, judge),
         methods_table(f"{task.title}: more about calibration", methods, more, judge) if more else None,
         runs_table(f"{task.title}: every run", methods, columns),
@@ -108,7 +108,7 @@ def _facts(task: JudgedTask, methods: Sequence[ScoredVariant]) -> list[str]:
     return [fact for fact in facts if fact]
 
 
-def _warnings(task: JudgedTask, methods: Sequence[ScoredVariant]) -> list[str]:
+def _warnings(task: JudgedTask) -> list[str]:
     """What must be known before two numbers are set beside each other."""
     subsets = sorted({str(member.run.data["subset"]) for member in task.members if member.run.data.get("subset")})
     found = [f"Not scores on the full data: {subset}." for subset in subsets]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,7 @@ def host_of(node: str) -> str:
 def _attempt(task: AttemptTask) -> Ending:
     import ray  # type: ignore
 
-    ending = task()
-    host = host_of(ray.get_runtime_context().get_node_id())  # type: ignore
-    return Ending(**{**vars(ending), "host": host})
+    return replace(task(), host=host_of(ray.get_runtime_context().get_node_id()))  # type: ignore
 
 
 def _sees(path: str) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import DataCollatorWithPadding
 
 from logitmix_hf.ensembles import LogitmixAdaptersForSequenceClassification, check_single
@@ -25,7 +24,7 @@ from logitmix_hf.text.tasks import TASKS
 from logitmix_hf.text.tokens import tokenize_and_count
 from logitmix_hf.training.calibration import check_flags
 from logitmix_hf.training.job import Job
-from logitmix_hf.training.loaded import Loaded
+from logitmix_hf.training.loaded import Loaded, known_of
 from logitmix_hf.training.ood import check_ood_flags, read_oods
 from logitmix_hf.training.shift import of_flag, read_shifts
 from logitmix_hf.training.text import model as load
@@ -33,8 +32,6 @@ from logitmix_hf.training.text.adapters import check_adapters, record_of_adapter
 from logitmix_hf.training.text.ood import check_texts, with_ood_texts
 from logitmix_hf.training.text.settings import AdapterSettings, TextDataSettings, TextModelSettings
 from logitmix_hf.training.text.shifted import shift_request, with_shifted_texts
-
-_KNOWN = ("idx", "posterior")
 
 
 @dataclass
@@ -130,7 +127,7 @@ class TextJob(Job):
 
     def load(self) -> Loaded:
         with self.training.main_process_first(desc="data"):
-            data = self.read_data()
+            data = load_text_data(self.request)
         self.tell(data.notes)
         data = self.with_beside(self.aligned(data))
         has_head = load.has_head(self._config) and self._config.num_labels == max(len(data.label_names), 1)
@@ -218,14 +215,12 @@ class TextJob(Job):
             *[f"Each step takes the passes of {count} runs; the network is in memory once."] * (count > 1),
         ]
 
-    def read_data(self) -> TextData:
-        """The raw rows that the flags mean."""
-        return load_text_data(self.request)
-
     def aligned(self, data: TextData) -> TextData:
         """The data with labels numbered as a model does that already knows them by name."""
         known = [str(self._config.id2label.get(number)) for number in range(self._config.num_labels)]
-        return data.renumbered(known) if set(known) == set(data.label_names) else data
+        if sorted(known) != sorted(data.label_names):
+            return data
+        return data.relabelled(known, [known.index(name) for name in data.label_names])
 
     def write_submission(self, name: str, predictions: Predictions, folder: Path) -> None:
         if self.data.task and TASKS[self.data.task].submission:
@@ -240,8 +235,3 @@ class TextJob(Job):
             need_test=self.training.do_predict or self.data.test_file is not None,
             calibration_file=self.run.calibration_file,
         )
-
-
-def known_of(split: Any) -> dict[str, np.ndarray]:
-    """What a raw split says of its rows beside texts and labels."""
-    return {name: np.asarray(split[name]) for name in split.column_names if name in _KNOWN}

@@ -17,7 +17,7 @@ from logitmix_hf.modality import IMAGE
 from logitmix_hf.process import own_cores
 from logitmix_hf.steps.passes import image_options
 from logitmix_hf.training.job import Job
-from logitmix_hf.training.loaded import Loaded
+from logitmix_hf.training.loaded import Loaded, known_of
 from logitmix_hf.training.ood import read_oods
 from logitmix_hf.training.settings import Change
 from logitmix_hf.training.shift import of_flag, read_shifts
@@ -163,7 +163,7 @@ class VisionJob(Job):
             processor=image_processor(data.image_size, data.mean, data.std, data.channels, resize=data.stored),
             collator=data.collator(data.augment, beside=() if corrupted is None else corrupted.splits.values()),
             corrupted={} if corrupted is None else corrupted.splits,
-            known={name: {"idx": split.idx} for name, split in data.splits.items() if name != "train"},
+            known={name: known_of(split) for name, split in data.splits.items() if name != "train"},
             facts=facts,
             model_record={
                 "revision": self.model.model_revision,

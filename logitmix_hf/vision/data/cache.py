@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 import zlib
 from pathlib import Path
@@ -22,15 +21,9 @@ VERSION = 1
 
 def default_folder() -> Path:
     """A folder beside the data sets that ``datasets`` keeps."""
-    try:
-        from datasets import config
+    from datasets import config
 
-        root = Path(config.HF_DATASETS_CACHE)
-    except ImportError:
-        from huggingface_hub.constants import HF_HOME
-
-        root = Path(os.environ.get("HF_DATASETS_CACHE", Path(HF_HOME) / "datasets"))
-    return root / "logitmix_hf_images"
+    return Path(config.HF_DATASETS_CACHE) / "logitmix_hf_images"
 
 
 def cache_file(folder: Path, key: str, rows: np.ndarray | None, side: int, channels: int) -> Path:

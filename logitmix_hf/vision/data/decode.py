@@ -6,7 +6,7 @@ import hashlib
 import io
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -333,13 +333,9 @@ def _for_all(count: int, one: Callable[[int], None], what: str) -> None:
             ThreadPoolExecutor(usable_cores()) as pool,
             tqdm(total=count, desc=what, unit=" images", disable=None, leave=False, delay=1) as bar,
         ):
-            for done in _in_turn(pool, some, range(0, count, _CHUNK)):
-                bar.update(done)
-
-
-def _in_turn(pool: ThreadPoolExecutor, some: Callable[[int], int], starts: Sequence[int]) -> Iterator[int]:
-    try:
-        yield from pool.map(some, starts)
-    except BaseException:  # an interrupt should not wait for the rest
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
+            try:
+                for done in pool.map(some, range(0, count, _CHUNK)):
+                    bar.update(done)
+            except BaseException:  # an interrupt should not wait for the rest
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 _STEP = 0x9E3779B97F4A7C15
-_MASK = 2**64 - 1
 
 
 def draw(seed: int, epoch: int, rows: np.ndarray, number: int) -> np.ndarray:
@@ -13,12 +12,11 @@ def draw(seed: int, epoch: int, rows: np.ndarray, number: int) -> np.ndarray:
 
     SplitMix64 (Steele, Lea, Flood 2014) twice: over seed, epoch and number, then over the rows from there.
     """
-    key = 0
-    for part in (seed, epoch, number):
-        key = _mix_one(key ^ (part & _MASK))
-    rows = np.asarray(rows).astype(np.int64).view(np.uint64)
+    key, rows = np.zeros((), np.uint64), np.asarray(rows).astype(np.int64).view(np.uint64)
     with np.errstate(over="ignore"):
-        return _mix(_mix(rows + np.uint64(key)) ^ np.uint64(key))
+        for part in (seed, epoch, number):
+            key = _mix(key ^ np.uint64(part % 2**64))
+        return _mix(_mix(rows + key) ^ key)
 
 
 def of_copies(rows: np.ndarray, copies: np.ndarray | None) -> np.ndarray:
@@ -43,10 +41,3 @@ def _mix(value: np.ndarray) -> np.ndarray:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
-
-
-def _mix_one(value: int) -> int:
-    value = (value + _STEP) & _MASK
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
-    return value ^ (value >> 31)

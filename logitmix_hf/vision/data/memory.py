@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -10,16 +9,10 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def free_memory() -> int:
     """Bytes of RAM that this process may still take: what the machine has free, or the rest of its container's limit."""
-    found = [_machine(), _container()]
-    return min(one for one in found if one is not None)
+    import psutil
 
-
-def _machine() -> int:
-    try:
-        import psutil
-    except ImportError:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return int(psutil.virtual_memory().available)
+    free, limit = int(psutil.virtual_memory().available), _container()
+    return free if limit is None else min(free, limit)
 
 
 def _container(folder: Path = _CGROUP) -> int | None:

@@ -41,7 +41,7 @@ class RepeatedSampler(Sampler[int]):
                 yield row
 
 
-def check_repetition(b: int, batch: int, rows: int | None = None) -> None:
+def check_repetition(b: int, batch: int) -> None:
     """Require whole groups of copies in every batch.
 
     Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from logitmix_hf.errors import UserError, check_number
+from logitmix_hf.errors import UserError
 from logitmix_hf.vision.data.augment import Augment
 from logitmix_hf.vision.data.decode import Scan
 from logitmix_hf.vision.data.named import Named
@@ -40,12 +40,8 @@ def choose_shape(scan: Scan | None, named: Named | None, image_size: int | None,
         scan: headers of train; None only where ``named`` or the arguments say everything.
 
     Raises:
-        UserError: for a size below 4, channels other than 1 and 3, and small images of many sizes without a size asked
-            for.
+        UserError: for small images of many sizes without a size asked for.
     """
-    check_number("image_size", image_size, low=4, optional=True)
-    if channels not in (None, 1, 3):
-        raise UserError(f"channels must be 1 (grey) or 3 (colour), got {channels!r}.")
     if channels is None:
         channels = named.channels if named else 1 if scan is not None and scan.grey else 3
     native = _native(scan, named)

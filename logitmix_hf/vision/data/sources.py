@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from logitmix_hf.data.hub import GO_ON_IMAGES, is_folder, load_dataset_dict
 from logitmix_hf.data.labels import tells_labels
-from logitmix_hf.data.roles import Needs, judged_splits, split_note, validation_splits
+from logitmix_hf.data.roles import Needs, by_file, find_judged, judged_splits, split_note, validation_splits
 from logitmix_hf.data.rows import Columns
 from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, listed, nearest
@@ -168,7 +168,7 @@ def _class_folders(folder: Path, needs: Needs) -> ImageSource:
         labels = np.array([number[str(one)] for one in split.classes], np.int64) if known else None
         where = f"the folder {split.folder!r}"
         splits[role] = RawSplit(where, FileImages(folder, split.paths), np.arange(len(split.paths)), labels)
-    word, roles = folder.resolve().name, dict(zip(_keys(held), held, strict=True))
+    word, roles = folder.resolve().name, by_file(held)
     validation = {key: splits[role] for key, role in roles.items()}
     test = {"test": splits["test"]} if needs.test and "test" not in held else {}
     called = {key: found[role].folder for key, role in {**roles, **dict.fromkeys(test, "test")}.items()}
@@ -181,11 +181,6 @@ def _class_folders(folder: Path, needs: Needs) -> ImageSource:
 def _in_order(name: str) -> tuple[float, str]:
     """Names by their letters; those that are numbers by their value, before them, as the labels of a table are."""
     return (int(name) if name.isascii() and name.isdigit() else math.inf, name)
-
-
-def _keys(judged: Sequence[str]) -> list[str]:
-    """What the predictions of judged splits are called: a single one "validation", but for the test split."""
-    return ["validation"] if len(judged) == 1 and judged[0] != "test" else list(judged)
 
 
 def _data_set(request: ImageRequest) -> ImageSource:
@@ -203,12 +198,8 @@ def _data_set(request: ImageRequest) -> ImageSource:
         if folder or named:
             raise
         raise unknown(dataset, str(error)) from error
-    for split, needed, what in (("train", needs.train, ""), ("test", needs.test, " for --do_predict")):
-        if needed and split not in found:
-            raise UserError(f"{dataset} has no split {split!r}{what}; it has {listed(list(found))}.")
-    usable = [split for split in found if not (needs.train and split == "train")]
-    held = judged_splits(dataset, usable) if needs.judged else validation_splits(found)
-    called = dict(zip(_keys(held), held, strict=True))
+    called = find_judged(dataset, found, needs)
+    held = list(called.values())
     chosen = {**({"train": "train"} if needs.train else {}), **called, **({"test": "test"} if needs.test else {})}
     where = {role: f"split {split!r} of {dataset}" for role, split in chosen.items()}
     first = next(iter(chosen))

@@ -85,11 +85,11 @@ class MemberLoss(nn.Module):
             column = self._column(plan, heads, k)
             answer = logits[:, 0 if heads == 1 else k]
             source = plan.sources.gather(1, column)[:, 0]
-            cost = self._cost(answer, targets[source], problem)
+            cost = distance(answer, targets[source], problem, self.class_weights)
             if visible is not None and pixels is not None:
                 share = visible.gather(1, column)[:, 0].to(cost.dtype)
                 partner = pixels.sources.to(source.device)[source, 1]
-                cost = share * cost + (1 - share) * self._cost(answer, targets[partner], problem)
+                cost = share * cost + (1 - share) * distance(answer, targets[partner], problem, self.class_weights)
             parts.append(weights.gather(1, column)[:, 0].to(cost.dtype) * cost)
         total = torch.stack(parts).sum(0)
         return LossOutput(total.mean(), total, {"mix": total})
@@ -99,9 +99,6 @@ class MemberLoss(nn.Module):
         if heads == 1 or plan.answers is None:
             return torch.full((plan.rows, 1), k, device=plan.sources.device)
         return plan.answers[:, k : k + 1]
-
-    def _cost(self, logits: Tensor, targets: Tensor, problem: str) -> Tensor:
-        return distance(logits, targets, problem, self.class_weights)
 
 
 def visible_shares(plan: MemberPlan, pixels: MixPlan) -> Tensor:

@@ -15,6 +15,7 @@ from transformers.modeling_outputs import ImageClassifierOutputWithNoAttention
 
 from logitmix_hf.errors import UserError, check_number, pick
 from logitmix_hf.targets import mean_loss
+from logitmix_hf.vision.colour import GREY_OF_COLOUR
 from logitmix_hf.vision.network_table import NETWORKS, STEMS, NamedNetwork, read_name
 from logitmix_hf.vision.networks.cifar import BUILDERS
 from logitmix_hf.vision.networks.config import ConvNetConfig
@@ -22,8 +23,6 @@ from logitmix_hf.vision.networks.members import check_members, ensemble, with_me
 from logitmix_hf.vision.networks.parts import Parts
 from logitmix_hf.vision.networks.photographs import torchvision_network, torchvision_parts
 from logitmix_hf.vision.networks.preact import preactresnet18_parts, wideresnet_parts
-
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow's convert("L"); they sum to 1
 
 
 def chosen_stem(config: ConvNetConfig) -> str:
@@ -143,7 +142,7 @@ class ConvNetForImageClassification(PreTrainedModel):
             ``member_logits`` (B, M, num_labels), of which ``logits`` are the average.
         """
         if self.config.num_channels == 1 and pixel_values.shape[1] == 3:
-            luma = torch.tensor(_LUMA, dtype=pixel_values.dtype, device=pixel_values.device)
+            luma = torch.tensor(GREY_OF_COLOUR, dtype=pixel_values.dtype, device=pixel_values.device)
             pixel_values = (pixel_values * luma[:, None, None]).sum(1, keepdim=True)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         maps = (self.stem(pixel_values),)

@@ -49,17 +49,17 @@ def corrupt(images: np.ndarray, name: str, severity: int, idx: np.ndarray, seed:
     return (np.clip(made, 0, 1) * 255 + 5e-4).astype(np.uint8)
 
 
-def choose(names: str | Sequence[str] | None, known: Sequence[str] = NAMES) -> tuple[str, ...]:
-    """The corruptions that are asked for, joined by commas or in a list; all of ``known`` for None. In the table's order.
+def choose(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The corruptions that are asked for, joined by commas or in a list; all of :data:`NAMES` for None. In the table's order.
 
     Raises:
         UserError: for an unknown one, or none.
     """
     if names is None:
-        return tuple(known)
+        return NAMES
     asked = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
     if not any(asked):
-        raise UserError(f"--corruptions names none; there are: {', '.join(known)}.")
+        raise UserError(f"--corruptions names none; there are: {', '.join(NAMES)}.")
     for name in asked:
-        pick(dict.fromkeys(known), name, "corruption")
-    return tuple(name for name in known if name in asked)
+        pick(dict.fromkeys(NAMES), name, "corruption")
+    return tuple(name for name in NAMES if name in asked)
