@@ -28,10 +28,10 @@ def find_label_column(split: Columns, asked: str | None, texts: tuple[str, ...] 
     try:
         return split.require(wanted[0], "label_column")
     except UserError as mistake:
-        raise UserError(f"{mistake}{_proposed(split, asked, texts or ())}") from None
+        raise UserError(f"{mistake}{proposed(split, asked, texts or ())}") from None
 
 
-def _proposed(split: Columns, asked: str | None, texts: tuple[str, ...]) -> str:
+def proposed(split: Columns, asked: str | None, texts: tuple[str, ...]) -> str:
     """Which columns may hold the labels, in a sentence: those asked for by commas, else those whose values repeat."""
     parts = [] if asked is None else [part.strip() for part in asked.split(",")]
     if asked is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from logitmix_hf.data.match_labels import Match, match_labels
 from logitmix_hf.data.roles import JudgedSplit
@@ -62,6 +62,24 @@ def with_shift(data: DataT, name: str, place: str, splits: Mapping[str, object])
     check_new(splits, data, f"--shift {name}={place}")
     judged = [JudgedSplit(key, key, f"{Path(place).name} ({key.removeprefix(PREFIX)})", test=True) for key in splits]
     return replace(data, test={**data.test, **splits}, tested=(*data.tested, *judged))
+
+
+def with_unlabelled(data: DataT, flag: str, splits: Mapping[str, object]) -> tuple[DataT, str]:
+    """The data with the splits, by the names of :func:`unlabelled_names`, of a shift without labels, which are predicted at the
+    end and not scored; and a line of it.
+
+    Raises:
+        UserError: another split is called so already.
+    """
+    check_new(splits, data, flag)
+    files = ", ".join(f"predictions/{key}.parquet" for key in splits)
+    told = f"{flag}: it has no labels, so its rows are predicted ({files}) and not scored."
+    return replace(data, test={**data.test, **splits}), told
+
+
+def unlabelled_names(name: str, splits: Mapping[str, Any]) -> dict[str, Any]:
+    """Splits of a shift by what they are called here, as :func:`split_name` does where there are labels."""
+    return {PREFIX + (name if len(splits) == 1 else f"{name}_{key}"): split for key, split in splits.items()}
 
 
 def check_new(names: Iterable[str], data: TaskData, flag: str) -> None:

@@ -87,6 +87,32 @@ def test_images_of_another_origin_keep_the_numbers_of_the_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content", ["text\na good film\nthe bad meal\n", "text,label\na good film,\nthe bad meal,\n", None]
+)
+def test_texts_without_labels_are_predicted_and_not_scored(tiny_model, files, tmp_path, capfd, content):
+    place, run = tmp_path / ("bare.txt" if content is None else "bare.csv"), tmp_path / "run"
+    place.write_text(content or "a good film\nthe bad meal\n")
+    assert glue([*text_flags(tiny_model, files, run, calibration_split=0.3), "--shift", f"bare={place}"]) == 0
+    assert f"--shift bare={place}: it has no labels, so its rows are predicted" in capfd.readouterr().err
+    kept = Predictions.load(run / "predictions" / "shift_bare.parquet")
+    assert kept.labels is None
+    classifier = load_classifier(str(run))
+    np.testing.assert_allclose(kept.logits, classifier.logits(["a good film", "the bad meal"]), atol=1e-4)
+    assert not [key for key in results(run) if key.startswith("shift_")]
+
+
+def test_images_without_classes_are_predicted_and_not_scored(tmp_path, capfd):
+    (tmp_path / "flat").mkdir()
+    for row in range(3):
+        Image.new("L", (8, 8), 60 * row).save(tmp_path / "flat" / f"{row}.png")
+    run = tmp_path / "run"
+    assert vision([*flags(run), "--shift", f"bare={tmp_path / 'flat'}"]) == 0
+    assert "it has no labels, so its rows are predicted" in capfd.readouterr().err
+    kept = Predictions.load(run / "predictions" / "shift_bare.parquet")
+    assert (len(kept), kept.labels) == (3, None)
+
+
+@pytest.mark.parametrize(
     ("content", "words"),
     [
         ("text,stars\na good film,good\nthe bad meal,poor\n", ["--shift other=", "'good'", "'up'"]),

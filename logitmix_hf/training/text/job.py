@@ -29,9 +29,10 @@ from logitmix_hf.training.ood import check_ood_flags, read_oods
 from logitmix_hf.training.shift import of_flag, read_shifts
 from logitmix_hf.training.text import model as load
 from logitmix_hf.training.text.adapters import check_adapters, record_of_adapters, settle, with_adapters
-from logitmix_hf.training.text.ood import check_texts, with_ood_texts
+from logitmix_hf.training.text.beside import check_texts
+from logitmix_hf.training.text.ood import with_ood_texts
 from logitmix_hf.training.text.settings import AdapterSettings, TextDataSettings, TextModelSettings
-from logitmix_hf.training.text.shifted import shift_request, with_shifted_texts
+from logitmix_hf.training.text.shifted import with_shifted_texts
 
 
 @dataclass
@@ -75,12 +76,10 @@ class TextJob(Job):
 
     def check_beside(self) -> None:
         """What can be said of the places of ``--shift`` and ``--ood`` before anything is read."""
-        for name, place in read_shifts(self.run.shift).items():
-            with of_flag(f"--shift {name}={place}"):
-                check_data(shift_request(place, self.request))
-        for name, place in read_oods(self.run.ood).items():
-            with of_flag(f"--ood {name}={place}"):
-                check_texts(place, self.request)
+        for flag, places in (("shift", read_shifts(self.run.shift)), ("ood", read_oods(self.run.ood))):
+            for name, place in places.items():
+                with of_flag(f"--{flag} {name}={place}"):
+                    check_texts(place, self.request)
 
     def check_calibration_rows(self, data: TextData) -> None:
         """Require a calibration file to hold other rows than those that are judged."""

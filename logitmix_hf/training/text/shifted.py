@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError
 from logitmix_hf.text.data import TextData, TextRequest, load_text_data
-from logitmix_hf.training.shift import matched, of_flag, split_name, with_shift
-
-
-def shift_request(place: str, request: TextRequest) -> TextRequest:
-    """The texts of a place, a file or a data set, in columns as those of ``request``."""
-    where: dict[str, Any] = {"validation_file" if expanded(place).is_file() else "dataset_name": place}
-    return TextRequest(
-        text_columns=request.text_columns,
-        label_column=request.label_column,
-        regression=request.regression,
-        max_eval_samples=request.max_eval_samples,
-        training=False,
-        **where,
-    )
+from logitmix_hf.training.shift import matched, of_flag, split_name, unlabelled_names, with_shift, with_unlabelled
+from logitmix_hf.training.text.beside import has_labels, shift_request, unlabelled_texts
 
 
 def with_shifted_texts(data: TextData, shifts: Mapping[str, str], request: TextRequest) -> tuple[TextData, list[str]]:
@@ -36,8 +22,17 @@ def with_shifted_texts(data: TextData, shifts: Mapping[str, str], request: TextR
     """
     notes = []
     for name, place in shifts.items():
-        with of_flag(f"--shift {name}={place}"):
-            found = load_text_data(shift_request(place, request))
+        flag = f"--shift {name}={place}"
+        try:
+            with of_flag(flag):
+                found = load_text_data(shift_request(place, request))
+        except UserError:
+            if has_labels(place, data, request):
+                raise
+            made = unlabelled_names(name, unlabelled_texts(flag, place, data, request)[0])
+            data, note = with_unlabelled(data, flag, made)
+            notes.append(note)
+            continue
         if found.problem != data.problem:
             raise UserError(
                 f"--shift {name}={place}: its labels are {found.problem}, those of the data {data.problem}."

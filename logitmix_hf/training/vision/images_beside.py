@@ -14,8 +14,9 @@ from logitmix_hf.disk import expanded
 from logitmix_hf.errors import UserError, say
 from logitmix_hf.process import is_main_process
 from logitmix_hf.training.ood import ood_name, with_ood
-from logitmix_hf.training.shift import matched, of_flag, split_name, with_shift
+from logitmix_hf.training.shift import matched, of_flag, split_name, unlabelled_names, with_shift, with_unlabelled
 from logitmix_hf.vision.data import NAMED, ImageData, ImageRequest, check_image_data, load_image_data
+from logitmix_hf.vision.data.folders import lies_flat
 
 _SHARED = ("seed", "skip_corrupt", "max_pixels", "cache_dir", "memory_limit")
 
@@ -75,8 +76,17 @@ def with_shifted_images(data: ImageData, shifts: Mapping[str, str], request: Ima
         UserError: as :func:`load_image_data`, and for labels that the data does not have.
     """
     for name, place in shifts.items():
+        labelled = place in NAMED or not is_folder(place) or not lies_flat(expanded(place))
         with of_flag(f"--shift {name}={place}"):
-            found = _beside(data, place, request, max_eval_samples=request.max_eval_samples)
+            found = _beside(data, place, request, max_eval_samples=request.max_eval_samples, labelled=labelled)
+        if not labelled:
+            made = unlabelled_names(name, found.validation)
+            for key, split in made.items():
+                split.name = key
+            data, note = with_unlabelled(data, f"--shift {name}={place}", made)
+            if is_main_process():
+                say(note)
+            continue
         match = matched(name, place, data, found)
         if match.note and is_main_process():
             say(f"--shift {name}={place}: {match.note}")

@@ -44,6 +44,11 @@ def holds_class_folders(root: Path) -> bool:
     return images or not any(suffix(name) in TABLE_SUFFIXES for name in files)
 
 
+def lies_flat(root: Path) -> bool:
+    """Whether images lie right in a folder without any folder beside them, so that the class of none is known."""
+    return not _folders(root) and any(suffix(name) in IMAGE_SUFFIXES for name in _files(root))
+
+
 def read_class_folders(root: Path, training: bool = True) -> dict[str, ClassFolders]:
     """Splits by their role, "train" always among them, without ``training`` those that are there: a folder without
     splits then is "validation". Class names are folder names; images may lie deeper in them. Splits may be written in
