@@ -168,7 +168,7 @@ class MixTrainer(WholeEvaluation):
     def get_train_dataloader(self) -> DataLoader:
         """As ``Trainer``, which would train for no step, or ask for ``max_steps``, where no batch is left."""
         loader = super().get_train_dataloader()
-        if self.args.dataloader_drop_last and has_length(loader) and len(loader) == 0:
+        if self.args.dataloader_drop_last and _is_empty(loader):
             raise UserError(
                 "dataloader_drop_last leaves nothing to train on: the rows give no whole batch of"
                 f" {self.args.train_batch_size} in each process."
@@ -322,6 +322,10 @@ class MixTrainer(WholeEvaluation):
                 f"{names} stopped being finite at step {step}: nothing after that was saved. Lower the learning rate, or"
                 " the weight of that term."
             )
+
+
+def _is_empty(loader: Any) -> bool:
+    return has_length(loader) and len(loader) == 0
 
 
 def _rows(batch: Mapping[str, Any]) -> int:
