@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
 import sys
 from pathlib import Path
+from urllib.parse import urlparse
 
 import pytest
 import torch
@@ -22,6 +24,8 @@ from logitmix_hf.vision.networks import build_network
 
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 from parsers import flags_of
+
+SERVER = ROOT / "logitmix_hf" / "serving" / "server.py"
 
 SHORTER = {
     '"google-bert/bert-base-uncased", num_labels=2': "MODEL, num_labels=3",
@@ -110,5 +114,9 @@ def test_every_command_is_one_that_exists(command, tmp_path, monkeypatch):
         assert module is not None
         assert module.origin is not None
         assert known_in(Path(module.origin), words)
+    elif words[0] == "curl":  # of the server: one of its roads, and a request in its form
+        roads = {path for _, path in re.findall(r"\.(get|post)\(\"(/\w*)\"", SERVER.read_text(encoding="utf-8"))}
+        assert urlparse(words[1]).path in roads
+        assert json.loads(words[words.index("-d") + 1])["inputs"]
     else:
         raise AssertionError(f"nothing here checks {command!r}: add a rule that does")
