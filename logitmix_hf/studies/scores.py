@@ -91,13 +91,15 @@ class StudyTask:
 
 @dataclass(frozen=True, eq=False)
 class StudyScores:
-    """tasks and methods in the order of the study; versions: of each library that is not the same in all runs."""
+    """tasks and methods in the order of the study; versions: of each library that is not the same in all runs; missing: the
+    runs that are not there and might be, as ``task method seed (reason)``."""
 
     tasks: list[StudyTask]
     methods: list[str]
     baseline: str | None
     axes: Mapping[str, Mapping[str, Any]]
     versions: Mapping[str, Sequence[str]]
+    missing: Sequence[str]
 
     def baseline_of(self, method: str) -> str | None:
         """The row that a method is set against: the baseline with the same values of all other axes, or the only one."""
@@ -172,7 +174,7 @@ def read_scores(
             name = task.name.split(" · ")[0]
             if name == str(cell.labels.get("task", name)):
                 task.absent.setdefault(method_of(cell), {})[cell.labels.get("seed")] = reason
-    return StudyScores(tasks, list(axes), None if baseline is None else str(baseline), axes, _versions(read))
+    return StudyScores(tasks, list(axes), None if baseline is None else str(baseline), axes, _versions(read), gone)
 
 
 def _words(cell: Cell) -> str:

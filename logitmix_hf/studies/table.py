@@ -102,7 +102,7 @@ def write_table(
         "cells": tables.cells_table(scores),
         "search": search,
         "cost": tables.cost_table(scores),
-        "left_out": tables.missing(scores),
+        "left_out": scores.missing,
         "reading": _reading(scores, verdicts, draws, bins),
     }
     shown = [part.table for part in parts]

@@ -21,7 +21,7 @@ from logitmix_hf.reporting.numbers import finite
 from logitmix_hf.reporting.record import device_of
 from logitmix_hf.reporting.score_names import SCORE_NAMES
 from logitmix_hf.studies.file import StudyFile
-from logitmix_hf.studies.scores import MISSING, JudgedRun, StudyScores, StudyTask
+from logitmix_hf.studies.scores import JudgedRun, StudyScores, StudyTask
 from logitmix_hf.studies.search import Found, searched, told_flags
 from logitmix_hf.studies.verdicts import Finding, Overall, Verdicts
 from logitmix_hf.tables import csv_table
@@ -312,14 +312,3 @@ def resolvable(verdicts: Verdicts) -> str:
         sizes = [each.found.resolvable for each in first if each.task == task and math.isfinite(each.found.resolvable)]
         words += [f"{task} {float(np.median(sizes)):.4f}"] if sizes else []
     return ", ".join(words)
-
-
-def missing(scores: StudyScores) -> list[str]:
-    """The runs that are not there and might be, as ``task method seed: reason``."""
-    return [
-        f"{task.name} {method} seed {seed} ({reason.removeprefix(f'{MISSING}: ')})"
-        for task in scores.tasks
-        for method, seeds in task.absent.items()
-        for seed, reason in seeds.items()
-        if reason.startswith(MISSING)
-    ]
